@@ -1,0 +1,99 @@
+"""The classroom: what a notebook imports.
+
+``check`` judges an answer at once; ``reveal`` shows a result once it was predicted.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from trlkit.course import chapters
+from trlkit.course.answer import LocalAnswer, plain
+from trlkit.course.compare import describe, difference
+from trlkit.course.report import CheckFailed, Report
+
+__all__ = ["CheckFailed", "check", "reveal"]
+
+LISTENERS: list[Callable[[Report], None]] = []
+
+
+def check(name: str, answer: Any, *, hidden: int | None = None) -> None:
+    """Check the answer to an exercise and say what came of it.
+
+    Parameters
+    ----------
+    name : str
+        The exercise, as the notebook calls it.
+    answer : object
+        The learner's function, class or value.
+    hidden : int, optional
+        Judge on cases drawn with this seed, and show none of their numbers.
+
+    Raises
+    ------
+    CheckFailed
+        If the answer is not right yet; its text says what came, what was expected,
+        and the usual mistake that the answer agrees with.
+    ValueError
+        If there is no such exercise.
+    """
+    from trlkit.course.checks import EXERCISES
+
+    if name not in EXERCISES:
+        raise ValueError(f"no exercise is called {name!r}; there are {', '.join(EXERCISES)}")
+    report = EXERCISES[name].judge(LocalAnswer(answer), hidden)
+    report.points = chapters.points(name)
+    if hidden is not None:
+        report = report.hide()
+    for listener in LISTENERS:
+        listener(report)
+    if not report.passed:
+        _draw(report)
+        raise CheckFailed(report)
+    if hidden is None:
+        print(report.render(color=_in_notebook()))
+
+
+def reveal(prediction: Any, truth: Any) -> None:
+    """Show what a prediction was about, once there is a prediction.
+
+    Parameters
+    ----------
+    prediction : object
+        What the learner wrote; ``...`` stands for "not yet".
+    truth : object or callable
+        The result, or a function that computes it.
+
+    Examples
+    --------
+    >>> reveal(..., (16, 7, 7))
+    Predict first: replace the dots in the cell above, run it, and run this cell again.
+    >>> reveal((7, 16, 7), lambda: (16, 7, 7))
+    You predicted (7, 16, 7). It is (16, 7, 7). What made the difference?
+    """
+    parts = prediction if isinstance(prediction, tuple | list) else (prediction,)
+    if any(part is Ellipsis or part is None for part in parts):
+        print("Predict first: replace the dots in the cell above, run it, and run this cell again.")
+        return
+    prediction, truth = plain(prediction), plain(truth() if callable(truth) else truth)
+    if difference(truth, prediction) is None:
+        print(f"You predicted {describe(prediction)}, and so it is.")
+    else:
+        print(
+            f"You predicted {describe(prediction)}. It is {describe(truth)}. "
+            "What made the difference?"
+        )
+
+
+def _in_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def _draw(report: Report) -> None:
+    """In a notebook, the target and the answer side by side."""
+    if report.picture and _in_notebook():
+        from trlkit import plotting
+
+        plotting.target_and_yours(*report.picture)

@@ -1,0 +1,257 @@
+"""Where a learner's code runs, and what comes back of it.
+
+A check hands arguments to an :class:`Answer` and gets an :class:`Outcome`: plain
+values, never the learner's objects. So a check does not know whether the code ran
+in this process or in another one.
+"""
+
+import contextlib
+import copy
+import importlib
+import inspect
+import io
+import linecache
+import sysconfig
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+PRINTED = 2000  # characters of a learner's prints that an outcome keeps
+LIBRARIES = (  # files that are not the learner's
+    str(Path(__file__).parents[1]),
+    *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+    "<frozen",
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An argument that is no plain value: built, fresh for each call, where the answer runs.
+
+    Parameters
+    ----------
+    builder : str
+        A function of :mod:`trlkit.course.networks`.
+    args : tuple
+        Its plain arguments.
+    """
+
+    builder: str
+    args: tuple = ()
+
+    def build(self) -> Any:
+        networks = importlib.import_module("trlkit.course.networks")
+        return getattr(networks, self.builder)(*self.args)
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A returned object that is no plain value, told by its type and its text."""
+
+    type: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An exception in a learner's code."""
+
+    type: str
+    message: str
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call of a learner's code gave.
+
+    ``gradients`` has one entry for each floating tensor among the arguments, in
+    order, None where no gradient arrived; it is None where none was asked for.
+    ``changed`` tells whether the call altered its arguments.
+    """
+
+    value: Any = None
+    gradients: tuple[Tensor | None, ...] | None = None
+    problem: Problem | None = None
+    printed: str = ""
+    changed: bool = False
+
+
+class Answer(Protocol):
+    """A learner's answer to one exercise, wherever it runs."""
+
+    kind: str  # "missing", "callable" or "value"
+    value: Any  # the plain value of an answer that is no callable
+
+    def call(self, args: Sequence[Any], gradient: bool = False) -> Outcome:
+        """Call the answer on fresh copies of plain arguments (and recipes)."""
+
+    def with_pieces(self, names: Sequence[str]) -> "Answer | None":
+        """The same answer with the course's pieces for ``names``; None where it has none."""
+
+
+@dataclass(frozen=True)
+class LocalAnswer:
+    """An answer that runs here, in the learner's own kernel."""
+
+    answer: Any
+    pieces: dict[str, Callable] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        if self.answer is None or self.answer is Ellipsis:
+            return "missing"
+        return "callable" if callable(self.answer) else "value"
+
+    @property
+    def value(self) -> Any:
+        return plain(self.answer)
+
+    def call(self, args: Sequence[Any], gradient: bool = False) -> Outcome:
+        with _replaced(self.answer, self.pieces):
+            return run(self.answer, args, gradient)
+
+    def with_pieces(self, names: Sequence[str]) -> "LocalAnswer | None":
+        from trlkit.course.checks import EXERCISES
+
+        space = _globals(self.answer)
+        pieces = {
+            name: EXERCISES[name].piece
+            for name in names
+            if callable(space.get(name)) and space[name] is not EXERCISES[name].piece
+        }
+        return LocalAnswer(self.answer, pieces) if pieces else None
+
+
+def run(function: Callable, args: Sequence[Any], gradient: bool = False) -> Outcome:
+    """Call ``function`` on fresh copies of ``args`` and describe what came.
+
+    With ``gradient``, the result is multiplied by a fixed random tensor and summed,
+    and the gradient of that sum is taken for every floating tensor in ``args``.
+    """
+    fresh = _fresh(args, gradient)
+    leaves = [tensor for tensor in _tensors(fresh) if tensor.requires_grad]
+    printed = Bounded(PRINTED)
+    with contextlib.ExitStack() as quiet:
+        quiet.enter_context(contextlib.redirect_stdout(printed))
+        quiet.enter_context(contextlib.redirect_stderr(printed))
+        quiet.enter_context(warnings.catch_warnings(record=True))
+        quiet.enter_context(torch.random.fork_rng(devices=[]))
+        quiet.enter_context(torch.set_grad_enabled(True))
+        try:
+            result = function(*fresh)
+            value = plain(result)
+            gradients = _gradients(result, leaves) if gradient else None
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 (an answer may raise anything, SystemExit too)
+            return Outcome(problem=_problem(error), printed=printed.getvalue())
+    before, after = _tensors(args), _tensors(fresh)
+    changed = len(before) != len(after) or not all(map(torch.equal, before, after))
+    return Outcome(value, gradients, None, printed.getvalue(), changed)
+
+
+def plain(value: Any) -> Any:
+    """A copy of ``value`` made of plain values alone; what is none becomes :class:`Foreign`."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, Tensor):
+        return value.detach().as_subclass(Tensor).clone()
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, tuple | list):
+        items = [plain(item) for item in value]
+        return tuple(items) if isinstance(value, tuple) else items
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    kind = type(value)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+    try:
+        text = repr(value)[:PRINTED]
+    except Exception as error:  # noqa: BLE001 (a learner's __repr__ may raise anything)
+        text = f"<its repr raises {type(error).__name__}>"
+    return Foreign(name, text)
+
+
+class Bounded(io.StringIO):
+    """Text that keeps its first ``limit`` characters and counts the rest."""
+
+    def __init__(self, limit: int):
+        super().__init__()
+        self.limit, self.lines, self.dropped = limit, 0, 0
+
+    def write(self, text: str) -> int:
+        room = max(self.limit - self.tell(), 0)
+        super().write(text[:room])
+        self.dropped += max(len(text) - room, 0)
+        self.lines += text.count("\n")
+        return len(text)
+
+
+def _fresh(value: Any, gradient: bool) -> Any:
+    if isinstance(value, Tensor):
+        value = value.detach().clone()
+        return value.requires_grad_() if gradient and value.is_floating_point() else value
+    if isinstance(value, tuple | list):
+        return type(value)([_fresh(item, gradient) for item in value])
+    return value.build() if isinstance(value, Recipe) else copy.deepcopy(value)
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, tuple | list):
+        return [tensor for item in value for tensor in _tensors(item)]
+    return []
+
+
+def _gradients(result: Any, leaves: list[Tensor]) -> tuple[Tensor | None, ...]:
+    outputs = [tensor for tensor in _tensors(result) if tensor.requires_grad]
+    if not outputs or not leaves:
+        return (None,) * len(leaves)
+    generator = torch.Generator().manual_seed(0)
+    weights = [torch.randn(out.shape, generator=generator).to(out.dtype) for out in outputs]
+    grads = torch.autograd.grad(outputs, leaves, weights, allow_unused=True)
+    return tuple(None if grad is None else grad.detach().clone() for grad in grads)
+
+
+def _problem(error: BaseException) -> Problem:
+    """The error, and the last line of the learner's own code on its way."""
+    where = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        if not file.startswith(LIBRARIES):
+            text = linecache.getline(file, line).strip()
+            where = f"line {line} of your cell: {text}" if text else where
+    return Problem(type(error).__name__, str(error)[:PRINTED], where)
+
+
+def _globals(answer: Any) -> dict[str, Any]:
+    answer = inspect.unwrap(answer) if callable(answer) else answer
+    for code in (answer, getattr(answer, "func", None), getattr(answer, "__init__", None)):
+        space = getattr(code, "__globals__", None)
+        if space is not None:
+            return space
+    return {}
+
+
+@contextlib.contextmanager
+def _replaced(answer: Any, pieces: dict[str, Callable]):
+    """For the time of a call, the answer's module sees the course's pieces."""
+    space = _globals(answer)
+    own = {name: space[name] for name in pieces}
+    space.update(pieces)
+    try:
+        yield
+    finally:
+        space.update(own)

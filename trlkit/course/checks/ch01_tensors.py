@@ -1,0 +1,288 @@
+"""Chapter 01: unfoldings and products. Every oracle is plain loops over indices."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trlkit import tensors
+from trlkit.course.exercise import Case, Draw, Exercise, Quiz
+
+
+def positions(shape: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Every index of a tensor of this shape, the last entry fastest."""
+    return itertools.product(*(range(size) for size in shape))
+
+
+def fiber_positions(shape: Sequence[int], mode: int) -> list[tuple]:
+    """An index for every mode-``mode`` fiber of a tensor of this shape."""
+    rest = (*shape[:mode], *shape[mode + 1 :])
+    return [(*index[:mode], slice(None), *index[mode:]) for index in positions(rest)]
+
+
+def fiber(x: Tensor, mode: int, index: Sequence[int]) -> Tensor:
+    full = list(index)
+    full.insert(mode, slice(None))
+    return x[tuple(full)]
+
+
+def fiber_cases(draw: Draw) -> Iterator[Case]:
+    shape = draw.sizes(2, 3, 4)
+    x = draw.counting(*shape)
+    yield Case((x, 0, (1, 1)))
+    yield Case((x, 1, (1, 0)))
+    yield Case((x, 2, (0, 1)))
+    yield Case((draw.normal(*draw.sizes(2, 3, 4, 5)), 2, (1, 0, 1)), "four modes")
+    yield Case((draw.normal(*draw.sizes(4, 3)), 0, (1,)), "a matrix: its columns")
+
+
+def unfold(x: Tensor, mode: int) -> Tensor:
+    return torch.stack([x[index] for index in fiber_positions(x.shape, mode)], dim=1)
+
+
+def unfold_cases(draw: Draw) -> Iterator[Case]:
+    x = draw.counting(*draw.sizes(2, 3, 4))
+    for mode in (1, 0, 2):
+        yield Case((x, mode))
+    yield Case((draw.normal(*draw.sizes(2, 3, 4, 5)), 2), "four modes")
+    yield Case((draw.normal(*draw.sizes(3, 5)), 1), "a matrix")
+    yield Case((draw.normal(*draw.sizes(4)), 0), "a vector")
+    yield Case((draw.normal(*draw.sizes(3, 1, 2)), 1), "a mode of size 1")
+    yield Case((draw.normal(*draw.sizes(4, 2, 3)).movedim(0, 2), 1), "not contiguous in memory")
+
+
+def fold(matrix: Tensor, mode: int, shape: Sequence[int]) -> Tensor:
+    x = matrix.new_zeros(shape)
+    for column, index in enumerate(fiber_positions(shape, mode)):
+        x[index] = matrix[:, column]
+    return x
+
+
+def fold_cases(draw: Draw) -> Iterator[Case]:
+    shape = draw.sizes(2, 3, 4)
+    x = draw.counting(*shape)
+    for mode in (1, 0, 2):
+        yield Case((unfold(x, mode), mode, shape))
+    shape = draw.sizes(2, 3, 4, 5)
+    yield Case((unfold(draw.normal(*shape), 2), 2, shape), "four modes")
+    shape = draw.sizes(3, 5)
+    yield Case((unfold(draw.normal(*shape), 1), 1, shape), "a matrix")
+    shape = draw.sizes(3, 1, 2)
+    yield Case((unfold(draw.normal(*shape), 1), 1, shape), "a mode of size 1")
+
+
+def mode_dot(x: Tensor, matrix: Tensor, mode: int) -> Tensor:
+    y = x.new_zeros(*x.shape[:mode], len(matrix), *x.shape[mode + 1 :])
+    for index in fiber_positions(x.shape, mode):
+        y[index] = matrix @ x[index]
+    return y
+
+
+def mode_dot_cases(draw: Draw) -> Iterator[Case]:
+    shape = draw.sizes(2, 3, 4)
+    x = draw.counting(*shape)
+    (rows,) = draw.sizes(5)
+    for mode in (1, 0, 2):
+        yield Case((x, draw.counting(rows, shape[mode]), mode))
+    shape = draw.sizes(2, 3, 4, 5)
+    yield Case((draw.normal(*shape), draw.normal(6, shape[2]), 2), "four modes")
+    shape = draw.sizes(3, 4)
+    yield Case((draw.normal(*shape), draw.normal(2, shape[1]), 1), "a matrix")
+    shape = draw.sizes(2, 4, 3)
+    yield Case((draw.normal(*shape), draw.normal(shape[1], shape[1]), 1), "a square matrix")
+    yield Case((draw.normal(*shape), draw.normal(1, shape[0]), 0), "one row")
+
+
+def multi_mode_dot(x: Tensor, matrices: Sequence[Tensor], modes: Sequence[int]) -> Tensor:
+    for matrix, mode in zip(matrices, modes, strict=True):
+        x = mode_dot(x, matrix, mode)
+    return x
+
+
+def multi_mode_dot_cases(draw: Draw) -> Iterator[Case]:
+    shape = draw.sizes(2, 3, 4)
+    x = draw.counting(*shape)
+    yield Case((x, [draw.counting(5, shape[0]), draw.counting(2, shape[2])], (0, 2)))
+    yield Case((x, [draw.normal(2, shape[2]), draw.normal(5, shape[0])], (2, 0)), "last mode first")
+    yield Case((x, [draw.normal(6, size) for size in shape], (0, 1, 2)), "every mode")
+    yield Case((x, [draw.normal(6, shape[1])], (1,)), "one mode")
+    cube = draw.normal(3, 3, 3)
+    square = [draw.normal(3, 3), draw.normal(3, 3)]
+    yield Case((cube, square, (1, 2)), "a cube and square matrices")
+
+
+def inner(x: Tensor, y: Tensor, n_modes: int) -> Tensor:
+    total = 0
+    for index in positions(y.shape[:n_modes]):
+        total = total + torch.tensordot(x[(..., *index)], y[index], dims=0)
+    return total
+
+
+def inner_cases(draw: Draw) -> Iterator[Case]:
+    batch, height, width, classes = draw.sizes(4, 2, 3, 5)
+    x, y = draw.counting(batch, height, width), draw.counting(height, width, classes)
+    yield Case((x, y, 2))
+    same = draw.sizes(2, 3)
+    yield Case((draw.normal(*same), draw.normal(*same), 2), "every mode: a number")
+    yield Case((draw.normal(batch, height), draw.normal(height, classes), 1), "the matrix product")
+    yield Case((draw.normal(3, 3, 3), draw.normal(3, 3, 3), 2), "two cubes")
+    shape = (height, width, 2, classes)
+    yield Case((draw.normal(batch, height, width), draw.normal(*shape), 2), "two output modes")
+
+
+def outer(vectors: Sequence[Tensor]) -> Tensor:
+    x = vectors[0].new_zeros([len(vector) for vector in vectors])
+    for index in positions(x.shape):
+        entry = 1.0
+        for vector, i in zip(vectors, index, strict=True):
+            entry = entry * vector[i]
+        x[index] = entry
+    return x
+
+
+def outer_cases(draw: Draw) -> Iterator[Case]:
+    sizes = draw.sizes(2, 3, 4)
+    yield Case(([draw.counting(size) for size in sizes[:2]],), "two vectors")
+    yield Case(([draw.counting(size) for size in sizes],))
+    yield Case(([draw.normal(size) for size in draw.sizes(2, 3, 1, 4)],), "four vectors")
+    yield Case(([draw.normal(4)],), "one vector")
+    yield Case(([draw.normal(3), draw.normal(3), draw.normal(3)],), "vectors of one size")
+
+
+def khatri_rao(matrices: Sequence[Tensor]) -> Tensor:
+    columns = []
+    for r in range(matrices[0].shape[1]):
+        column = matrices[0][:, r]
+        for matrix in matrices[1:]:
+            column = torch.stack([a * b for a in column for b in matrix[:, r]])
+        columns.append(column)
+    return torch.stack(columns, dim=1)
+
+
+def khatri_rao_cases(draw: Draw) -> Iterator[Case]:
+    rows, more, rank = draw.sizes(2, 3, 4)
+    yield Case(([draw.counting(rows, rank), draw.counting(more, rank)],))
+    yield Case(([draw.normal(size, rank) for size in draw.sizes(3, 2, 4)],), "three matrices")
+    yield Case(([draw.normal(3, 3), draw.normal(3, 3)],), "square matrices")
+    yield Case(([draw.normal(rows, 1), draw.normal(more, 1)],), "rank 1")
+    yield Case(([draw.normal(rows, rank)],), "one matrix")
+
+
+def unfolded_tucker(core: Tensor, factors: Sequence[Tensor], mode: int) -> Tensor:
+    return unfold(multi_mode_dot(core, factors, range(core.ndim)), mode)
+
+
+def unfolded_tucker_cases(draw: Draw) -> Iterator[Case]:
+    ranks = draw.sizes(2, 3, 2)
+    core = draw.counting(*ranks)
+    factors = [draw.normal(size, rank) for size, rank in zip(draw.sizes(4, 5, 3), ranks, strict=True)]
+    for mode in (0, 1, 2):
+        yield Case((core, factors, mode))
+    square = [draw.normal(3, 3) for _ in range(3)]
+    yield Case((draw.normal(3, 3, 3), square, 1), "a cube and square factors")
+    ranks = draw.sizes(2, 1, 3, 2)
+    factors = [draw.normal(4, rank) for rank in ranks]
+    yield Case((draw.normal(*ranks), factors, 2), "four modes")
+    ranks = draw.sizes(2, 3)
+    factors = [draw.normal(4, rank) for rank in ranks]
+    yield Case((draw.normal(*ranks), factors, 0), "a matrix: U G V^T")
+
+
+def mode_dot_equation(order: int, mode: int) -> str:
+    letters = "abcdefghijklm"[:order]
+    return f"{letters},z{letters[mode]}->{letters[:mode]}z{letters[mode + 1 :]}"
+
+
+def contracted(equation: Any, args: tuple) -> Any:
+    """What ``torch.einsum`` makes of an equation: different letters are equally right."""
+    order, mode = args
+    if not isinstance(equation, str):
+        return equation
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(*range(2, 2 + order), generator=generator, dtype=torch.float64)
+    matrix = torch.randn(7, x.shape[mode], generator=generator, dtype=torch.float64)
+    try:
+        return torch.einsum(equation, x, matrix)
+    except RuntimeError as error:
+        return f"{equation!r}, which torch.einsum refuses: {error}"
+
+
+def mode_dot_equation_cases(draw: Draw) -> Iterator[Case]:
+    for order, mode in ((3, 1), (3, 0), (3, 2), (2, 1), (5, 3)):
+        yield Case((draw.choice(order, [order]), mode))
+    yield Case(draw.choice((1, 0), [(1, 0), (4, 3), (6, 2)]))
+
+
+EXERCISES = (
+    Exercise("fiber", ("x", "mode", "index"), fiber, fiber_cases),
+    Exercise(
+        "unfold", ("x", "mode"), unfold, unfold_cases, piece=tensors.unfold, picture=True
+    ),
+    Exercise(
+        "fold",
+        ("matrix", "mode", "shape"),
+        fold,
+        fold_cases,
+        piece=tensors.fold,
+        uses=("unfold",),
+        picture=True,
+    ),
+    Exercise(
+        "mode_dot",
+        ("x", "matrix", "mode"),
+        mode_dot,
+        mode_dot_cases,
+        piece=tensors.mode_dot,
+        uses=("unfold", "fold"),
+        picture=True,
+    ),
+    Exercise(
+        "multi_mode_dot",
+        ("x", "matrices", "modes"),
+        multi_mode_dot,
+        multi_mode_dot_cases,
+        piece=tensors.multi_mode_dot,
+        uses=("unfold", "fold", "mode_dot"),
+    ),
+    Exercise(
+        "inner",
+        ("x", "y", "n_modes"),
+        inner,
+        inner_cases,
+        piece=tensors.inner,
+        uses=("unfold", "fold"),
+    ),
+    Exercise(
+        "outer", ("vectors",), outer, outer_cases, piece=tensors.outer, uses=("inner",), picture=True
+    ),
+    Exercise(
+        "khatri_rao",
+        ("matrices",),
+        khatri_rao,
+        khatri_rao_cases,
+        piece=tensors.khatri_rao,
+        uses=("outer",),
+        picture=True,
+    ),
+    Exercise(
+        "unfolded_tucker",
+        ("core", "factors", "mode"),
+        unfolded_tucker,
+        unfolded_tucker_cases,
+        uses=("unfold", "fold", "mode_dot", "multi_mode_dot"),
+        picture=True,
+    ),
+    Exercise(
+        "mode_dot_equation",
+        ("order", "mode"),
+        mode_dot_equation,
+        mode_dot_equation_cases,
+        gradients=False,
+        judged=contracted,
+    ),
+    Quiz("quiz_order", "abcd"),
+    Quiz("quiz_unfolding", "abcd"),
+    Quiz("quiz_commute", "abcd"),
+)

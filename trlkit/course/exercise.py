@@ -1,0 +1,309 @@
+"""Exercises: what is asked, on which inputs, and how an answer is judged."""
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trlkit.course.answer import Answer, LocalAnswer, Outcome, Recipe
+from trlkit.course.compare import agrees, describe, difference
+from trlkit.course.report import Report
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of the answer: plain arguments (and recipes), and what is special about them."""
+
+    args: tuple
+    note: str = ""
+
+
+class Draw:
+    """The source of a check's inputs.
+
+    Without a seed the sizes are those that the check names and the first tensors
+    count 1, 2, 3, ..., so that a learner can follow them by hand. With a seed, sizes
+    and numbers are drawn at random: those are the hidden cases.
+    """
+
+    def __init__(self, seed: int | None = None):
+        self.hidden = seed is not None
+        self._random = random.Random(seed)
+        self._torch = torch.Generator().manual_seed(seed or 0)
+
+    def sizes(self, *shown: int) -> tuple[int, ...]:
+        """The sizes ``shown``; hidden, as many other ones, all different; a 1 stays a 1."""
+        if not self.hidden:
+            return shown
+        others = self._random.sample(range(2, 4 + len(shown)), len(shown))
+        return tuple(1 if size == 1 else other for size, other in zip(shown, others, strict=True))
+
+    def counting(self, *shape: int) -> Tensor:
+        """A float64 tensor 1, 2, 3, ...; hidden, a random one."""
+        if self.hidden:
+            return self.normal(*shape)
+        return torch.arange(1.0, 1 + torch.Size(shape).numel(), dtype=torch.float64).reshape(shape)
+
+    def normal(self, *shape: int) -> Tensor:
+        """A float64 tensor of independent normal entries."""
+        return torch.randn(*shape, generator=self._torch, dtype=torch.float64)
+
+    def choice(self, shown: Any, others: Iterable[Any]) -> Any:
+        """The value ``shown``; hidden, one of ``others``."""
+        return self._random.choice(list(others)) if self.hidden else shown
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A function that a learner writes.
+
+    Parameters
+    ----------
+    name : str
+        The exercise, and the function's name in the notebook.
+    signature : tuple of str
+        The names of its arguments, for the messages.
+    oracle : callable
+        The answer, written to be obviously right.
+    cases : callable
+        Takes a :class:`Draw`, yields a :class:`Case` for each call.
+    piece : callable, optional
+        What later exercises use in place of a learner's own function; by default the oracle.
+    uses : tuple of str
+        Earlier exercises whose functions an answer may call.
+    gradients : bool
+        Whether the answer must let gradients through.
+    judged : callable, optional
+        Turns the value that came (or is expected) into what is compared, where
+        different values are equally right.
+    picture : bool
+        Whether a failing check draws the target beside the answer.
+    """
+
+    name: str
+    signature: tuple[str, ...]
+    oracle: Callable
+    cases: Callable[[Draw], Iterable[Case]]
+    piece: Callable = None
+    uses: tuple[str, ...] = ()
+    gradients: bool = True
+    judged: Callable[[Any, tuple], Any] = None
+    picture: bool = False
+
+    def __post_init__(self):
+        object.__setattr__(self, "piece", self.piece or self.oracle)
+
+    def judge(self, answer: Answer, seed: int | None = None) -> Report:
+        """Try the answer; where it fails, once more with the course's earlier pieces."""
+        report = self._judge(answer, seed)
+        helped = None if report.passed else answer.with_pieces(self.uses)
+        if helped is None:
+            return report
+        second = self._judge(helped, seed)
+        if second.passed:
+            second.advice.append(
+                "An earlier function of yours is not right yet; this one was checked with the "
+                "course's in its place, and is right."
+            )
+        return second
+
+    def _judge(self, answer: Answer, seed: int | None) -> Report:
+        report = Report(self.name)
+        if answer.kind == "missing":
+            return report.no(f"`{self.name}` is not written yet")
+        if answer.kind == "value":
+            text = f"`{self.name}` must be a function, it is {describe(answer.value)}"
+            return report.no(text, f"Is a variable called `{self.name}` hiding your function?")
+        cases = list(self.cases(Draw(seed)))
+        for case in cases:
+            expected, got = self._both(answer, case)
+            if not self._accepts(report, case, expected, got):
+                break
+            if self.gradients:
+                expected, got = self._both(answer, case, gradient=True)
+                if not self._passes_gradients(report, case, expected, got):
+                    break
+        if report.passed:
+            kinds = "values and gradients" if self.gradients else "values"
+            report.summary = f"{len(cases)} {'hidden ' * (seed is not None)}cases, {kinds}"
+            return report
+        mistake = self.recognize(answer, seed)
+        if mistake:
+            report.mistake = mistake.name
+            report.advice[:] = [mistake.message]
+        if got.printed and seed is None:
+            report.advice.append("\nYour code printed:\n" + got.printed.rstrip())
+        return report
+
+    def recognize(self, answer: Answer, seed: int | None = None) -> "Mistake | None":
+        """The known mistake that gives what ``answer`` gives, in every case."""
+        cases = list(self.cases(Draw(seed)))
+        calls = [(case, gradient) for case in cases for gradient in (False, self.gradients)]
+        given = [self._call(answer, case, gradient) for case, gradient in calls]
+        if all(outcome.problem for outcome in given):
+            return None
+        for mistake in _bank(self.name):
+            wrong = LocalAnswer(mistake.make())
+            outcomes = (self._call(wrong, case, gradient) for case, gradient in calls)
+            if all(map(_same, given, outcomes)):
+                return mistake
+        return None
+
+    def _accepts(self, report: Report, case: Case, expected: Outcome, got: Outcome) -> bool:
+        call = self._written(case)
+        if got.problem and got.problem.type == "NotImplementedError":
+            report.no(f"`{self.name}` is not written yet")
+        elif got.problem:
+            report.no(f"{call}\n{_raises(got)}")
+        elif got.changed:
+            text = "Work on a copy, or use operations that make a new tensor."
+            report.no(f"{call}\nchanges its arguments in place", text)
+        else:
+            found = difference(expected.value, got.value)
+            if found is None:
+                report.ok(f"{call}{case.note and ': ' + case.note}")
+                return True
+            if found.layer == "values":
+                report.ok(f"{call} returns {_kind(got.value)}")
+                report.no(f"values differ: {found.text}", found.hint)
+                if self.picture:
+                    report.picture = (expected.value, got.value)
+            else:
+                report.ok(f"takes {call}")
+                report.no(f"result: {found.text}", found.hint)
+        return False
+
+    def _passes_gradients(
+        self, report: Report, case: Case, expected: Outcome, got: Outcome
+    ) -> bool:
+        call = self._written(case)
+        if got.problem:
+            report.no(f"{call} with inputs that require gradients\n{_raises(got)}")
+            return False
+        for position, (want, have) in enumerate(
+            zip(expected.gradients, got.gradients, strict=True)
+        ):
+            if want is not None and have is None:
+                report.no(
+                    f"{call}: no gradient reaches tensor argument {position}",
+                    "Something cuts the graph: `.detach()`, `.data`, `.item()`, numpy, or a "
+                    "new tensor made from numbers with torch.tensor(...).",
+                )
+                return False
+            found = difference(want, have) if want is not None else None
+            if found:
+                report.no(f"{call}: gradient of tensor argument {position}: {found.text}")
+                return False
+        return True
+
+    def _both(self, answer: Answer, case: Case, gradient: bool = False) -> tuple[Outcome, Outcome]:
+        """The expected outcome and the one of the answer."""
+        oracle = LocalAnswer(self.oracle)
+        return self._call(oracle, case, gradient), self._call(answer, case, gradient)
+
+    def _call(self, answer: Answer, case: Case, gradient: bool) -> Outcome:
+        outcome = answer.call(case.args, gradient)
+        if self.judged is None or outcome.problem:
+            return outcome
+        return replace(outcome, value=self.judged(outcome.value, case.args))
+
+    def _written(self, case: Case) -> str:
+        """The call as a learner would write it, tensors told by their shapes."""
+        parts = (
+            f"{name} {_shape(arg)}" if _holds_tensors(arg) else f"{name}={_plain(arg)}"
+            for name, arg in zip(self.signature, case.args, strict=True)
+        )
+        return f"{self.name}({', '.join(parts)})"
+
+
+@dataclass(frozen=True)
+class Quiz:
+    """A question whose answer is one letter. Which one is right is not known here.
+
+    Every wrong letter is a known mistake with its own message; the right one is
+    judged by the hashed test in the same notebook cell.
+    """
+
+    name: str
+    letters: str
+    uses: tuple[str, ...] = field(default=(), init=False)
+
+    def judge(self, answer: Answer, seed: int | None = None) -> Report:
+        report = Report(self.name)
+        if answer.kind == "missing":
+            return report.no(f"`{self.name}` is not answered yet")
+        choices = ", ".join(f'"{letter}"' for letter in self.letters)
+        given = answer.value
+        if not isinstance(given, str) or given not in list(self.letters):
+            return report.no(f"`{self.name}` must be one of {choices}, got {describe(given)}")
+        for mistake in _bank(self.name):
+            if mistake.make() == given:
+                report.mistake = mistake.name
+                return report.no(f'"{given}" is not the answer', mistake.message)
+        report.summary = f'"{given}"'
+        return report
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A usual wrong answer: the code a learner would write, and what to tell them."""
+
+    exercise: str
+    name: str
+    message: str
+    source: str
+
+    def make(self) -> Any:
+        """Run the code beside the course's pieces; return what it defines for the exercise."""
+        from trlkit.course.checks import EXERCISES
+
+        space: dict[str, Any] = {
+            name: exercise.piece for name, exercise in EXERCISES.items() if hasattr(exercise, "piece")
+        }
+        exec("import math\nimport torch\nfrom torch import nn\n", space)
+        exec(compile(self.source, f"<mistake {self.name}>", "exec"), space)
+        return space[self.exercise]
+
+
+def _bank(name: str) -> list[Mistake]:
+    from trlkit.course.mistakes import mistakes
+
+    return mistakes(name)
+
+
+def _same(one: Outcome, other: Outcome) -> bool:
+    if one.problem or other.problem:
+        return bool(one.problem and other.problem) and one.problem.type == other.problem.type
+    return agrees(
+        (one.value, one.gradients, one.changed), (other.value, other.gradients, other.changed)
+    )
+
+
+def _raises(outcome: Outcome) -> str:
+    problem = outcome.problem
+    return f"raises {problem.type}: {problem.message}" + (problem.where and f"\n{problem.where}")
+
+
+def _holds_tensors(value: Any) -> bool:
+    return isinstance(value, Tensor) or (
+        isinstance(value, tuple | list) and any(isinstance(item, Tensor) for item in value)
+    )
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return str(tuple(value.shape))
+    return "[" + ", ".join(_shape(item) for item in value) + "]"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Recipe):
+        return value.builder + (str(value.args) if value.args else "")
+    return repr(value)
+
+
+def _kind(value: Any) -> str:
+    return describe(value) if _holds_tensors(value) else f"a {type(value).__name__}"

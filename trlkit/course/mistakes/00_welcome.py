@@ -1,0 +1,196 @@
+"""Usual mistakes of chapter 00."""
+
+# %% mistake="flat_features" name="added sizes"
+# You added the three sizes. Every channel has a whole grid of height x width entries,
+# so the sizes multiply.
+# Look at: how many numbers one channel holds, and how many channels there are.
+def flat_features(channels, height, width):
+    return channels + height + width
+
+
+# %% mistake="flat_features" name="channels left out"
+# You counted the entries of one channel only.
+# Look at: what flattening does to the channels.
+def flat_features(channels, height, width):
+    return height * width
+
+
+# %% mistake="flat_features" name="width left out"
+# Your result does not depend on the width.
+# Look at: whether every argument is used.
+def flat_features(channels, height, width):
+    return channels * height
+
+
+# %% mistake="flat_features" name="product and sum mixed"
+# One of your sizes is added where it should multiply.
+# Look at: the operators between the three sizes.
+def flat_features(channels, height, width):
+    return channels * height + width
+
+
+# %% mistake="count_parameters" name="buffers counted"
+# You counted the buffers too: the running mean and variance of batch norm are part of
+# the state_dict, but they are no parameters.
+# Look at: the difference between model.state_dict() and model.parameters().
+def count_parameters(model):
+    return sum(tensor.numel() for tensor in model.state_dict().values())
+
+
+# %% mistake="count_parameters" name="tensors counted"
+# You counted the parameter tensors, not the numbers in them.
+# Look at: what .numel() of a parameter says.
+def count_parameters(model):
+    return len(list(model.parameters()))
+
+
+# %% mistake="count_parameters" name="trainable only"
+# You left out the frozen parameters. A parameter that does not learn is stored all the same.
+# Look at: where you ask for requires_grad.
+def count_parameters(model):
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+# %% mistake="count_parameters" name="rows counted"
+# You counted the rows of every parameter, not its entries.
+# Look at: len(p) or p.shape[0], beside p.numel().
+def count_parameters(model):
+    return sum(p.shape[0] for p in model.parameters())
+
+
+# %% mistake="count_parameters" name="biases left out"
+# You counted the weights and left out the biases.
+# Look at: which parameter names or layers your count passes over.
+def count_parameters(model):
+    weights = (p for name, p in model.named_parameters() if name.endswith("weight"))
+    return sum(p.numel() for p in weights)
+
+
+# %% mistake="fc_share" name="buffers counted"
+# Your total counts the buffers of batch norm too; they are no parameters.
+# Look at: the difference between model.state_dict() and model.parameters().
+def fc_share(model):
+    total = sum(tensor.numel() for tensor in model.state_dict().values())
+    linear = sum(
+        p.numel() for m in model.modules() if isinstance(m, nn.Linear) for p in m.parameters()
+    )
+    return total, linear, linear / total
+
+
+# %% mistake="fc_share" name="convolutions counted"
+# You counted the convolutions among the fully connected layers.
+# Look at: the type that you test for: a convolution has a weight too, but only nn.Linear is
+# fully connected.
+def fc_share(model):
+    total = sum(p.numel() for p in model.parameters())
+    linear = sum(
+        p.numel()
+        for m in model.modules()
+        if isinstance(m, (nn.Linear, nn.Conv2d))
+        for p in m.parameters()
+    )
+    return total, linear, linear / total
+
+
+# %% mistake="fc_share" name="top level only"
+# You looked at the layers of the top level only; networks keep their linear layers inside
+# other modules.
+# Look at: the difference between model.children() and model.modules().
+def fc_share(model):
+    total = sum(p.numel() for p in model.parameters())
+    linear = sum(
+        p.numel() for m in model.children() if isinstance(m, nn.Linear) for p in m.parameters()
+    )
+    return total, linear, linear / total
+
+
+# %% mistake="fc_share" name="last layer only"
+# You counted only the last linear layer. All of them hang on the flattened activation.
+# Look at: whether your count adds up or starts again at each layer.
+def fc_share(model):
+    total = sum(p.numel() for p in model.parameters())
+    linear = 0
+    for m in model.modules():
+        if isinstance(m, nn.Linear):
+            linear = sum(p.numel() for p in m.parameters())
+    return total, linear, linear / total
+
+
+# %% mistake="fc_share" name="biases left out"
+# You left out the biases of the linear layers.
+# Look at: which parameters nn.Linear has besides its weight.
+def fc_share(model):
+    total = sum(p.numel() for p in model.parameters())
+    linear = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear))
+    return total, linear, linear / total
+
+
+# %% mistake="fc_share" name="percent"
+# Your share is a percentage; what is asked is a fraction between 0 and 1.
+# Look at: the factor 100.
+def fc_share(model):
+    total = sum(p.numel() for p in model.parameters())
+    linear = sum(
+        p.numel() for m in model.modules() if isinstance(m, nn.Linear) for p in m.parameters()
+    )
+    return total, linear, 100 * linear / total
+
+
+# %% mistake="cp_trl_parameters" name="sizes multiplied"
+# You multiplied the sizes: that counts the full weight. A CP layer keeps one small matrix
+# for each mode, and matrices beside each other add up.
+# Look at: the shapes of the factors in the picture.
+def cp_trl_parameters(input_shape, num_classes, rank):
+    return rank * math.prod(input_shape) * num_classes + num_classes
+
+
+# %% mistake="cp_trl_parameters" name="classes left out"
+# You left out the factor of the classes: the output is a mode of the weight like the others.
+# Look at: how many factors a weight with three input modes and one output mode has.
+def cp_trl_parameters(input_shape, num_classes, rank):
+    return rank * sum(input_shape) + num_classes
+
+
+# %% mistake="cp_trl_parameters" name="bias left out"
+# You left out the bias: one number for each class.
+# Look at: what a linear layer adds after the product.
+def cp_trl_parameters(input_shape, num_classes, rank):
+    return rank * (sum(input_shape) + num_classes)
+
+
+# %% mistake="cp_trl_parameters" name="one bias for each component"
+# You counted one bias for each component of the rank; there is one for each class.
+# Look at: the shape of what the layer returns: the bias is added to that.
+def cp_trl_parameters(input_shape, num_classes, rank):
+    return rank * (sum(input_shape) + num_classes) + rank
+
+
+# %% mistake="quiz_flatten" name="a"
+# A reshape loses no number: you can undo it.
+# Look at: what the layer *behind* it is told about the order of its inputs.
+quiz_flatten = "a"
+
+# %% mistake="quiz_flatten" name="c"
+# Flattening has no parameters and no arithmetic; only the shape changes.
+# Look at: what the layer behind it no longer knows.
+quiz_flatten = "c"
+
+# %% mistake="quiz_flatten" name="d"
+# The batch keeps its own mode: flattening joins the modes of each image only.
+# Look at: the first size before and after nn.Flatten().
+quiz_flatten = "d"
+
+# %% mistake="quiz_where" name="b"
+# VGG-19 has more parameters there, but not the larger share.
+# Look at: the last column of the table.
+quiz_where = "b"
+
+# %% mistake="quiz_where" name="c"
+# ResNet-50 pools every channel to one number first, so little is left to save.
+# Look at: the last column of the table.
+quiz_where = "c"
+
+# %% mistake="quiz_where" name="d"
+# Depth is not what counts: ResNet-101 is the deepest of the four and has the smallest share.
+# Look at: the last column of the table.
+quiz_where = "d"

@@ -1,0 +1,47 @@
+"""The usual wrong answers, a file a chapter: cells as a learner would write them.
+
+A cell is marked ``# %% mistake="exercise" name="short name"``; its first comment
+lines are what the learner is told, the rest is the code.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+
+from trlkit.course.exercise import Mistake
+
+MARKER = re.compile(r'^# %% mistake="(?P<exercise>\w+)" name="(?P<name>[^"]+)"$', re.MULTILINE)
+
+
+def mistakes(exercise: str) -> list[Mistake]:
+    """The known mistakes of one exercise, in the order of their file."""
+    return [mistake for mistake in all_mistakes() if mistake.exercise == exercise]
+
+
+@cache
+def all_mistakes() -> tuple[Mistake, ...]:
+    """Every known mistake, chapter by chapter."""
+    files = sorted(Path(__file__).parent.glob("[0-9]*.py"))
+    return tuple(mistake for file in files for mistake in read_mistakes(file))
+
+
+def read_mistakes(file: Path) -> list[Mistake]:
+    """The mistakes in one file; a ValueError names a cell that is not one."""
+    text = file.read_text(encoding="utf-8")
+    start = text.find("# %%")
+    cells = re.split(r"^(?=# %%)", text[start:], flags=re.MULTILINE)[1:] if start >= 0 else []
+    return [_read(cell, file.name) for cell in cells]
+
+
+def _read(cell: str, file: str) -> Mistake:
+    head, _, body = cell.partition("\n")
+    marker = MARKER.match(head)
+    if marker is None:
+        raise ValueError(f'{file}: a cell starts with "# %% mistake=... name=...", got {head!r}')
+    lines = body.strip().split("\n")
+    count = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    message = "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines[:count])
+    source = "\n".join(lines[count:]).strip()
+    if not message or not source:
+        raise ValueError(f"{file}: {head!r} needs a message in comments and then code")
+    return Mistake(marker["exercise"], marker["name"], message, source)

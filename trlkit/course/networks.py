@@ -1,0 +1,49 @@
+"""Small networks that the checks hand to an answer, by name."""
+
+import torch
+from torch import nn
+
+
+def small_cnn(channels: int = 4, classes: int = 3) -> nn.Module:
+    """Convolution, batch norm, and two linear layers."""
+    return nn.Sequential(
+        nn.Conv2d(3, channels, kernel_size=3),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(channels * 9, 5),
+        nn.ReLU(),
+        nn.Linear(5, classes),
+    )
+
+
+def nested_cnn(channels: int = 4, classes: int = 3) -> nn.Module:
+    """The same layers, as features and classifier, one level further down."""
+    layers = small_cnn(channels, classes)
+    return nn.ModuleDict({"features": layers[:4], "classifier": layers[4:]})
+
+
+def frozen_cnn(channels: int = 4, classes: int = 3) -> nn.Module:
+    """A backbone that does not learn, under a head that does."""
+    network = nested_cnn(channels, classes)
+    network["features"].requires_grad_(False)
+    return network
+
+
+def without_bias(features: int = 6, classes: int = 3) -> nn.Module:
+    """Linear layers, the first without a bias."""
+    return nn.Sequential(nn.Linear(features, 4, bias=False), nn.Tanh(), nn.Linear(4, classes))
+
+
+def convolutions_only(channels: int = 4, classes: int = 3) -> nn.Module:
+    """No linear layer at all."""
+    return nn.Sequential(
+        nn.Conv2d(3, channels, 3), nn.BatchNorm2d(channels), nn.Conv2d(channels, classes, 1)
+    )
+
+
+def meta_cnn(channels: int = 4, classes: int = 3) -> nn.Module:
+    """A network on the meta device: shapes without numbers."""
+    with torch.device("meta"):
+        return nested_cnn(channels, classes)

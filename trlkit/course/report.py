@@ -1,0 +1,73 @@
+"""What a check says: its lines, and the exception that carries them."""
+
+from dataclasses import dataclass, field
+
+GREEN, RED, BOLD, PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[1m", "\x1b[0m"
+
+
+@dataclass
+class Report:
+    """The result of one check.
+
+    ``lines`` are (verdict, text) pairs, one for each thing tried; the verdict is
+    "ok" or "no". ``mistake`` is the name of the known mistake that the answer agrees
+    with, ``advice`` the paragraphs under the lines, ``picture`` the expected value and
+    the one that came, where seeing them side by side says more.
+    """
+
+    exercise: str
+    lines: list[tuple[str, str]] = field(default_factory=list)
+    advice: list[str] = field(default_factory=list)
+    summary: str = ""
+    mistake: str = ""
+    picture: tuple | None = None
+    points: float | None = None
+
+    @property
+    def passed(self) -> bool:
+        return all(verdict == "ok" for verdict, _ in self.lines)
+
+    def ok(self, text: str) -> None:
+        self.lines.append(("ok", text))
+
+    def no(self, text: str, *advice: str) -> "Report":
+        self.lines.append(("no", text))
+        self.advice.extend(line for line in advice if line)
+        return self
+
+    def hide(self) -> "Report":
+        """The same verdict without the hidden inputs and numbers."""
+        if self.passed:
+            return self
+        known = self.advice if self.mistake else []
+        text = "right on the cases shown, not on hidden ones of other sizes and numbers"
+        hidden = Report(self.exercise, mistake=self.mistake, points=self.points)
+        return hidden.no(text, *known)
+
+    def render(self, color: bool = False) -> str:
+        """The report as text: one line when it passed, the whole story when not."""
+        green, red, bold, plain = (GREEN, RED, BOLD, PLAIN) if color else ("",) * 4
+        if self.passed:
+            points = "" if self.points is None else f"   {self.points:g}/{self.points:g}"
+            story = "".join(f"\n  {line}" for line in self.advice)
+            return f"{bold}{self.exercise}{plain}   {green}ok{plain}: {self.summary}{points}{story}"
+        rows = [f"{bold}{self.exercise}{plain}"]
+        for verdict, text in self.lines:
+            tint = green if verdict == "ok" else red
+            first, *rest = text.split("\n")
+            rows.append(f"  {tint}{verdict}{plain}    {first}")
+            rows.extend(f"        {line}" for line in rest)
+        rows.append("")
+        rows.extend(f"  {line}" for line in "\n".join(self.advice).split("\n") if self.advice)
+        return "\n".join(rows).rstrip()
+
+
+class CheckFailed(AssertionError):
+    """An answer is not right yet. Shown as its report, without a traceback."""
+
+    def __init__(self, report: Report):
+        super().__init__(report.render())
+        self.report = report
+
+    def _render_traceback_(self) -> list[str]:
+        return self.report.render(color=True).split("\n")
