@@ -108,7 +108,7 @@ class Exercise:
                 "An earlier function of yours is not right yet; this one was checked with the "
                 "course's in its place, and is right."
             )
-        return second
+        return report if report.mistake and not second.passed and not second.mistake else second
 
     def _judge(self, answer: Answer, seed: int | None) -> Report:
         report = Report(self.name)

@@ -58,7 +58,7 @@ class Report:
             rows.append(f"  {tint}{verdict}{plain}    {first}")
             rows.extend(f"        {line}" for line in rest)
         rows.append("")
-        rows.extend(f"  {line}" for line in "\n".join(self.advice).split("\n") if self.advice)
+        rows.extend(f"  {line}" for line in "\n".join(self.advice).strip("\n").split("\n"))
         return "\n".join(rows).rstrip()
 
 

@@ -1,0 +1,8 @@
+"""The course as nbgrader sees it: `nbgrader ...` in this folder, or formgrader in JupyterLab."""
+
+from pathlib import Path
+
+from trlkit.course import nbgrader_setup
+
+c = get_config()  # noqa: F821 (nbgrader gives it)
+nbgrader_setup.configure(c, Path(__file__).resolve().parent)

@@ -1,0 +1,91 @@
+"""``trlkit``: the command line of the course."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit code is 0 when all is well, 1 when not, 2 for bad input."""
+    parser = argparse.ArgumentParser(prog="trlkit", description=__doc__.split(": ")[1])
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    lab = commands.add_parser("lab", help="open the course in JupyterLab")
+    lab.add_argument("chapter", nargs="?", default="00_welcome")
+    lab.add_argument("--port", type=int, help="a free port; by default the first from 8888 on")
+    lab.add_argument("--no-browser", action="store_true")
+
+    doctor = commands.add_parser("doctor", help="say whether this environment is ready")
+    doctor.add_argument("--strict", action="store_true", help="versions must be the tested ones")
+
+    check = commands.add_parser("check", help="run a notebook and list its exercises and points")
+    check.add_argument("notebook", type=Path, nargs="+")
+    check.add_argument("--timeout", type=float, default=None, help="seconds for one cell")
+    check.add_argument("--json", action="store_true", help="print the result as JSON")
+    check.add_argument("--verbose", action="store_true", help="show the whole report of a failure")
+
+    progress = commands.add_parser("progress", help="show how far every chapter is")
+    progress.add_argument("folder", type=Path, nargs="?", help="by default the course's notebooks")
+
+    build = commands.add_parser("build", help="make the notebooks from the masters")
+    build.add_argument("--check", action="store_true", help="only say what would change")
+    build.add_argument("--root", type=Path, default=Path(), help="the folder with solutions/")
+
+    options = parser.parse_args(argv)
+    return globals()[f"_{options.command}"](options)
+
+
+def _lab(options: argparse.Namespace) -> int:
+    from trlkit.course import lab
+
+    return lab.start(options.chapter, options.port, browser=not options.no_browser)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from trlkit.course import doctor
+
+    return doctor.examine(strict=options.strict)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from trlkit.course import progress, runner
+
+    limits = {} if options.timeout is None else {"cell_seconds": options.timeout}
+    worst, found = 0, []
+    for path in options.notebook:
+        try:
+            chapter, result = runner.check_notebook(path, **limits)
+        except runner.NotANotebook as error:
+            print(f"trlkit check: {error}", file=sys.stderr)
+            worst = 2
+            continue
+        worst = max(worst, 0 if result.passed else 1)
+        found.append(progress.as_dict(path, chapter, result))
+        if not options.json:
+            print(progress.table(path, chapter, result, options.verbose))
+    if options.json:
+        print(json.dumps(found, indent=1))
+    return worst
+
+
+def _progress(options: argparse.Namespace) -> int:
+    from trlkit.course import progress
+
+    return progress.show(options.folder)
+
+
+def _build(options: argparse.Namespace) -> int:
+    from trlkit.course import build, masters
+
+    try:
+        said = build.build(options.root, check=options.check)
+    except masters.BuildError as error:
+        print("\n".join(f"trlkit build: {fault}" for fault in error.faults), file=sys.stderr)
+        return 1
+    print("\n".join(said) or "everything is as its master says")
+    return 1 if options.check and said else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

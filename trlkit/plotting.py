@@ -1,0 +1,218 @@
+"""The pictures of the course. Every function returns a matplotlib Figure to show or save.
+
+Colors come from palettes that color-blind readers can tell apart.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Polygon
+from torch import Tensor, nn
+
+from trlkit.tensors import mode_dot, unfold
+
+BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#E69F00", "#009E73", "#BBBBBB"
+FIBERS = plt.get_cmap("viridis")
+DEPTH = (0.5, 0.38)  # how far the next mode-0 slice stands to the right and up
+
+
+def unfoldings(shape: Sequence[int] = (2, 3, 4)) -> Figure:
+    """A tensor 1, 2, 3, ... and its three unfoldings; entries of one fiber share a color.
+
+    Parameters
+    ----------
+    shape : (I_0, I_1, I_2)
+        Mode 0 goes into the page, mode 1 down, mode 2 to the right.
+    """
+    x = torch.arange(1, 1 + torch.Size(shape).numel()).reshape(*shape)
+    figure, rows = _figure(3, 2, (10, 8), width_ratios=[1, 1.9])
+    for mode, (left, right) in enumerate(rows):
+        fibers = _fiber_numbers(shape, mode)
+        _cube(left, x, fibers)
+        left.set_title(f"the mode-{mode} fibers of x {tuple(shape)}", fontsize=11)
+        _grid(right, unfold(x, mode), unfold(fibers, mode))
+        right.set_title(f"unfold(x, {mode})  {tuple(unfold(x, mode).shape)}", fontsize=11)
+    return figure
+
+
+def fibers_and_slices(shape: Sequence[int] = (3, 4, 5)) -> Figure:
+    """Above the fibers of the three modes, below the slices; each one in a color of its own."""
+    x = torch.arange(1, 1 + torch.Size(shape).numel()).reshape(*shape)
+    figure, (above, below) = _figure(2, 3, (10, 6.5))
+    for mode in range(3):
+        _cube(above[mode], x, _fiber_numbers(shape, mode), numbers=False)
+        above[mode].set_title(f"mode-{mode} fibers: all indices fixed but one", fontsize=9)
+        index = torch.arange(shape[mode]).reshape([-1 if k == mode else 1 for k in range(3)])
+        _cube(below[mode], x, index.expand(*shape), numbers=False)
+        below[mode].set_title(f"slices along mode {mode}: one index fixed", fontsize=9)
+    return figure
+
+
+def mode_product(shape: Sequence[int] = (2, 3, 4), rows: int = 5, mode: int = 1) -> Figure:
+    """A tensor, the matrix that multiplies its mode, and the tensor that comes out."""
+    x = torch.ones(*shape)
+    y = mode_dot(x, torch.ones(rows, shape[mode]), mode)
+    figure, ((left, middle, right),) = _figure(1, 3, (10, 3.4))
+    _cube(left, x, _fiber_numbers(shape, mode), numbers=False)
+    left.set_title(f"x  {tuple(shape)}: its mode-{mode} fibers")
+    matrix = torch.zeros(rows, shape[mode])
+    _grid(middle, matrix, torch.full_like(matrix, -1), numbers=False)
+    middle.set_title(f"the matrix  ({rows}, {shape[mode]})")
+    _cube(right, y, _fiber_numbers(y.shape, mode), numbers=False)
+    right.set_title(f"mode_dot(x, matrix, {mode})  {tuple(y.shape)}")
+    return figure
+
+
+def khatri_rao_columns(rows: Sequence[int] = (2, 3), rank: int = 4) -> Figure:
+    """Two matrices and their Khatri-Rao product; columns that belong together share a color."""
+    figure, ((left, middle, right),) = _figure(1, 3, (9, 3.6))
+    sizes = (rows[0], rows[1], rows[0] * rows[1])
+    titles = ("A", "B", "khatri_rao([A, B])")
+    for axes, size, title in zip((left, middle, right), sizes, titles, strict=True):
+        columns = torch.arange(rank).expand(size, rank)
+        _grid(axes, columns, columns, numbers=False)
+        axes.set_title(f"{title}  {(size, rank)}")
+        axes.set_ylim(max(sizes) + 0.1, -0.1)
+    return figure
+
+
+def parameter_bars(counts: Mapping[str, Mapping[str, int]]) -> Figure:
+    """Stacked bars of parameter counts, one bar for each network.
+
+    Parameters
+    ----------
+    counts : mapping of str to mapping of str to int
+        For each network its parts and their parameters, such as
+        ``{"VGG16": {"convolutions": 14_714_688, "fully connected": 123_642_856}}``.
+    """
+    figure, axes = plt.subplots(figsize=(9, 1.1 + 0.55 * len(counts)), layout="constrained")
+    plt.close(figure)
+    parts = list(dict.fromkeys(part for count in counts.values() for part in count))
+    colors = dict(zip(parts, (BLUE, ORANGE, GREEN, GRAY) * len(parts), strict=False))
+    for row, (name, count) in enumerate(counts.items()):
+        left = 0.0
+        for part, number in count.items():
+            axes.barh(row, number / 1e6, left=left, color=colors[part], edgecolor="white")
+            left += number / 1e6
+        axes.text(left, row, f" {left:,.1f} M", va="center", fontsize=9)
+    handles = [plt.Rectangle((0, 0), 1, 1, color=colors[part]) for part in parts]
+    figure.legend(handles, parts, loc="outside upper center", ncols=len(parts), frameon=False)
+    axes.set_yticks(range(len(counts)), list(counts))
+    axes.invert_yaxis()
+    axes.set_xlabel("million parameters")
+    axes.margins(x=0.12)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def parameters_by_layer(model: nn.Module) -> Figure:
+    """A bar for each layer of a network that has parameters of its own."""
+    layers = [
+        (name, type(layer).__name__, sum(p.numel() for p in layer.parameters(recurse=False)))
+        for name, layer in model.named_modules()
+        if any(True for _ in layer.parameters(recurse=False))
+    ]
+    figure, axes = plt.subplots(figsize=(9, 0.6 + 0.24 * len(layers)), layout="constrained")
+    plt.close(figure)
+    kinds = list(dict.fromkeys(kind for _, kind, _ in layers))
+    colors = dict(zip(kinds, (BLUE, ORANGE, GREEN, GRAY) * len(kinds), strict=False))
+    for row, (_, kind, number) in enumerate(layers):
+        axes.barh(row, number / 1e6, color=colors[kind])
+        axes.text(number / 1e6, row, f" {number:,}", va="center", fontsize=8)
+    axes.set_yticks(range(len(layers)), [f"{name}  {kind}" for name, kind, _ in layers], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("million parameters")
+    axes.margins(x=0.12)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def target_and_yours(expected: Tensor, got: Tensor) -> Figure:
+    """The expected tensor, the one that came, and where they differ.
+
+    Tensors of more than two modes are shown unfolded along mode 0.
+    """
+    shape = tuple(expected.shape)
+    matrices = [_matrix(expected), _matrix(got)]
+    wrong = ~torch.isclose(*matrices, rtol=1e-5, atol=1e-8)
+    rows, columns = wrong.shape
+    size = (min(1.4 + 0.9 * columns, 12), min(0.9 + 0.9 * rows, 9))
+    figure, axes = _figure(2, 1, size)
+    numbers = wrong.numel() <= 120
+    _grid(axes[0][0], matrices[0], torch.where(wrong, 0.5, -1), numbers)
+    _grid(axes[1][0], matrices[1], torch.where(wrong, 0.5, -1), numbers)
+    how = "" if len(shape) == 2 else f" of shape {shape}, unfolded along mode 0"
+    axes[0][0].set_title(f"expected{how}", fontsize=10, loc="left")
+    axes[1][0].set_title("yours (colored where it differs)", fontsize=10, loc="left")
+    return figure
+
+
+def _figure(
+    rows: int, columns: int, size: tuple[float, float], **grid
+) -> tuple[Figure, list[list[Axes]]]:
+    figure, axes = plt.subplots(
+        rows, columns, figsize=size, layout="constrained", squeeze=False, gridspec_kw=grid or None
+    )
+    plt.close(figure)  # pyplot would show it a second time
+    return figure, axes.tolist()
+
+
+def _fiber_numbers(shape: Sequence[int], mode: int) -> Tensor:
+    """For each entry of a tensor the number of its mode-``mode`` fiber."""
+    rest = [1 if k == mode else size for k, size in enumerate(shape)]
+    return torch.arange(torch.Size(rest).numel()).reshape(rest).expand(*shape)
+
+
+def _matrix(x: Tensor) -> Tensor:
+    x = x.detach().double()
+    return x.reshape(1, -1) if x.ndim < 2 else unfold(x, 0)
+
+
+def _color(group: float, groups: float) -> tuple:
+    return (1.0, 1.0, 1.0, 1.0) if group < 0 else FIBERS(0.12 + 0.85 * group / max(groups, 1))
+
+
+def _ink(color: tuple) -> str:
+    red, green, blue, _ = color
+    return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
+
+
+def _grid(axes: Axes, matrix: Tensor, groups: Tensor, numbers: bool = True) -> None:
+    """A matrix as a grid of cells, colored by ``groups`` (-1: white)."""
+    most = groups.max().item()
+    for (i, j), group in zip(torch.cartesian_prod(*map(torch.arange, matrix.shape)).tolist(),
+                             groups.flatten().tolist(), strict=True):
+        color = _color(group, most)
+        axes.add_patch(plt.Rectangle((j, i), 1, 1, facecolor=color, edgecolor="#333333", lw=0.8))
+        if numbers:
+            axes.text(j + 0.5, i + 0.5, f"{matrix[i, j].item():.3g}", ha="center", va="center",
+                      fontsize=9, color=_ink(color))
+    rows, columns = matrix.shape
+    axes.set(xlim=(-0.1, columns + 0.1), ylim=(rows + 0.1, -0.1), aspect="equal")
+    axes.axis("off")
+
+
+def _cube(axes: Axes, x: Tensor, groups: Tensor, numbers: bool = True) -> None:
+    """A tensor of three modes as little cubes, the first mode-0 slice in front."""
+    deep, high, wide = x.shape
+    dx, dy = DEPTH
+    most = groups.max().item()
+    for i in reversed(range(deep)):
+        for j in reversed(range(high)):
+            for k in range(wide):
+                color = _color(groups[i, j, k].item(), most)
+                a, b = k + i * dx, -j + i * dy
+                front = [(a, b), (a + 1, b), (a + 1, b - 1), (a, b - 1)]
+                top = [(a, b), (a + dx, b + dy), (a + 1 + dx, b + dy), (a + 1, b)]
+                side = [(a + 1, b), (a + 1 + dx, b + dy), (a + 1 + dx, b - 1 + dy), (a + 1, b - 1)]
+                for face in (front, top, side):
+                    axes.add_patch(Polygon(face, facecolor=color, edgecolor="#333333", lw=0.8))
+                if numbers and i == 0:
+                    axes.text(a + 0.5, b - 0.5, f"{x[i, j, k].item():g}", ha="center", va="center",
+                              fontsize=9, color=_ink(color))
+    axes.set(xlim=(-0.2, wide + deep * dx + 0.2), ylim=(-high - 0.2, deep * dy + 0.2))
+    axes.set_aspect("equal")
+    axes.axis("off")
