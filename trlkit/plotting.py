@@ -3,6 +3,7 @@
 Colors come from palettes that color-blind readers can tell apart.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -150,6 +151,42 @@ def target_and_yours(expected: Tensor, got: Tensor) -> Figure:
     return figure
 
 
+def flatten_against_trl(
+    input_shape: Sequence[int] = (512, 7, 7), num_classes: int = 1000, rank: int = 100
+) -> Figure:
+    """Two ways from an activation to classes, and their parameters: flatten + Linear, CP TRL."""
+    figure, rows = _figure(2, 3, (9, 5), width_ratios=[1, 1.5, 0.8])
+    dense = torch.Size(input_shape).numel() * num_classes + num_classes
+    sizes = (*input_shape, num_classes)
+    low = rank * sum(sizes) + num_classes
+    for axes in (row[0] for row in rows):
+        block = torch.zeros(5, 3, 3)
+        _cube(axes, block, torch.arange(5).reshape(5, 1, 1).expand(5, 3, 3), numbers=False)
+        axes.set_title("activation " + " x ".join(map(str, input_shape)), fontsize=10)
+    _bars(rows[0][1], {f"{dense - num_classes:,} weights": (8.0, 7.0)}, ORANGE)
+    rows[0][1].set_title(f"flatten, then one Linear: {dense:,} parameters", fontsize=10)
+    heights = [7.0 * (size / max(sizes)) ** 0.5 for size in sizes]
+    factors = {f"{size} x {rank}" + " " * k: (0.7, heights[k]) for k, size in enumerate(sizes)}
+    _bars(rows[1][1], factors, GREEN)
+    rows[1][1].set_title(f"TRL, a factor for each mode: {low:,} parameters", fontsize=10)
+    for axes in (row[2] for row in rows):
+        _bars(axes, {f"{num_classes} classes": (0.7, 7.0)}, BLUE)
+    return figure
+
+
+def _bars(axes: Axes, sizes: Mapping[str, tuple[float, float]], color: str, gap: float = 2.4) -> None:
+    """Upright bars of (width, height) beside each other, centered, a label under each."""
+    left = -(sum(width + gap for width, _ in sizes.values()) - gap) / 2
+    for label, (width, height) in sizes.items():
+        axes.add_patch(
+            plt.Rectangle((left, -height / 2), width, height, facecolor=color, edgecolor="#333333")
+        )
+        axes.text(left + width / 2, -height / 2 - 0.3, label.strip(), ha="center", va="top", fontsize=8)
+        left += width + gap
+    axes.set(xlim=(-7, 7), ylim=(-4.6, 4), aspect="equal")
+    axes.axis("off")
+
+
 def _figure(
     rows: int, columns: int, size: tuple[float, float], **grid
 ) -> tuple[Figure, list[list[Axes]]]:
@@ -216,3 +253,8 @@ def _cube(axes: Axes, x: Tensor, groups: Tensor, numbers: bool = True) -> None:
     axes.set(xlim=(-0.2, wide + deep * dx + 0.2), ylim=(-high - 0.2, deep * dy + 0.2))
     axes.set_aspect("equal")
     axes.axis("off")
+
+
+if __name__ == "__main__":
+    plt.rcParams["svg.hashsalt"] = "trlkit"
+    flatten_against_trl().savefig(sys.argv[1], metadata={"Date": None})

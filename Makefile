@@ -1,0 +1,15 @@
+# Each line calls the course's own commands; on Windows call those. PYTHON, PORT and CHAPTER may be given.
+PYTHON ?= python3
+BIN = .venv/bin
+COURSE = @$(PYTHON) trlkit/course/environment.py course &&
+DEV = @$(PYTHON) trlkit/course/environment.py dev &&
+
+.PHONY: lab test build check progress doctor picture constraints
+lab: ; $(COURSE) $(BIN)/trlkit lab $(CHAPTER) $(if $(PORT),--port $(PORT))
+test: ; $(DEV) $(BIN)/python -m pytest -n 2 $(TESTS)
+build: ; $(COURSE) $(BIN)/trlkit build
+check: ; $(COURSE) $(BIN)/trlkit build --check
+progress: ; $(COURSE) $(BIN)/trlkit progress
+doctor: ; $(COURSE) $(BIN)/trlkit doctor
+picture: ; $(COURSE) $(BIN)/python -m trlkit.plotting docs/trl.svg
+constraints: ; $(DEV) $(BIN)/python -m trlkit.course.doctor > constraints.new && mv constraints.new constraints.txt
