@@ -19,6 +19,9 @@ from nbgrader.preprocessors import (
     LockCells,
     SaveCells,
 )
+from nbgrader.utils import is_grade
+
+from trlkit.course.report import CheckFailed
 
 STUB = "# YOUR CODE HERE\nraise NotImplementedError"
 REGION = re.compile(
@@ -41,6 +44,17 @@ class LeaveStubs(ClearSolutions):
 def _stub(region: re.Match) -> str:
     kept = KEPT.findall(region["body"])
     return "\n".join(space + text for space, text in kept) or indent(STUB, region["indent"])
+
+
+class ClearFeedback(ClearHiddenTests):
+    """Keep hidden tests out of the feedback: their source, and where a traceback shows it."""
+
+    def preprocess_cell(self, cell: Any, resources: Any, cell_index: int) -> tuple[Any, Any]:
+        if is_grade(cell):
+            for output in cell.get("outputs", []):
+                if output.output_type == "error" and output.ename != CheckFailed.__name__:
+                    output.traceback = [f"{output.ename}: {output.evalue}"]
+        return super().preprocess_cell(cell, resources, cell_index)
 
 
 def configure(c: Any, root: Path) -> None:
@@ -74,7 +88,7 @@ def configure(c: Any, root: Path) -> None:
         ComputeChecksums,
         CheckCellMetadata,
     ]
-    c.GenerateFeedback.preprocessors = [GetGrades, ClearHiddenTests, CSSHTMLHeaderPreprocessor]
+    c.GenerateFeedback.preprocessors = [GetGrades, ClearFeedback, CSSHTMLHeaderPreprocessor]
     c.Autograde.create_student = True
     c.Execute.timeout = 120
     c.Execute.iopub_timeout = 60

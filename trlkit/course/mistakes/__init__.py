@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trlkit.course.exercise import Mistake
 
-MARKER = re.compile(r'^# %% mistake="(?P<exercise>\w+)" name="(?P<name>[^"]+)"$', re.MULTILINE)
+MARKER = re.compile(r'^# %% (?P<kind>\w+)="(?P<exercise>\w+)" name="(?P<name>[^"]+)"$')
 
 
 def mistakes(exercise: str) -> list[Mistake]:
@@ -22,22 +22,22 @@ def mistakes(exercise: str) -> list[Mistake]:
 def all_mistakes() -> tuple[Mistake, ...]:
     """Every known mistake, chapter by chapter."""
     files = sorted(Path(__file__).parent.glob("[0-9]*.py"))
-    return tuple(mistake for file in files for mistake in read_mistakes(file))
+    return tuple(mistake for file in files for mistake in read_answers(file, "mistake"))
 
 
-def read_mistakes(file: Path) -> list[Mistake]:
-    """The mistakes in one file; a ValueError names a cell that is not one."""
+def read_answers(file: Path, kind: str) -> list[Mistake]:
+    """The cells of one file, all marked with ``kind``; a ValueError names one that is not."""
     text = file.read_text(encoding="utf-8")
     start = text.find("# %%")
     cells = re.split(r"^(?=# %%)", text[start:], flags=re.MULTILINE)[1:] if start >= 0 else []
-    return [_read(cell, file.name) for cell in cells]
+    return [_read(cell, kind, file.name) for cell in cells]
 
 
-def _read(cell: str, file: str) -> Mistake:
+def _read(cell: str, kind: str, file: str) -> Mistake:
     head, _, body = cell.partition("\n")
     marker = MARKER.match(head)
-    if marker is None:
-        raise ValueError(f'{file}: a cell starts with "# %% mistake=... name=...", got {head!r}')
+    if marker is None or marker["kind"] != kind:
+        raise ValueError(f'{file}: a cell starts with "# %% {kind}=... name=...", got {head!r}')
     lines = body.strip().split("\n")
     count = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
     message = "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines[:count])

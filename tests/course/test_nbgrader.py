@@ -1,0 +1,147 @@
+"""nbgrader's own loop, by its own API: release, submissions, grades, feedback, export."""
+
+import csv
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from filled import ROOT, chapter_names, filled, released, save, solutions
+from nbgrader.apps import NbGraderAPI
+from nbgrader.apps.exportapp import ExportApp
+from traitlets.config import Config
+
+from trlkit.course import chapters, mistakes, nbgrader_setup
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """A course of its own, with three submissions of every chapter, graded."""
+    root = tmp_path_factory.mktemp("course")
+    for name in ("solutions", "autotests.yml", "nbgrader_config.py"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
+    config = Config()
+    nbgrader_setup.configure(config, root)
+    here = Path.cwd()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.setattr(sys, "argv", ["nbgrader"])
+        api = NbGraderAPI(config=config)
+        for chapter in chapter_names():
+            done = api.generate_assignment(chapter, force=True, create=True)
+            assert done["success"], done["log"]
+            for student, notebook in submissions(chapter).items():
+                save(notebook, root / "build/submitted" / student / chapter / f"{chapter}.ipynb")
+                done = api.autograde(chapter, student, force=True, create=True)
+                assert done["success"], done["log"]
+            done = api.generate_feedback(chapter, force=True)
+            assert done["success"], done["log"]
+        yield root, api, config
+    assert Path.cwd() == here
+
+
+def submissions(chapter):
+    solved = solutions(chapter)
+    wrong = solved | {mistake.exercise: mistake.source for mistake in chosen(chapter)}
+    wrong |= {emptied(chapter): "# I deleted my answer"}
+    return {
+        "solved": filled(chapter, solved),
+        "blank": released(chapter),
+        "wrong": filled(chapter, wrong),
+    }
+
+
+def chosen(chapter):
+    """The last known mistake of every other exercise."""
+    names = [item.name for item in chapters.chapter(chapter).exercises][::2]
+    return [mistakes.mistakes(name)[-1] for name in names]
+
+
+def emptied(chapter):
+    """An exercise without any answer: its check cell then knows no such name."""
+    return chapters.chapter(chapter).exercises[1].name
+
+
+def scores(api, chapter, student):
+    with api.gradebook as gradebook:
+        notebook = gradebook.find_submission_notebook(chapter, chapter, student)
+        return {
+            grade.cell.name.removeprefix("check_"): (grade.score, grade.max_score)
+            for grade in notebook.grades
+        }
+
+
+@pytest.mark.parametrize("chapter", chapter_names())
+def test_release_made_by_nbgrader_is_the_committed_one(course, chapter):
+    root, _, _ = course
+    path = f"notebooks/{chapter}/{chapter}.ipynb"
+    made, committed = (nbformat.read(base / path, as_version=4) for base in (root, ROOT))
+    assert [cell.source for cell in made.cells] == [cell.source for cell in committed.cells]
+    assert [path.name for path in (root / "notebooks" / chapter).iterdir()] == [f"{chapter}.ipynb"]
+
+
+@pytest.mark.parametrize("chapter", chapter_names())
+def test_solved_gets_all_points_and_blank_none(course, chapter):
+    _, api, _ = course
+    full = {item.name: item.points for item in chapters.chapter(chapter).exercises}
+    assert scores(api, chapter, "solved") == {name: (n, n) for name, n in full.items()}
+    assert scores(api, chapter, "blank") == {name: (0, n) for name, n in full.items()}
+
+
+@pytest.mark.parametrize("chapter", chapter_names())
+def test_each_mistake_costs_the_points_of_its_own_exercise(course, chapter):
+    _, api, _ = course
+    full = {item.name: item.points for item in chapters.chapter(chapter).exercises}
+    lost = {mistake.exercise for mistake in chosen(chapter)} | {emptied(chapter)}
+    expected = {name: (0 if name in lost else n, n) for name, n in full.items()}
+    assert scores(api, chapter, "wrong") == expected
+
+
+@pytest.mark.parametrize("chapter", chapter_names())
+def test_feedback_names_the_mistake_and_hides_tests_and_solutions(course, chapter):
+    root, _, _ = course
+    secret = re.compile(r"hidden=|HIDDEN TESTS|BEGIN SOLUTION|#~")
+    pages = {
+        student: (root / "build/feedback" / student / chapter / f"{chapter}.html").read_text("utf-8")
+        for student in ("solved", "blank", "wrong")
+    }
+    for page in pages.values():
+        assert not secret.search(re.sub(r"<style.*?</style>|<[^>]+>", "", page, flags=re.DOTALL))
+    text = " ".join(re.sub(r"<[^>]+>", "", pages["wrong"]).split())
+    for mistake in chosen(chapter):
+        told = " ".join(mistake.message.split("\n")[0].split()[:5])
+        assert escape(told) in text
+    blank = re.sub(r"<[^>]+>", "", pages["blank"])
+    for source in solutions(chapter).values():
+        for line in re.findall(r"^ *return (?!NotImpl)[^\n]+", source, re.MULTILINE):
+            assert escape(line.strip()) not in blank
+
+
+def escape(text):
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def test_export_lists_every_submission(course):
+    root, _, config = course
+    app = ExportApp(config=config)
+    app.initialize([f"--CsvExportPlugin.to={root / 'grades.csv'}"])
+    app.start()
+    rows = list(csv.DictReader((root / "grades.csv").open()))
+    total = {chapter.name: chapter.points for chapter in chapters.chapters()}
+    got = {(row["student_id"], row["assignment"]): float(row["score"]) for row in rows if row["score"]}
+    assert {key: got[key] for key in got if key[0] == "solved"} == {
+        ("solved", name): points for name, points in total.items()
+    }
+    assert all(got["blank", name] == 0 for name in total)
+
+
+def test_gradebook_and_submissions_stay_under_build(course):
+    root, _, _ = course
+    assert {path.name for path in root.iterdir()} <= {
+        "solutions", "notebooks", "build", "autotests.yml", "nbgrader_config.py", "grades.csv",
+        ".nbgrader.log",
+    }  # fmt: skip
+    assert (root / "build/gradebook.db").exists()
