@@ -124,7 +124,7 @@ class LocalAnswer:
         pieces = {
             name: EXERCISES[name].piece
             for name in names
-            if callable(space.get(name)) and space[name] is not EXERCISES[name].piece
+            if name not in space or callable(space[name])
         }
         return LocalAnswer(self.answer, pieces) if pieces else None
 
@@ -141,7 +141,8 @@ def run(function: Callable, args: Sequence[Any], gradient: bool = False) -> Outc
     with contextlib.ExitStack() as quiet:
         quiet.enter_context(contextlib.redirect_stdout(printed))
         quiet.enter_context(contextlib.redirect_stderr(printed))
-        quiet.enter_context(warnings.catch_warnings(record=True))
+        quiet.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
         quiet.enter_context(torch.random.fork_rng(devices=[]))
         quiet.enter_context(torch.set_grad_enabled(True))
         try:
@@ -249,9 +250,11 @@ def _globals(answer: Any) -> dict[str, Any]:
 def _replaced(answer: Any, pieces: dict[str, Callable]):
     """For the time of a call, the answer's module sees the course's pieces."""
     space = _globals(answer)
-    own = {name: space[name] for name in pieces}
+    own = {name: space[name] for name in pieces if name in space}
     space.update(pieces)
     try:
         yield
     finally:
+        for name in pieces:
+            del space[name]
         space.update(own)

@@ -1,0 +1,212 @@
+"""What a check says: every layer has its words, and no number of a hidden case shows."""
+
+import pytest
+import torch
+
+from trlkit.course import CheckFailed, check, reveal
+from trlkit.course.answer import LocalAnswer
+from trlkit.course.checks import EXERCISES
+from trlkit.course.compare import difference
+from trlkit.course.exercise import Case, Draw, Exercise, Quiz
+
+
+def story(name, answer, **options):
+    with pytest.raises(CheckFailed) as caught:
+        check(name, answer, **options)
+    return str(caught.value)
+
+
+def not_written(x, mode):
+    raise NotImplementedError
+
+
+def no_return(x, mode):
+    x.movedim(mode, 0)
+
+
+def in_numpy(x, mode):
+    return x.detach().movedim(mode, 0).reshape(x.shape[mode], -1).numpy()
+
+
+def other_shape(x, mode):
+    return x
+
+
+def other_dtype(x, mode):
+    return x.movedim(mode, 0).reshape(x.shape[mode], -1).float()
+
+
+def flipped(x, mode):
+    return x.movedim(mode, 0).reshape(x.shape[mode], -1).flip(1)
+
+
+def doubled(x, mode):
+    return 2 * x.movedim(mode, 0).reshape(x.shape[mode], -1)
+
+
+def in_place(x, mode):
+    return x.mul_(1.0).add_(1.0).movedim(mode, 0).reshape(x.shape[mode], -1)
+
+
+def broken(x, mode):
+    return x.nothing
+
+
+def few_arguments(x):
+    return x
+
+
+def wrong_gradient(x, mode):
+    y = x.movedim(mode, 0).reshape(x.shape[mode], -1)
+    return 2 * y - y.detach()
+
+
+def empty(x, mode):
+    return torch.zeros_like(x.movedim(mode, 0).reshape(x.shape[mode], -1))
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (..., "`unfold` is not written yet"),
+        (None, "`unfold` is not written yet"),
+        (torch.ones(3), "`unfold` must be a function, it is a tensor of shape (3,)"),
+        (not_written, "`unfold` is not written yet"),
+        (no_return, "expected a tensor of shape (3, 8), got None\n\n  Is there a `return`"),
+        (in_numpy, "expected a tensor of shape (3, 8), got a numpy.ndarray\n\n  Stay in torch"),
+        (other_shape, "result: has shape (2, 3, 4), expected (3, 8)\n\n  The number of entries is"),
+        (other_dtype, "has dtype torch.float32, expected torch.float64\n\n  Keep the dtype"),
+        (flipped, "right numbers, in the wrong places"),
+        (doubled, "Your result is 2 times the expected one."),
+        (empty, "Every entry of your result is 0."),
+        (in_place, "changes its arguments in place"),
+        (broken, "raises AttributeError: 'Tensor' object has no attribute 'nothing'\n        line "),
+        (few_arguments, "raises TypeError: few_arguments() takes 1 positional argument but 2 were"),
+        (wrong_gradient, "gradient of tensor argument 0: expected"),
+    ],
+)
+def test_every_layer_has_its_words(answer, words):
+    assert words in story("unfold", answer)
+
+
+def test_right_lines_come_before_the_wrong_one():
+    text = story("unfold", lambda x, mode: x.transpose(0, mode).reshape(x.shape[mode], -1))
+    lines = [line.split()[0] for line in text.split("\n")[1:] if line[2:4] in ("ok", "no")]
+    assert lines == ["ok", "ok", "ok", "no"]
+    assert "expected [[1, 5, 9, 13, ...], ...], got [[1, 5, 9, 13, ...], ...]" not in text
+    assert "You exchanged mode 0 with the mode that you unfold." in text
+
+
+def test_passing_says_one_line(capsys):
+    check("unfold", EXERCISES["unfold"].piece)
+    assert capsys.readouterr().out == "unfold   ok: 8 cases, values and gradients   2/2\n"
+
+
+def test_hidden_failure_shows_no_hidden_number():
+    def right_on_shown_shapes(x, mode):
+        y = x.movedim(mode, 0).reshape(x.shape[mode], -1)
+        return y if 2 in x.shape or x.ndim < 3 else y.flip(1)
+
+    text = story("unfold", right_on_shown_shapes, hidden=3)
+    assert "right on the cases shown, not on hidden ones" in text
+    assert "tensor" not in text and "[[" not in text
+
+
+def test_a_learners_prints_are_shown_on_failure_only(capsys):
+    def noisy(x, mode):
+        print("here", mode)
+        return x
+
+    assert "Your code printed:\n  here 1" in story("unfold", noisy)
+    assert "here" not in story("unfold", noisy, hidden=1)
+
+
+def test_a_wrong_earlier_function_does_not_cost_a_later_exercise(capsys):
+    space = {}
+    exec(
+        "def unfold(x, mode): return x.reshape(x.shape[mode], -1)\n"
+        "def fold(m, mode, shape): raise NotImplementedError\n"
+        "def mode_dot(x, matrix, mode):\n"
+        "    shape = list(x.shape)\n"
+        "    shape[mode] = len(matrix)\n"
+        "    return fold(matrix @ unfold(x, mode), mode, shape)\n",
+        space,
+    )
+    check("mode_dot", space["mode_dot"])
+    assert "An earlier function of yours is not right yet" in capsys.readouterr().out
+
+
+def test_an_unknown_exercise_is_told_with_the_names():
+    with pytest.raises(ValueError, match="no exercise is called 'unflod'; there are .*unfold"):
+        check("unflod", len)
+
+
+def test_a_failed_check_shows_its_report_and_no_traceback():
+    with pytest.raises(CheckFailed) as caught:
+        check("unfold", None)
+    shown = "\n".join(caught.value._render_traceback_())
+    assert "not written yet" in shown and "Traceback" not in shown
+
+
+def test_quiz_names_the_wrong_letters_and_leaves_the_right_one_to_the_hash():
+    assert "must be one of \"a\", \"b\", \"c\", \"d\", got 'e'" in story("quiz_order", "e")
+    assert "must be one of" in story("quiz_order", ["c"])
+    assert "is not answered yet" in story("quiz_order", ...)
+    assert "4 is the size of the last mode" in story("quiz_order", "a")
+    assert isinstance(EXERCISES["quiz_order"], Quiz)
+    check("quiz_order", "c")
+
+
+def test_hidden_sizes_differ_from_the_shown_and_keep_ones():
+    shown, hidden = Draw().sizes(2, 3, 1), [Draw(seed).sizes(2, 3, 1) for seed in range(20)]
+    assert shown == (2, 3, 1)
+    assert all(sizes[2] == 1 and sizes[0] != sizes[1] for sizes in hidden)
+    assert len(set(hidden)) > 5
+    assert torch.equal(Draw().counting(2, 2), torch.tensor([[1, 2], [3, 4]], dtype=torch.float64))
+    assert not torch.equal(Draw(1).counting(2, 2), Draw(2).counting(2, 2))
+
+
+def test_a_check_that_any_answer_passes_is_not_possible_by_accident():
+    exercise = Exercise("f", ("x",), lambda x: x, lambda draw: [Case((draw.normal(2),))])
+    assert not exercise.judge(LocalAnswer(lambda x: x + 1e-3)).passed
+    assert not exercise.judge(LocalAnswer(lambda x: x * float("nan"))).passed
+    assert exercise.judge(LocalAnswer(lambda x: x + 1e-12)).passed
+
+
+@pytest.mark.parametrize(
+    "expected, got, layer",
+    [
+        (3, 3, None),
+        (3, 4, "values"),
+        (3, 3.0, "type"),
+        (3, True, "type"),
+        (0.5, 0.5 + 1e-9, None),
+        (1.0, 1, None),
+        (0.5, float("nan"), "values"),
+        ((1, 2), [1, 2], None),
+        ((1, 2), (1, 2, 3), "shape"),
+        ((1, 2), (1, 3), "values"),
+        ((1, 2), 1, "type"),
+        ("a", "a", None),
+        ("a", "b", "values"),
+        (torch.ones(2), torch.ones(2) + 1e-6, None),
+        (torch.ones(2), torch.tensor([1.0, float("nan")]), "values"),
+        (torch.ones(2), torch.tensor([1.0, float("inf")]), "values"),
+        (torch.ones(2), torch.ones(1, 2), "shape"),
+        (torch.ones(2), torch.ones(2).double(), "dtype"),
+        (torch.ones(2), 1.0, "type"),
+        (1.0, torch.ones(()), "type"),
+    ],
+)
+def test_difference_names_the_first_layer(expected, got, layer):
+    found = difference(expected, got)
+    assert (found and found.layer) == layer
+
+
+def test_reveal_waits_for_a_prediction(capsys):
+    reveal((..., 2), lambda: 1 / 0)
+    assert "Predict first" in capsys.readouterr().out
+    reveal((16, 7, 7), torch.zeros(16, 7, 7).shape)
+    assert capsys.readouterr().out == "You predicted (16, 7, 7), and so it is.\n"
+    reveal([7, 16, 7], lambda: torch.zeros(16, 7, 7).shape)
+    assert "It is (16, 7, 7). What made the difference?" in capsys.readouterr().out
