@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from trlkit import tensors
 from trlkit.course.answer import Bounded, Foreign, LocalAnswer, Recipe, plain, run
 
 
@@ -133,9 +132,16 @@ def test_kinds_of_answers(answer, kind):
 
 def test_pieces_stand_in_for_a_learners_functions_during_a_call_only():
     space = {"torch": torch}
-    exec("def unfold(x, mode): return 'wrong'\ndef mine(x): return unfold(x, 0), fold", space)
+    exec("def unfold(x, mode): return 'wrong'\ndef mine(x): return unfold(x, 0)", space)
     wrong = space["unfold"]
     answer = LocalAnswer(space["mine"]).with_pieces(["unfold", "fold"])
-    assert answer.call([torch.ones(2, 2)]).value[0].shape == (2, 2)
+    outcome = answer.call([torch.ones(2, 2)])
+    assert outcome.value.shape == (2, 2) and outcome.pieces == {"unfold"}
     assert space["unfold"] is wrong and "fold" not in space
-    assert LocalAnswer(tensors.unfold).with_pieces([]) is None
+    assert answer.sees("unfold") is wrong and answer.sees("fold") is None
+
+
+def test_a_variable_under_a_pieces_name_stays():
+    space = {"unfold": 3}
+    exec("def mine(): return unfold", space)
+    assert LocalAnswer(space["mine"]).with_pieces(["unfold"]).call([]).value == 3

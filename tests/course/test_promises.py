@@ -10,7 +10,7 @@ import pytest
 from filled import ROOT, chapter_names, filled, released, save, solutions
 from nbformat.v4 import new_code_cell, new_notebook
 
-from trlkit.course import build, chapters, masters, mistakes
+from trlkit.course import PASSED, build, chapters, masters, mistakes
 from trlkit.course.cells import Session
 from trlkit.course.checks import EXERCISES
 from trlkit.course.exercise import Quiz
@@ -47,6 +47,7 @@ def run_answers(chapter, answers, hidden):
     """Run the marked cells of a chapter in this process; what each check said, by exercise."""
     visible = {item.name: item.cell for item in chapters.chapter(chapter).exercises}
     checks = source_checks(chapter) if hidden else visible
+    PASSED.clear()
     session = Session()
     said = {}
     for cell in filled(chapter, answers).cells:

@@ -15,6 +15,7 @@ from trlkit.course.report import CheckFailed, Report
 __all__ = ["CheckFailed", "check", "reveal"]
 
 LISTENERS: list[Callable[[Report], None]] = []
+PASSED: dict[str, Any] = {}  # the answers that have passed in this session, by exercise
 
 
 def check(name: str, answer: Any, *, hidden: int | None = None) -> None:
@@ -23,7 +24,9 @@ def check(name: str, answer: Any, *, hidden: int | None = None) -> None:
     Parameters
     ----------
     name : str
-        The exercise, as the notebook calls it.
+        The exercise, as the notebook calls it. Where its answer calls the functions of
+        earlier exercises, those that have not passed their own check are replaced by the
+        course's, so that one mistake is not told twice.
     answer : object
         The learner's function, class or value.
     hidden : int, optional
@@ -41,15 +44,19 @@ def check(name: str, answer: Any, *, hidden: int | None = None) -> None:
 
     if name not in EXERCISES:
         raise ValueError(f"no exercise is called {name!r}; there are {', '.join(EXERCISES)}")
-    report = EXERCISES[name].judge(LocalAnswer(answer), hidden)
+    exercise, local = EXERCISES[name], LocalAnswer(answer)
+    doubtful = [use for use in exercise.uses if use not in PASSED or local.sees(use) is not PASSED[use]]
+    report = exercise.judge(local.with_pieces(doubtful), hidden)
     report.points = chapters.points(name)
     if hidden is not None:
         report = report.hide()
     for listener in LISTENERS:
         listener(report)
+    PASSED.pop(name, None)
     if not report.passed:
         _draw(report)
         raise CheckFailed(report)
+    PASSED[name] = answer
     if hidden is None:
         print(report.render(color=_in_notebook()))
 

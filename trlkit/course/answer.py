@@ -7,6 +7,7 @@ in this process or in another one.
 
 import contextlib
 import copy
+import functools
 import importlib
 import inspect
 import io
@@ -14,8 +15,8 @@ import linecache
 import sysconfig
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -73,7 +74,8 @@ class Outcome:
 
     ``gradients`` has one entry for each floating tensor among the arguments, in
     order, None where no gradient arrived; it is None where none was asked for.
-    ``changed`` tells whether the call altered its arguments.
+    ``changed`` tells whether the call altered its arguments, ``pieces`` which of the
+    course's pieces it used in place of the learner's own functions.
     """
 
     value: Any = None
@@ -81,6 +83,7 @@ class Outcome:
     problem: Problem | None = None
     printed: str = ""
     changed: bool = False
+    pieces: frozenset[str] = frozenset()
 
 
 class Answer(Protocol):
@@ -92,8 +95,8 @@ class Answer(Protocol):
     def call(self, args: Sequence[Any], gradient: bool = False) -> Outcome:
         """Call the answer on fresh copies of plain arguments (and recipes)."""
 
-    def with_pieces(self, names: Sequence[str]) -> "Answer | None":
-        """The same answer with the course's pieces for ``names``; None where it has none."""
+    def with_pieces(self, names: Sequence[str]) -> "Answer":
+        """The same answer, with the course's pieces for the learner's functions ``names``."""
 
 
 @dataclass(frozen=True)
@@ -114,19 +117,20 @@ class LocalAnswer:
         return plain(self.answer)
 
     def call(self, args: Sequence[Any], gradient: bool = False) -> Outcome:
-        with _replaced(self.answer, self.pieces):
-            return run(self.answer, args, gradient)
+        with _replaced(_globals(self.answer), self.pieces) as used:
+            outcome = run(self.answer, args, gradient)
+        return replace(outcome, pieces=frozenset(used))
 
-    def with_pieces(self, names: Sequence[str]) -> "LocalAnswer | None":
+    def with_pieces(self, names: Sequence[str]) -> "LocalAnswer":
         from trlkit.course.checks import EXERCISES
 
         space = _globals(self.answer)
-        pieces = {
-            name: EXERCISES[name].piece
-            for name in names
-            if name not in space or callable(space[name])
-        }
-        return LocalAnswer(self.answer, pieces) if pieces else None
+        replaceable = [name for name in names if name not in space or callable(space[name])]
+        return LocalAnswer(self.answer, {name: EXERCISES[name].piece for name in replaceable})
+
+    def sees(self, name: str) -> Any:
+        """What ``name`` stands for in the learner's code, None where it is nothing."""
+        return _globals(self.answer).get(name)
 
 
 def run(function: Callable, args: Sequence[Any], gradient: bool = False) -> Outcome:
@@ -189,13 +193,13 @@ class Bounded(io.StringIO):
 
     def __init__(self, limit: int):
         super().__init__()
-        self.limit, self.lines, self.dropped = limit, 0, 0
+        self.room, self.lines, self.dropped = limit, 0, 0
 
     def write(self, text: str) -> int:
-        room = max(self.limit - self.tell(), 0)
-        super().write(text[:room])
-        self.dropped += max(len(text) - room, 0)
         self.lines += text.count("\n")
+        kept = super().write(text[: self.room]) if self.room else 0
+        self.room -= kept
+        self.dropped += len(text) - kept
         return len(text)
 
 
@@ -247,13 +251,22 @@ def _globals(answer: Any) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _replaced(answer: Any, pieces: dict[str, Callable]):
-    """For the time of a call, the answer's module sees the course's pieces."""
-    space = _globals(answer)
+def _replaced(space: dict[str, Any], pieces: dict[str, Callable]) -> Iterator[set[str]]:
+    """For the time of a call, put pieces under their names; yield the names of those called."""
+    used: set[str] = set()
+
+    def noting(name: str, piece: Callable) -> Callable:
+        @functools.wraps(piece)
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            used.add(name)
+            return piece(*args, **kwargs)
+
+        return noted
+
     own = {name: space[name] for name in pieces if name in space}
-    space.update(pieces)
+    space.update({name: noting(name, piece) for name, piece in pieces.items()})
     try:
-        yield
+        yield used
     finally:
         for name in pieces:
             del space[name]

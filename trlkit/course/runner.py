@@ -200,6 +200,7 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
     return notebook
 
 
+_STOPPED = ("took longer", "ended Python")
 _MEND = "look into .ipynb_checkpoints beside it, or take a fresh copy of the chapter"
 
 
@@ -301,13 +302,13 @@ def _run(
         if number is None:
             notes.append(why)
             break
-        skip.add(number)
         cells[number].ran = Ran(why)
+        skip = {i for i, cell in enumerate(cells) if cell.ran and cell.ran.error.startswith(_STOPPED)}
         if attempt == RESTARTS:
             notes.append(f"Python was ended {RESTARTS + 1} times; what follows was not run")
     for cell in cells:
         ran = cell.ran
-        if ran and ran.error.startswith(("took longer", "ended Python")):
+        if ran and ran.error.startswith(_STOPPED):
             notes.append(f"{cell.place} {ran.error}")
         if ran and ran.lines > MANY_LINES:
             notes.append(f"{cell.place} printed {ran.lines:,} lines; only the first were kept")

@@ -93,6 +93,7 @@ def mode_dot_cases(draw: Draw) -> Iterator[Case]:
     shape = draw.sizes(2, 4, 3)
     yield Case((draw.normal(*shape), draw.normal(shape[1], shape[1]), 1), "a square matrix")
     yield Case((draw.normal(*shape), draw.normal(1, shape[0]), 0), "one row")
+    yield Case((draw.normal(3, 3, 3), draw.normal(3, 3), 0), "a cube and a square matrix")
 
 
 def multi_mode_dot(x: Tensor, matrices: Sequence[Tensor], modes: Sequence[int]) -> Tensor:
@@ -110,7 +111,7 @@ def multi_mode_dot_cases(draw: Draw) -> Iterator[Case]:
     yield Case((x, [draw.normal(6, shape[1])], (1,)), "one mode")
     cube = draw.normal(3, 3, 3)
     square = [draw.normal(3, 3), draw.normal(3, 3)]
-    yield Case((cube, square, (1, 2)), "a cube and square matrices")
+    yield Case((cube, square, (2, 0)), "a cube and square matrices")
 
 
 def inner(x: Tensor, y: Tensor, n_modes: int) -> Tensor:
