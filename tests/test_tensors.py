@@ -167,10 +167,16 @@ def test_gradients(function, device):
     [
         (lambda x: trlkit.unfold(x, 3), "mode=3, but the tensor has the modes 0 to 2"),
         (lambda x: trlkit.unfold(x.sum(), 0), "mode=0, but the tensor has no modes"),
-        (lambda x: trlkit.fold(x[0], 1, (2, 3, 4)), "is a matrix of shape (3, 8), but the matrix is"),
+        (
+            lambda x: trlkit.fold(x[0], 1, (2, 3, 4)),
+            "is a matrix of shape (3, 8), but the matrix is",
+        ),
         (lambda x: trlkit.mode_dot(x, x[0], 1), "mode 1 of x has size 3, so the matrix must have"),
         (lambda x: trlkit.multi_mode_dot(x, [x[0]], [0, 1]), "1 matrices need as many modes, got"),
-        (lambda x: trlkit.multi_mode_dot(x, [x[0], x[0]], [1, -2]), "each mode can be multiplied once"),
+        (
+            lambda x: trlkit.multi_mode_dot(x, [x[0], x[0]], [1, -2]),
+            "each mode can be multiplied once",
+        ),
         (lambda x: trlkit.multi_mode_dot(x, [x[0, 0]], [2]), "every factor must be a matrix"),
         (lambda x: trlkit.inner(x, x[0]), "without n_modes both tensors must have one shape"),
         (lambda x: trlkit.inner(x, x, 4), "n_modes=4, but x has 3 modes and y has 3"),

@@ -93,7 +93,7 @@ def parameter_bars(counts: Mapping[str, Mapping[str, int]]) -> Figure:
     plt.close(figure)
     parts = list(dict.fromkeys(part for count in counts.values() for part in count))
     colors = dict(zip(parts, (BLUE, ORANGE, GREEN, GRAY) * len(parts), strict=False))
-    for row, (name, count) in enumerate(counts.items()):
+    for row, count in enumerate(counts.values()):
         left = 0.0
         for part, number in count.items():
             axes.barh(row, number / 1e6, left=left, color=colors[part], edgecolor="white")
@@ -174,14 +174,18 @@ def flatten_against_trl(
     return figure
 
 
-def _bars(axes: Axes, sizes: Mapping[str, tuple[float, float]], color: str, gap: float = 2.4) -> None:
+def _bars(
+    axes: Axes, sizes: Mapping[str, tuple[float, float]], color: str, gap: float = 2.4
+) -> None:
     """Upright bars of (width, height) beside each other, centered, a label under each."""
     left = -(sum(width + gap for width, _ in sizes.values()) - gap) / 2
     for label, (width, height) in sizes.items():
         axes.add_patch(
             plt.Rectangle((left, -height / 2), width, height, facecolor=color, edgecolor="#333333")
         )
-        axes.text(left + width / 2, -height / 2 - 0.3, label.strip(), ha="center", va="top", fontsize=8)
+        axes.text(
+            left + width / 2, -height / 2 - 0.3, label.strip(), ha="center", va="top", fontsize=8
+        )
         left += width + gap
     axes.set(xlim=(-7, 7), ylim=(-4.6, 4), aspect="equal")
     axes.axis("off")
@@ -220,13 +224,23 @@ def _ink(color: tuple) -> str:
 def _grid(axes: Axes, matrix: Tensor, groups: Tensor, numbers: bool = True) -> None:
     """A matrix as a grid of cells, colored by ``groups`` (-1: white)."""
     most = groups.max().item()
-    for (i, j), group in zip(torch.cartesian_prod(*map(torch.arange, matrix.shape)).tolist(),
-                             groups.flatten().tolist(), strict=True):
+    for (i, j), group in zip(
+        torch.cartesian_prod(*map(torch.arange, matrix.shape)).tolist(),
+        groups.flatten().tolist(),
+        strict=True,
+    ):
         color = _color(group, most)
         axes.add_patch(plt.Rectangle((j, i), 1, 1, facecolor=color, edgecolor="#333333", lw=0.8))
         if numbers:
-            axes.text(j + 0.5, i + 0.5, f"{matrix[i, j].item():.3g}", ha="center", va="center",
-                      fontsize=9, color=_ink(color))
+            axes.text(
+                j + 0.5,
+                i + 0.5,
+                f"{matrix[i, j].item():.3g}",
+                ha="center",
+                va="center",
+                fontsize=9,
+                color=_ink(color),
+            )
     rows, columns = matrix.shape
     axes.set(xlim=(-0.1, columns + 0.1), ylim=(rows + 0.1, -0.1), aspect="equal")
     axes.axis("off")
@@ -248,8 +262,15 @@ def _cube(axes: Axes, x: Tensor, groups: Tensor, numbers: bool = True) -> None:
                 for face in (front, top, side):
                     axes.add_patch(Polygon(face, facecolor=color, edgecolor="#333333", lw=0.8))
                 if numbers and i == 0:
-                    axes.text(a + 0.5, b - 0.5, f"{x[i, j, k].item():g}", ha="center", va="center",
-                              fontsize=9, color=_ink(color))
+                    axes.text(
+                        a + 0.5,
+                        b - 0.5,
+                        f"{x[i, j, k].item():g}",
+                        ha="center",
+                        va="center",
+                        fontsize=9,
+                        color=_ink(color),
+                    )
     axes.set(xlim=(-0.2, wide + deep * dx + 0.2), ylim=(-high - 0.2, deep * dy + 0.2))
     axes.set_aspect("equal")
     axes.axis("off")

@@ -80,7 +80,10 @@ def empty(x, mode):
         (doubled, "Your result is 2 times the expected one."),
         (empty, "Every entry of your result is 0."),
         (in_place, "changes its arguments in place"),
-        (broken, "raises AttributeError: 'Tensor' object has no attribute 'nothing'\n        line "),
+        (
+            broken,
+            "raises AttributeError: 'Tensor' object has no attribute 'nothing'\n        line ",
+        ),
         (few_arguments, "raises TypeError: few_arguments() takes 1 positional argument but 2 were"),
         (wrong_gradient, "gradient of tensor argument 0: expected"),
     ],
@@ -170,7 +173,7 @@ def test_a_failed_check_shows_its_report_and_no_traceback():
 
 
 def test_quiz_names_the_wrong_letters_and_leaves_the_right_one_to_the_hash():
-    assert "must be one of \"a\", \"b\", \"c\", \"d\", got 'e'" in story("quiz_order", "e")
+    assert 'must be one of "a", "b", "c", "d", got \'e\'' in story("quiz_order", "e")
     assert "must be one of" in story("quiz_order", ["c"])
     assert "is not answered yet" in story("quiz_order", ...)
     assert "4 is the size of the last mode" in story("quiz_order", "a")

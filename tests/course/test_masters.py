@@ -10,7 +10,7 @@ from filled import ROOT
 
 from trlkit.course import build, masters
 
-GOOD = '''\
+GOOD = """\
 # %% [markdown]
 # # 1. Small { minutes: 5, difficulty: 1 }
 # A chapter.
@@ -29,7 +29,7 @@ def unfold(x, mode):
 
 # %% check="unfold" points=2
 check("unfold", unfold)
-'''
+"""
 LINE = {line: number for number, line in enumerate(GOOD.split("\n"), 1)}
 SOLVE, CHECK = LINE['# %% solve="unfold"'], LINE['# %% check="unfold" points=2']
 
@@ -52,7 +52,8 @@ FAULTS = [
     ("points=2", "pionts=2", CHECK, "unknown marker 'pionts'"),
     ("    ### END SOLUTION\n", "", SOLVE, "BEGIN SOLUTION without its END"),
     ("    ### BEGIN SOLUTION\n", "", SOLVE, "END SOLUTION without its BEGIN"),
-    ("### BEGIN SOLUTION", "### BEGIN SOLUTION\n    ### BEGIN SOLUTION", SOLVE, "inside another region"),
+    ("### BEGIN SOLUTION", "### BEGIN SOLUTION\n    ### BEGIN SOLUTION", SOLVE,
+     "inside another region"),
     ("# %% lock", "# %% solve", 5, "solve='imports' has no ### BEGIN SOLUTION"),
     ('# %% lock="imports"', "# %%\n### BEGIN SOLUTION\n### END SOLUTION", 5,
      "a solution stands in a cell that is not marked"),
@@ -74,7 +75,9 @@ def test_build_refuses_by_file_and_line(tmp_path, old, new, line, message):
     with pytest.raises(masters.BuildError) as caught:
         build.build(tmp_path)
     place = f"01_small/01_small.py:{line}: "
-    assert any(f.startswith(place) and message in f for f in caught.value.faults), caught.value.faults
+    assert any(f.startswith(place) and message in f for f in caught.value.faults), (
+        caught.value.faults
+    )
     assert not (tmp_path / "notebooks").exists()
 
 
@@ -83,8 +86,9 @@ def test_a_name_used_twice_is_refused_in_one_chapter_and_across(tmp_path):
     write(tmp_path, GOOD.replace("1. Small", "2. Small"), "02_small")
     with pytest.raises(masters.BuildError) as caught:
         build.build(tmp_path)
-    assert f"02_small/02_small.py:{SOLVE}: solve='unfold' is used before, in 01_small.py:{SOLVE}" in (
-        caught.value.faults
+    assert (
+        f"02_small/02_small.py:{SOLVE}: solve='unfold' is used before, in 01_small.py:{SOLVE}"
+        in (caught.value.faults)
     )
     twice = GOOD[GOOD.index("# %% solve") :]
     shutil.rmtree(tmp_path / "solutions")

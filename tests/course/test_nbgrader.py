@@ -105,7 +105,9 @@ def test_feedback_names_the_mistake_and_hides_tests_and_solutions(course, chapte
     root, _, _ = course
     secret = re.compile(r"hidden=|HIDDEN TESTS|BEGIN SOLUTION|#~")
     pages = {
-        student: (root / "build/feedback" / student / chapter / f"{chapter}.html").read_text("utf-8")
+        student: (root / "build/feedback" / student / chapter / f"{chapter}.html").read_text(
+            "utf-8"
+        )
         for student in ("solved", "blank", "wrong")
     }
     for page in pages.values():
@@ -131,7 +133,9 @@ def test_export_lists_every_submission(course):
     app.start()
     rows = list(csv.DictReader((root / "grades.csv").open()))
     total = {chapter.name: chapter.points for chapter in chapters.chapters()}
-    got = {(row["student_id"], row["assignment"]): float(row["score"]) for row in rows if row["score"]}
+    got = {
+        (row["student_id"], row["assignment"]): float(row["score"]) for row in rows if row["score"]
+    }
     assert {key: got[key] for key in got if key[0] == "solved"} == {
         ("solved", name): points for name, points in total.items()
     }

@@ -64,7 +64,9 @@ def run_answers(chapter, answers, hidden):
 def test_mistake_loses_exactly_its_own_points_and_is_named(key):
     mistake = MISTAKES[key]
     chapter = chapter_of(mistake.exercise)
-    said = run_answers(chapter, solutions(chapter) | {mistake.exercise: mistake.source}, hidden=False)
+    said = run_answers(
+        chapter, solutions(chapter) | {mistake.exercise: mistake.source}, hidden=False
+    )
     assert {name for name, ran in said.items() if ran.error} == {mistake.exercise}
     ran = said[mistake.exercise]
     assert ran.mistake == mistake.name

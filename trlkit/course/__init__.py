@@ -45,7 +45,9 @@ def check(name: str, answer: Any, *, hidden: int | None = None) -> None:
     if name not in EXERCISES:
         raise ValueError(f"no exercise is called {name!r}; there are {', '.join(EXERCISES)}")
     exercise, local = EXERCISES[name], LocalAnswer(answer)
-    doubtful = [use for use in exercise.uses if use not in PASSED or local.sees(use) is not PASSED[use]]
+    doubtful = [
+        use for use in exercise.uses if use not in PASSED or local.sees(use) is not PASSED[use]
+    ]
     report = exercise.judge(local.with_pieces(doubtful), hidden)
     report.points = chapters.points(name)
     if hidden is not None:

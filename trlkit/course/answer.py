@@ -155,7 +155,7 @@ def run(function: Callable, args: Sequence[Any], gradient: bool = False) -> Outc
             gradients = _gradients(result, leaves) if gradient else None
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # noqa: BLE001 (an answer may raise anything, SystemExit too)
+        except BaseException as error:
             return Outcome(problem=_problem(error), printed=printed.getvalue())
     before, after = _tensors(args), _tensors(fresh)
     changed = len(before) != len(after) or not all(map(torch.equal, before, after))
@@ -183,7 +183,7 @@ def plain(value: Any) -> Any:
     name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
     try:
         text = repr(value)[:PRINTED]
-    except Exception as error:  # noqa: BLE001 (a learner's __repr__ may raise anything)
+    except Exception as error:
         text = f"<its repr raises {type(error).__name__}>"
     return Foreign(name, text)
 

@@ -55,7 +55,9 @@ def build(root: Path, check: bool = False) -> list[str]:
         files = make(masters, root, Path(folder))
     changed = {path: text for path, text in files.items() if _content(root / path) != text}
     if check:
-        stray = {str(path.relative_to(root)) for path in root.glob("notebooks/*/*.ipynb")} - {*files}
+        stray = {str(path.relative_to(root)) for path in root.glob("notebooks/*/*.ipynb")} - {
+            *files
+        }
         return [f"{path} differs from its master" for path in changed] + [
             f"{path} has no master" for path in sorted(stray)
         ]
@@ -75,7 +77,9 @@ def make(masters: list[Master], root: Path, stage: Path) -> dict[str, str]:
         files[path] = dumps(source_notebook(master))
         _write(stage / path, files[path])
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        for master, text in zip(masters, pool.map(lambda m: release(m, stage), masters), strict=True):
+        for master, text in zip(
+            masters, pool.map(lambda m: release(m, stage), masters), strict=True
+        ):
             files[f"notebooks/{master.name}/{master.name}.ipynb"] = text
     table = [_chapter(master, files) for master in masters]
     course = json.dumps({"chapters": [asdict(chapter) for chapter in table]}, indent=1)
@@ -104,7 +108,9 @@ def source_notebook(master: Master) -> nbformat.NotebookNode:
 
 def hidden_tests(master: Master, cell: Cell) -> str:
     """The hidden part of a check cell: the same check, on cases drawn with a seed."""
-    call = re.search(rf'check\(("{cell.name}"[^\n]*)\)', cell.source) if cell.role == "check" else None
+    call = (
+        re.search(rf'check\(("{cell.name}"[^\n]*)\)', cell.source) if cell.role == "check" else None
+    )
     if call is None or "AUTOTEST" in cell.source:
         return ""
     seed = int(hashlib.sha256(f"{master.name}/{cell.name}".encode()).hexdigest()[:6], 16)
@@ -128,7 +134,9 @@ def release(master: Master, stage: Path) -> str:
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata = nbformat.from_dict(METADATA)
     text = dumps(notebook)
-    leaks = [line for line in text.split("\n") if re.search(r"(BEGIN|END) (SOLUTION|HIDDEN)|#~", line)]
+    leaks = [
+        line for line in text.split("\n") if re.search(r"(BEGIN|END) (SOLUTION|HIDDEN)|#~", line)
+    ]
     if leaks:
         raise BuildError([master.fault(1, f"a solution leaks: {leaks[0].strip()}")])
     _write(path, text)

@@ -43,7 +43,9 @@ class Session:
         InteractiveShell.clear_instance()
         self.shell = InteractiveShell.instance(config=config, user_ns={})
         self.shell.showtraceback = self.shell.showsyntaxerror = lambda *args, **kwargs: None
-        self.shell._tee = lambda channel: contextlib.nullcontext()  # would store all that is printed
+        self.shell._tee = lambda channel: (
+            contextlib.nullcontext()
+        )  # would store all that is printed
 
     def run(self, source: str) -> Ran:
         """Run one cell; whatever it does short of ending Python comes back as a result."""

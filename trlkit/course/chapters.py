@@ -66,7 +66,11 @@ def chapter(name: str) -> Chapter:
 def points(exercise: str) -> Any:
     """The points of an exercise, or None where the table does not have it."""
     return next(
-        (item.points for chapter in chapters() for item in chapter.exercises
-         if item.name == exercise),
+        (
+            item.points
+            for chapter in chapters()
+            for item in chapter.exercises
+            if item.name == exercise
+        ),
         None,
     )

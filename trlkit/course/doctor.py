@@ -10,7 +10,9 @@ from pathlib import Path
 from trlkit.course.lab import find_notebooks
 
 ROOT = Path(__file__).parents[2]
-LEFT_OUT = re.compile(r"(nvidia|cuda|triton|trlkit$|pip$|setuptools$)")  # chosen by torch, or by pip
+LEFT_OUT = re.compile(
+    r"(nvidia|cuda|triton|trlkit$|pip$|setuptools$)"
+)  # chosen by torch, or by pip
 
 
 def examine(strict: bool = False) -> int:
@@ -40,7 +42,10 @@ def findings(strict: bool = False) -> Iterator[tuple[str, str]]:
         yield ("OK" if same else "FAIL" if strict else "NOTE"), f"{name} {found}{other}"
     yield from _torch()
     notebooks = find_notebooks()
-    yield _verdict(notebooks is not None), f"notebooks: {notebooks or 'none from this folder upwards'}"
+    yield (
+        _verdict(notebooks is not None),
+        f"notebooks: {notebooks or 'none from this folder upwards'}",
+    )
 
 
 def requirements(*extras: str) -> list[str]:
@@ -96,7 +101,7 @@ def _torch() -> Iterator[tuple[str, str]]:
         import torch
 
         total = (torch.ones(8, 8) @ torch.ones(8, 8)).sum().item()
-    except Exception as error:  # noqa: BLE001 (a broken torch breaks anywhere)
+    except Exception as error:
         yield "FAIL", f"torch does not compute: {type(error).__name__}: {error}"
         return
     yield _verdict(total == 512), f"torch computes, on {torch.get_num_threads()} CPU threads"

@@ -27,6 +27,7 @@ NO_NETWORK = (
     "Network is unreachable",
     "Could not fetch URL",
     "ProxyError",
+    "(from versions: none)",
 )
 
 
@@ -37,16 +38,20 @@ class SetupError(Exception):
 def main(extra):
     """Make the environment with an extra of pyproject.toml, unless it is there already."""
     if extra not in EXTRAS:
-        raise SetupError("an environment is one of %s, got %r" % (", ".join(EXTRAS), extra))
+        raise SetupError(f"an environment is one of {', '.join(EXTRAS)}, got {extra!r}")
     python = new_enough(sys.version_info[:2], sys.executable, shutil.which)
     wanted = digest()
     if ready(wanted, extra):
         return
     print("Setting up .venv (the first time some minutes and about 6 GB) ...", flush=True)
     LOG.parent.mkdir(exist_ok=True)
-    if subprocess.call([str(PYTHON), "-c", ""], stderr=subprocess.DEVNULL) if PYTHON.exists() else 1:
+    if (
+        subprocess.call([str(PYTHON), "-c", ""], stderr=subprocess.DEVNULL)
+        if PYTHON.exists()
+        else 1
+    ):
         run([python, "-m", "venv", "--clear", str(VENV)])
-    install = ["install", "--editable", ".[%s]" % extra, "--constraint", "constraints.txt"]
+    install = ["install", "--editable", f".[{extra}]", "--constraint", "constraints.txt"]
     run([str(PYTHON), "-m", "pip", "--disable-pip-version-check", *install])
     STAMP.write_text(json.dumps({"digest": wanted, "extra": extra}), encoding="utf-8")
 
@@ -56,12 +61,12 @@ def new_enough(version, executable, which):
     if version >= OLDEST:
         return executable
     for minor in range(20, OLDEST[1] - 1, -1):
-        found = which("python3.%d" % minor)
+        found = which(f"python3.{minor}")
         if found:
             return found
     raise SetupError(
-        "Python %d.%d or newer is needed, this is %d.%d: install one, or name it: make PYTHON=..."
-        % (OLDEST + tuple(version))
+        f"Python {OLDEST[0]}.{OLDEST[1]} or newer is needed, this is {version[0]}.{version[1]}: "
+        "install one, or name it: make PYTHON=..."
     )
 
 
@@ -81,12 +86,17 @@ def ready(wanted, extra):
     return enough and stamp["digest"] == wanted and PYTHON.exists()
 
 
+def works(python):
+    """Whether a Python starts: its own base may be gone."""
+    return python.exists() and subprocess.call([str(python), "-c", ""]) == 0
+
+
 def run(command):
     """Run a command with its output in the log; one line says why it failed."""
     with LOG.open("w", encoding="utf-8") as log:
         code = subprocess.call(command, cwd=str(ROOT), stdout=log, stderr=subprocess.STDOUT)
     if code:
-        raise SetupError("%s (all of it: %s)" % (reason(LOG.read_text("utf-8", "replace")), LOG))
+        raise SetupError(f"{reason(LOG.read_text('utf-8', 'replace'))} (all of it: {LOG})")
 
 
 def reason(log):
@@ -105,6 +115,6 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1] if len(sys.argv) > 1 else "course")
     except SetupError as error:
-        sys.exit("trlkit: %s" % error)
+        sys.exit(f"trlkit: {error}")
     except KeyboardInterrupt:
         sys.exit("trlkit: interrupted; the next run goes on")

@@ -253,7 +253,9 @@ class Mistake:
         from trlkit.course.checks import EXERCISES
 
         space: dict[str, Any] = {
-            name: exercise.piece for name, exercise in EXERCISES.items() if hasattr(exercise, "piece")
+            name: exercise.piece
+            for name, exercise in EXERCISES.items()
+            if hasattr(exercise, "piece")
         }
         exec("import math\nimport torch\nfrom torch import nn\n", space)
         exec(compile(self.source, f"<mistake {self.name}>", "exec"), space)

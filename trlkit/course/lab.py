@@ -36,12 +36,21 @@ def start(chapter: str, port: int | None, browser: bool = True) -> int:
     if port is None:
         port = next((p for p in range(FIRST_PORT, FIRST_PORT + 50) if _free(p)), None)
         if port is None:
-            return _no(f"the ports {FIRST_PORT} to {FIRST_PORT + 49} are all taken: name a free one")
+            return _no(
+                f"the ports {FIRST_PORT} to {FIRST_PORT + 49} are all taken: name a free one"
+            )
         if port != FIRST_PORT:
             print(f"trlkit lab: port {FIRST_PORT} is taken, so this one is on {port}")
     path = f"{folder.name}/{matches[0]}/{matches[0]}.ipynb"
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder.parent}",
-               f"--port={port}", "--ServerApp.port_retries=0", f"--LabApp.default_url=/lab/tree/{path}"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        f"--ServerApp.root_dir={folder.parent}",
+        f"--port={port}",
+        "--ServerApp.port_retries=0",
+        f"--LabApp.default_url=/lab/tree/{path}",
+    ]
     if not browser:
         command.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:

@@ -191,15 +191,23 @@ def _describe(master: Master) -> Iterator[str]:
                     facts[key.strip()] = int(value)
             if match["level"] == "#" and not master.title:
                 master.title = title
-                master.minutes, master.difficulty = (facts.get(k, 0) for k in ("minutes", "difficulty"))
+                master.minutes, master.difficulty = (
+                    facts.get(k, 0) for k in ("minutes", "difficulty")
+                )
         if cell.role == "check" and not exercise[cell.name]:
             exercise[cell.name] += 1
             if not facts:
                 fault = f"check={cell.name!r}: its title has no {{ minutes: .., difficulty: .. }}"
                 yield master.fault(cell.line, fault)
             master.items.append(
-                Item(cell.name, title, cell.points, facts.get("minutes", 0),
-                     facts.get("difficulty", 0), cell.source)
+                Item(
+                    cell.name,
+                    title,
+                    cell.points,
+                    facts.get("minutes", 0),
+                    facts.get("difficulty", 0),
+                    cell.source,
+                )
             )
     if not (master.title and master.minutes and master.difficulty):
         fault = "a chapter starts with a title: # 1. Tensors { minutes: 60, difficulty: 2 }"

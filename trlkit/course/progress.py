@@ -52,14 +52,13 @@ def show(folder: Path | None) -> int:
         title = f"{chapter.name}  {chapter.title}"[:44]
         out_of += chapter.points
         try:
-            counts = _counts(_find(folder, chapter))
+            done, points = _counts(_find(folder, chapter))
         except runner.NotANotebook as error:
             print(f"{title:44s}   {error}")
             continue
-        done, points = counts
         got += points
-        exercises = f"{done}/{len(chapter.exercises)}"
-        print(f"{title:44s} {exercises:>9s} {f'{points:g}/{chapter.points:g}':>9s}  {_bar(chapter, points)}")
+        exercises, score = f"{done}/{len(chapter.exercises)}", f"{points:g}/{chapter.points:g}"
+        print(f"{title:44s} {exercises:>9s} {score:>9s}  {_bar(chapter, points)}")
     print(f"{'together':44s} {'':9s} {f'{got:g}/{out_of:g}':>9s}")
     return 0 if got == out_of else 1
 

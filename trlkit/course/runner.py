@@ -150,7 +150,9 @@ def run_notebook(
         _run(cells, Path(folder), cell_seconds, began + notebook_seconds, result.notes)
     for item in items:
         runs = [cell.ran or Ran("was not run") for cell in cells if cell.item is item]
-        failed = next((ran for ran in runs if ran.error), None if runs else Ran("has no check cell"))
+        failed = next(
+            (ran for ran in runs if ran.error), None if runs else Ran("has no check cell")
+        )
         if failed is None:
             result.rows.append(Row(item.name, item.points, True))
         else:
@@ -167,7 +169,7 @@ def run_notebook(
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """The notebook in a file, or a :class:`NotANotebook` that says in one line why there is none."""
+    """The notebook in a file, or a :class:`NotANotebook` that says in one line why not."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -194,7 +196,7 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
             cell.source = "".join(cell.source)
             cell.setdefault("metadata", nbformat.from_dict({}))
             cell.cell_type  # noqa: B018 (a cell without a type is no cell)
-    except Exception as error:  # noqa: BLE001 (a broken file breaks anywhere)
+    except Exception as error:
         kind = type(error).__name__
         raise NotANotebook(f"{path}: is a damaged notebook ({kind}: {error}); {_MEND}") from None
     return notebook
@@ -281,7 +283,9 @@ def _plan(
         if trusted:
             cells.append(_Cell(number, item.cell, item))
         if trusted and edited and not source:
-            notes.append(f"cell {number}: the check of {item.name} was edited; the course's was run")
+            notes.append(
+                f"cell {number}: the check of {item.name} was edited; the course's was run"
+            )
     for item in items:
         if trusted and item.name not in found:
             notes.append(f"the check cell of {item.name} is missing; it was run at the end")
@@ -303,7 +307,9 @@ def _run(
             notes.append(why)
             break
         cells[number].ran = Ran(why)
-        skip = {i for i, cell in enumerate(cells) if cell.ran and cell.ran.error.startswith(_STOPPED)}
+        skip = {
+            i for i, cell in enumerate(cells) if cell.ran and cell.ran.error.startswith(_STOPPED)
+        }
         if attempt == RESTARTS:
             notes.append(f"Python was ended {RESTARTS + 1} times; what follows was not run")
     for cell in cells:

@@ -178,7 +178,9 @@ def unfolded_tucker(core: Tensor, factors: Sequence[Tensor], mode: int) -> Tenso
 def unfolded_tucker_cases(draw: Draw) -> Iterator[Case]:
     ranks = draw.sizes(2, 3, 2)
     core = draw.counting(*ranks)
-    factors = [draw.normal(size, rank) for size, rank in zip(draw.sizes(4, 5, 3), ranks, strict=True)]
+    factors = [
+        draw.normal(size, rank) for size, rank in zip(draw.sizes(4, 5, 3), ranks, strict=True)
+    ]
     for mode in (0, 1, 2):
         yield Case((core, factors, mode))
     square = [draw.normal(3, 3) for _ in range(3)]
@@ -218,9 +220,7 @@ def mode_dot_equation_cases(draw: Draw) -> Iterator[Case]:
 
 EXERCISES = (
     Exercise("fiber", ("x", "mode", "index"), fiber, fiber_cases),
-    Exercise(
-        "unfold", ("x", "mode"), unfold, unfold_cases, piece=tensors.unfold, picture=True
-    ),
+    Exercise("unfold", ("x", "mode"), unfold, unfold_cases, piece=tensors.unfold, picture=True),
     Exercise(
         "fold",
         ("matrix", "mode", "shape"),
@@ -256,7 +256,13 @@ EXERCISES = (
         uses=("unfold", "fold"),
     ),
     Exercise(
-        "outer", ("vectors",), outer, outer_cases, piece=tensors.outer, uses=("inner",), picture=True
+        "outer",
+        ("vectors",),
+        outer,
+        outer_cases,
+        piece=tensors.outer,
+        uses=("inner",),
+        picture=True,
     ),
     Exercise(
         "khatri_rao",

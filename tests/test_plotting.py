@@ -1,0 +1,66 @@
+"""The pictures draw, show what they claim, and leave pyplot as it was."""
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+from trlkit import plotting
+
+MODEL = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(8, 2))
+PICTURES = {
+    "unfoldings": lambda: plotting.unfoldings((2, 3, 4)),
+    "fibers_and_slices": lambda: plotting.fibers_and_slices((3, 4, 5)),
+    "mode_product": lambda: plotting.mode_product((2, 3, 4), rows=5, mode=2),
+    "khatri_rao_columns": lambda: plotting.khatri_rao_columns((2, 3), rank=4),
+    "parameter_bars": lambda: plotting.parameter_bars({"A": {"x": 10**6, "y": 2 * 10**6}}),
+    "parameters_by_layer": lambda: plotting.parameters_by_layer(MODEL),
+    "target_and_yours": lambda: plotting.target_and_yours(
+        torch.ones(2, 3, 4), torch.zeros(2, 3, 4)
+    ),
+    "flatten_against_trl": plotting.flatten_against_trl,
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_picture_draws_whole(name, tmp_path):
+    figure = PICTURES[name]()
+    assert isinstance(figure, Figure) and plt.get_fignums() == []
+    figure.savefig(tmp_path / "picture.png")
+    figure.canvas.draw()
+    edge = figure.bbox
+    for axes in figure.axes:
+        for text in [*axes.texts, axes.title]:
+            box = text.get_window_extent()
+            assert not text.get_text() or (box.x0 >= edge.x0 - 2 and box.x1 <= edge.x1 + 2), text
+
+
+def words(figure):
+    return " ".join(t.get_text() for axes in figure.axes for t in [*axes.texts, axes.title])
+
+
+def test_numbers_in_the_pictures_are_computed():
+    assert "25,089,000 parameters" in words(PICTURES["flatten_against_trl"]())
+    assert "153,600 parameters" in words(PICTURES["flatten_against_trl"]())
+    assert "112" in words(PICTURES["parameters_by_layer"]())  # 4 * 3 * 9 + 4
+    assert "3.0 M" in words(PICTURES["parameter_bars"]())
+
+
+def test_entries_of_one_fiber_share_a_color():
+    left, right = plotting.unfoldings((2, 3, 4)).axes[2:4]  # mode 1
+    columns = {}
+    for patch in right.patches:
+        columns.setdefault(round(patch.get_x()), set()).add(patch.get_facecolor())
+    assert len(columns) == 8 and all(len(colors) == 1 for colors in columns.values())
+    assert {patch.get_facecolor() for patch in left.patches} == {
+        color for colors in columns.values() for color in colors
+    }
+
+
+def test_only_the_entries_that_differ_are_colored():
+    expected, got = torch.ones(2, 3), torch.ones(2, 3)
+    got[1, 2] = 5
+    top = plotting.target_and_yours(expected, got).axes[0]
+    colored = [p.get_xy() for p in top.patches if p.get_facecolor() != (1.0, 1.0, 1.0, 1.0)]
+    assert colored == [(2, 1)]
