@@ -24,8 +24,6 @@ import trlkit
 from trlkit import plotting
 from trlkit.course import check, reveal
 
-torch.manual_seed(0)
-
 # %% [markdown]
 # ## 1.1 Modes, fibers and slices { minutes: 5, difficulty: 1 }
 #

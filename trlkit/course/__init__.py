@@ -103,6 +103,8 @@ def _in_notebook() -> bool:
 def _draw(report: Report) -> None:
     """In a notebook, the target and the answer side by side."""
     if report.picture and _in_notebook():
+        from IPython.display import display
+
         from trlkit import plotting
 
-        plotting.target_and_yours(*report.picture)
+        display(plotting.target_and_yours(*report.picture))

@@ -56,9 +56,24 @@ def start(chapter: str, port: int | None, browser: bool = True) -> int:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
     try:
-        return subprocess.run(command, cwd=folder.parent).returncode
+        return subprocess.run(command, cwd=folder.parent, env=surroundings()).returncode
     except KeyboardInterrupt:
         return 0
+
+
+def surroundings() -> dict[str, str]:
+    """The variables JupyterLab runs with: this environment's programs, and our few settings."""
+    settings = Path(__file__).with_name("jupyter")
+    before = {
+        "PATH": str(Path(sys.executable).parent),
+        "JUPYTER_CONFIG_PATH": str(settings),
+    }
+    joined = {
+        name: os.pathsep.join(filter(None, (first, os.environ.get(name))))
+        for name, first in before.items()
+    }
+    kept = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+    return kept | joined  # a backend set from outside would hide the notebooks' pictures
 
 
 def _free(port: int) -> bool:

@@ -1,6 +1,8 @@
 """How nbgrader treats the course: its folders, the learner's stubs, the feedback."""
 
+import os
 import re
+import sys
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -59,6 +61,8 @@ class ClearFeedback(ClearHiddenTests):
 
 def configure(c: Any, root: Path) -> None:
     """Fill nbgrader's configuration ``c`` for the course in ``root``."""
+    # nbgrader calls alembic by name, also where this environment is not activated.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     build = root / "build"
     build.mkdir(exist_ok=True)
     c.CourseDirectory.root = str(root)
