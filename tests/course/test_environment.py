@@ -114,13 +114,15 @@ def test_a_change_of_what_is_asked_for_is_noticed(project, monkeypatch):
     assert not environment.ready(environment.digest(), "course")
 
 
-def test_an_old_python_looks_for_a_newer_one_and_says_what_it_needs():
-    found = environment.new_enough((3, 8), "old", {"python3.12": "/new"}.get)
-    assert found == "/new"
+def test_an_old_python_looks_for_a_newer_one_and_says_what_it_needs(tmp_path):
+    broken = tmp_path / "python3.13"
+    broken.write_text("#!/bin/sh\nexit 127\n")
+    broken.chmod(0o755)
+    path = {"python3.13": str(broken), "python3.12": sys.executable}
+    assert environment.new_enough((3, 8), "old", path.get) == sys.executable
     assert environment.new_enough((3, 10), "this", {}.get) == "this"
-    with pytest.raises(
-        environment.SetupError, match=r"Python 3.10 or newer is needed, this is 3.8"
-    ):
+    needed = r"Python 3.10 or newer is needed, this is 3.8: install one, or name it: make PYTHON="
+    with pytest.raises(environment.SetupError, match=needed):
         environment.new_enough((3, 8), "old", {}.get)
 
 

@@ -39,7 +39,7 @@ def main(extra):
     """Make the environment with an extra of pyproject.toml, unless it is there already."""
     if extra not in EXTRAS:
         raise SetupError(f"an environment is one of {', '.join(EXTRAS)}, got {extra!r}")
-    python = new_enough(sys.version_info[:2], sys.executable, shutil.which)
+    python = new_enough(sys.version_info[:2], sys.executable)
     wanted = digest()
     if ready(wanted, extra):
         return
@@ -56,13 +56,13 @@ def main(extra):
     STAMP.write_text(json.dumps({"digest": wanted, "extra": extra}), encoding="utf-8")
 
 
-def new_enough(version, executable, which):
+def new_enough(version, executable, which=shutil.which):
     """The Python to use: this one, or a newer one on the path."""
     if version >= OLDEST:
         return executable
     for minor in range(20, OLDEST[1] - 1, -1):
         found = which(f"python3.{minor}")
-        if found:
+        if found and works(Path(found)):
             return found
     raise SetupError(
         f"Python {OLDEST[0]}.{OLDEST[1]} or newer is needed, this is {version[0]}.{version[1]}: "
@@ -88,7 +88,8 @@ def ready(wanted, extra):
 
 def works(python):
     """Whether a Python starts: its own base may be gone."""
-    return python.exists() and subprocess.call([str(python), "-c", ""]) == 0
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return python.exists() and subprocess.call([str(python), "-c", ""], **quiet) == 0
 
 
 def run(command):
