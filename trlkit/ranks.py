@@ -240,7 +240,7 @@ def rank_for_budget(
     >>> rank_for_budget((512, 7, 7), 10, "cp", max_params=50_000)
     93
     >>> rank_for_budget((512, 7, 7), 10, "tt", max_params=10_000)
-    (1, 14, 15, 10, 1)
+    (1, 14, 16, 10, 1)
     """
     shape = as_shape(input_shape, "input_shape") + as_shape(output_shape, "output_shape")
     full = full_rank(shape, factorization)
