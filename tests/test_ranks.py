@@ -4,6 +4,7 @@ import warnings
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from oracles import examples
 
 from trlkit.ranks import (
     as_shape,
@@ -26,6 +27,7 @@ def raises(error, message):
 
 
 @pytest.mark.parametrize("factorization", FACTORIZATIONS)
+@examples
 @given(shape=shapes, rank=st.integers(1, 9))
 def test_parameters_are_those_of_the_factors_laid_out(factorization, shape, rank):
     rank = validate_rank(shape, rank, factorization)
@@ -39,6 +41,7 @@ def test_parameters_are_those_of_the_factors_laid_out(factorization, shape, rank
 
 
 @pytest.mark.parametrize("factorization", FACTORIZATIONS)
+@examples
 @given(shape=st.lists(st.integers(1, 40), min_size=2, max_size=5).map(tuple), data=st.data())
 def test_fractions_mean_what_tensorly_means(factorization, shape, data):
     cp_tensor = pytest.importorskip("tensorly.cp_tensor")
@@ -70,6 +73,7 @@ def test_an_int_is_the_rank_of_every_mode_and_bond():
 
 
 @pytest.mark.parametrize("factorization", FACTORIZATIONS)
+@examples
 @given(shape=shapes, budget=st.integers(1, 5000))
 def test_a_budget_is_kept_and_no_entry_can_grow(factorization, shape, budget):
     count, full = COUNT[factorization], full_rank(shape, factorization)
