@@ -571,8 +571,9 @@ class TRL(nn.Module):
         }
 
     def _path(self, batch_size: int, setting: str) -> str:
-        if not isinstance(batch_size, int):
-            batch_size = NOMINAL_BATCH  # exported for every batch size: one path for all
+        if _is_exporting() or not isinstance(batch_size, int):
+            # A comparison would restrict the program to the batch sizes of one path.
+            batch_size = NOMINAL_BATCH
         for last, path in self._schedules[setting]:
             if batch_size <= last:
                 return path
@@ -953,6 +954,9 @@ _SETTINGS = {
     "eval": {"training": False, "kept": False},
     "kept": {"training": False, "kept": True},
 }
+
+# Newer than the oldest torch that trlkit runs on.
+_is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
 
 
 def _floating(dtype: torch.dtype | None) -> torch.dtype | None:
