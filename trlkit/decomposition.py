@@ -4,6 +4,8 @@ tensorly is imported when a weight is decomposed, and its backend is chosen for
 the call alone: a program that uses tensorly with another backend sees no change.
 """
 
+import warnings
+
 import torch
 from torch import Tensor
 
@@ -148,10 +150,18 @@ def _cp(weight: Tensor, rank: int) -> list[Tensor]:
         tensorly, numpy_backend = _tensorly()
         from tensorly.decomposition import parafac
 
-        with numpy_backend:
-            weights, factors = parafac(
-                tensorly.tensor(squeezed.numpy()), rank, n_iter_max=200, random_state=0
-            )
+        array, starts = squeezed.numpy(), []
+        with numpy_backend, warnings.catch_warnings():
+            # tensorly fills up with random columns where a mode is smaller than the rank.
+            warnings.filterwarnings("ignore", message="Trying to compute SVD")
+            # Either start can stop at a saddle; seldom both do.
+            for init in ("svd", "random"):
+                weights, factors = parafac(
+                    array, rank, init=init, n_iter_max=200, tol=1e-10, random_state=0
+                )
+                approximation = tensorly.cp_to_tensor((weights, factors))
+                starts.append((((array - approximation) ** 2).sum(), weights, factors))
+        _, weights, factors = min(starts, key=lambda start: start[0])
         found = [torch.from_numpy(factor) for factor in factors]
         found[0] = found[0] * torch.from_numpy(weights)
     factors = [torch.ones(1, rank, dtype=torch.float64) for _ in weight.shape]
@@ -167,23 +177,29 @@ def _cp(weight: Tensor, rank: int) -> list[Tensor]:
 
 
 def _tucker(weight: Tensor, rank: tuple[int, ...]) -> list[Tensor]:
-    tensorly, numpy_backend = _tensorly()
+    if weight.ndim == 1:  # tensorly has no Tucker tensor of one mode
+        norm = weight.norm()
+        vector = TuckerWeight(norm.reshape(1), (weight.unsqueeze(1) / (norm if norm > 0 else 1),))
+        return list(vector.padded(rank).tensors)
+    _, numpy_backend = _tensorly()
     from tensorly.decomposition import tucker
 
     # More columns than the unfolding has rank carry nothing: they are added afterwards.
     useful = list(map(min, rank, full_rank(weight.shape, "tucker")))
     with numpy_backend:
-        core, factors = tucker(tensorly.tensor(weight.numpy()), useful, random_state=0)
+        core, factors = tucker(weight.numpy(), useful, random_state=0)
     found = TuckerWeight.of([torch.from_numpy(tensor.copy()) for tensor in (core, *factors)])
     return list(found.padded(rank).tensors)
 
 
 def _tt(weight: Tensor, rank: tuple[int, ...]) -> list[Tensor]:
-    tensorly, numpy_backend = _tensorly()
+    if weight.ndim == 1:  # tensorly has no TT tensor of one mode
+        return [weight.reshape(1, -1, 1)]
+    _, numpy_backend = _tensorly()
     from tensorly.decomposition import tensor_train
 
     with numpy_backend:
-        cores = tensor_train(tensorly.tensor(weight.numpy()), list(rank))
+        cores = tensor_train(weight.numpy(), list(rank))
     return [torch.from_numpy(core.copy()) for core in cores]
 
 
