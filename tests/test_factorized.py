@@ -115,35 +115,16 @@ def test_selecting_components_is_masking_the_others(factorization, data):
     close(smaller.dense(), weight.masked(masks).dense())
 
 
-def test_the_norms_of_cp_are_those_of_its_rank_1_terms():
-    weight = LAYERS["cp"]((4, 3), 2, 5, dtype=torch.float64)._weight()
-    for r, norm in enumerate(weight.norms()[0]):
-        one = weight.selected([torch.tensor([r])]).dense()
-        close(norm, one.norm())
-
-
-def test_the_norms_of_tucker_with_orthonormal_factors_are_those_of_its_slices():
-    weight = LAYERS["tucker"]((4, 3), 2, (3, 2, 2), dtype=torch.float64)._weight()
-    for mode, norms in enumerate(weight.norms()):
-        for r, norm in enumerate(norms):
-            kept = [torch.arange(size) for size in weight.rank]
-            kept[mode] = torch.tensor([r])
-            close(norm, weight.selected(kept).dense().norm(), torch.float32)
-
-
-@pytest.mark.parametrize("factorization", ["cp", "tucker"])
-def test_norms_do_not_change_with_the_scale_of_one_factor_against_another(factorization):
-    weight = LAYERS[factorization]((4, 3), 2, 3, dtype=torch.float64)._weight()
-    first, second, *others = weight.tensors
-    scaled = weight.of([first * 8, second / 8, *others])
-    for norms, right in zip(scaled.norms(), weight.norms(), strict=True):
-        close(norms, right)
-
-
-def test_the_norms_of_tt_are_those_of_the_terms_of_a_bond():
-    weight = LAYERS["tt"]((4,), 3, (1, 5, 1), dtype=torch.float64)._weight()
-    for r, norm in enumerate(weight.norms()[0]):
-        close(norm, weight.selected([torch.tensor([r])]).dense().norm())
+@each_factorization
+@examples
+@given(data=st.data())
+def test_norms_are_those_of_what_a_component_adds_to_the_weight(factorization, data):
+    weight = data.draw(layers(factorization, dtype=torch.float64))._weight()
+    for mode, (norms, r) in enumerate(zip(weight.norms(), weight.rank_modes, strict=True)):
+        for index in range(r):
+            kept = [torch.arange(size) for size in weight.rank_modes]
+            kept[mode] = torch.tensor([index])
+            close(norms[index], weight.selected(kept).dense().norm())
 
 
 def test_repeating_a_mode_repeats_the_weight():

@@ -20,6 +20,7 @@ from trlkit.contraction import (
     tt_dense,
     tucker_dense,
 )
+from trlkit.tensors import multi_mode_dot
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,11 @@ class CPWeight:
             if factor.device.type != "meta":
                 drawn = torch.randn(factor.shape, device=factor.device)
                 factor.copy_(column * nn.functional.normalize(drawn, dim=0))
+
+    @property
+    def n_slices(self) -> int:
+        """In how many of the tensors a component has a slice."""
+        return len(self.factors)
 
     def norms(self) -> list[Tensor]:
         """The norm of each rank-1 component, (R,)."""
@@ -177,17 +183,18 @@ class TuckerWeight:
             _semi_orthogonal_(factor)
         _gaussian_(self.core, norm)
 
+    n_slices = 2  # of the core and a factor
+
     def norms(self) -> list[Tensor]:
-        """For each mode the norms (R_k,) of the core's slices, scaled by the factors' columns."""
-        core, modes = self.core, range(self.core.ndim)
-        for mode, factor in enumerate(self.factors):
-            shape = [-1 if mode == k else 1 for k in modes]
-            core = core * torch.linalg.vector_norm(factor, dim=0).reshape(shape)
-        # A core of one mode has slices that are numbers, so no modes to sum over.
-        return [
-            core.movedim(mode, 0).flatten(1).norm(dim=1) if len(modes) > 1 else core.abs()
-            for mode in modes
-        ]
+        """For each mode the norms (R_k,) of the terms that its ranks add to the weight."""
+        grams = [factor.T.double() @ factor.double() for factor in self.factors]  # (R_k, R_k)
+        core, norms = self.core.double(), []
+        for mode, gram in enumerate(grams):
+            others = [other for other in range(core.ndim) if other != mode]
+            product = multi_mode_dot(core, [grams[other] for other in others], others) * core
+            squares = product.movedim(mode, 0).reshape(gram.shape[0], -1).sum(1) * gram.diagonal()
+            norms.append(root(squares, 2).to(self.core.dtype))
+        return norms
 
     def selected(self, kept: Sequence[Tensor]) -> "TuckerWeight":
         """The weight of the ranks whose indices are kept, for each mode."""
@@ -282,11 +289,21 @@ class TTWeight:
             _semi_orthogonal_(core.flatten(0, 1))
         _gaussian_(self.cores[-1], norm)
 
+    n_slices = 2  # of the cores on the two sides of a bond
+
     def norms(self) -> list[Tensor]:
-        """For each inner bond the products (R_k,) of the norms of the slices on its two sides."""
-        pairs = zip(self.cores[:-1], self.cores[1:], strict=True)
+        """For each inner bond the norms (R_k,) of the terms that its indices add to the weight."""
+        cores = [core.double() for core in self.cores]
+        left = [cores[0].new_ones(1, 1)]  # Gram matrices of everything to the left of a bond
+        for core in cores[:-1]:
+            left.append(torch.einsum("ab,aic,bid->cd", left[-1], core, core))
+        right = [cores[0].new_ones(1, 1)]  # and of everything to the right
+        for core in cores[:0:-1]:
+            right.append(torch.einsum("cd,aic,bid->ab", right[-1], core, core))
+        pairs = zip(left[1:], right[:0:-1], strict=True)
         return [
-            left.flatten(0, 1).norm(dim=0) * right.flatten(1).norm(dim=1) for left, right in pairs
+            root(before.diagonal() * after.diagonal(), 2).to(self.cores[0].dtype)
+            for before, after in pairs
         ]
 
     def selected(self, kept: Sequence[Tensor]) -> "TTWeight":
@@ -314,6 +331,28 @@ class TTWeight:
 
 
 Weight = CPWeight | TuckerWeight | TTWeight
+
+
+def root(x: Tensor, degree: int) -> Tensor:
+    """The root of each entry, with gradient 0 instead of infinity where it is 0.
+
+    Parameters
+    ----------
+    x : Tensor of any shape
+    degree : int
+
+    Returns
+    -------
+    Tensor of x's shape
+        0 where ``x`` is not above 0.
+
+    Examples
+    --------
+    >>> root(torch.tensor([8.0, 0.0]), 3)
+    tensor([2., 0.])
+    """
+    positive = x > 0
+    return torch.where(positive, torch.where(positive, x, 1.0) ** (1 / degree), 0.0)
 
 
 def _replaced(

@@ -12,7 +12,7 @@ from trlkit.contraction import contract_dense, project
 from trlkit.costs import NOMINAL_BATCH, PATHS, PER_SAMPLE_PATHS, Plan, plan, schedule
 from trlkit.decomposition import decompose, decompose_up_to, relative_error
 from trlkit.dropout import TensorDropout, draw_masks
-from trlkit.factorized import CPWeight, TTWeight, TuckerWeight, Weight
+from trlkit.factorized import CPWeight, TTWeight, TuckerWeight, Weight, root
 from trlkit.ranks import Rank, as_shape, validate_rank
 
 Shape = int | Sequence[int]
@@ -318,13 +318,13 @@ class TRL(nn.Module):
         """
         import tltorch
 
-        name = {"cp": "CP", "tucker": "Tucker", "tt": "TT"}[self.factorization]
-        kind = tltorch.FactorizedTensor._factorizations[name]
         copies = [nn.Parameter(tensor.detach().clone()) for tensor in self._weight().tensors]
-        if name == "CP":
-            weight = kind(nn.Parameter(copies[0].new_ones(self.rank)), copies)
+        if self.factorization == "cp":
+            weight = tltorch.CPTensor(nn.Parameter(copies[0].new_ones(self.rank)), copies)
+        elif self.factorization == "tucker":
+            weight = tltorch.TuckerTensor(copies[0], copies[1:])
         else:
-            weight = kind(copies[0], copies[1:]) if name == "Tucker" else kind(copies)
+            weight = tltorch.TTTensor(copies)
         like = copies[0]
         layer = tltorch.TRL(
             self.input_shape,
@@ -425,9 +425,8 @@ class TRL(nn.Module):
         Parameters
         ----------
         tol : float in [0, 1)
-            A component goes if its norm is at most ``tol`` times the largest in its
-            rank mode. CP: the norm of a rank-1 term. Tucker: of a slice of the core,
-            scaled by the columns of the factors. TT: of the slices beside a bond.
+            A component goes if the norm of what it adds to the weight is at most
+            ``tol`` times the largest in its rank mode.
 
         Returns
         -------
@@ -889,7 +888,7 @@ class TCL(nn.Module):
 
 
 def rank_penalty(trl: TRL) -> Tensor:
-    """The sum of the norms of a weight's components: added to a loss, it empties components.
+    """A lasso on the components of a weight: added to a loss, it empties some whole.
 
     Parameters
     ----------
@@ -898,20 +897,26 @@ def rank_penalty(trl: TRL) -> Tensor:
     Returns
     -------
     Tensor of shape ()
-        Differentiable. The components are those that :meth:`TRL.prune` removes.
+        The sum of the norms of all components, each to the power 1 / n, where n is
+        the number of tensors that it has a slice in (CP: the modes; Tucker and TT:
+        2). Differentiable; the components are those that :meth:`TRL.prune` removes.
 
     Notes
     -----
-    A lasso on the rank. For CP it is the sum of the norms of the rank-1 terms; a
-    constant scale between the factors of a term changes nothing.
+    Where a component's slices have one norm, as training leads them to, the n-th
+    root of its own is that norm: a group lasso on slices, which does not weaken
+    as they get small. The norms alone would not tell one component from two
+    parallel ones of half the size.
 
     Examples
     --------
     >>> trl = CPTRL.from_tensorly((None, [torch.ones(4, 2), torch.ones(1, 2)]))
-    >>> rank_penalty(trl)
-    tensor(4., grad_fn=<SumBackward0>)
+    >>> round(rank_penalty(trl).item(), 4)  # two components of norm 2
+    2.8284
     """
-    return torch.cat([norms.flatten() for norms in trl._weight().norms()]).sum()
+    weight = trl._weight()
+    nothing = weight.tensors[0].new_zeros(())  # a TT weight of one mode has no bonds
+    return sum((root(norms, weight.n_slices).sum() for norms in weight.norms()), nothing)
 
 
 def check_input(x: Tensor, input_shape: tuple[int, ...], own: Tensor) -> None:
