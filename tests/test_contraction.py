@@ -11,11 +11,10 @@ from trlkit.costs import (
     KEPT_ELEMENTS,
     PATHS,
     PER_SAMPLE_PATHS,
-    expansion_order,
     plan,
-    projection_order,
     schedule,
 )
+from trlkit.orders import expansion_order, projection_order, tt_split
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -115,6 +114,25 @@ def test_projection_and_expansion_take_the_fewest_operations_of_all_orders(data,
     assert operations(rank, sizes, expansion_order(sizes, rank)) == min(
         operations(rank, sizes, order) for order in orders
     )
+
+
+@examples
+@given(data=st.data(), shape=st.lists(st.integers(1, 9), min_size=2, max_size=5))
+def test_a_train_is_cut_where_merging_costs_least(data, shape):
+    rank = [1, *(data.draw(st.integers(1, 9)) for _ in shape[1:]), 1]
+
+    def merging(cut):
+        left, right, total = shape[0], shape[-1], 0
+        for mode in range(1, cut):
+            left *= shape[mode]
+            total += left * rank[mode] * rank[mode + 1]
+        for mode in range(len(shape) - 2, cut - 1, -1):
+            right *= shape[mode]
+            total += right * rank[mode] * rank[mode + 1]
+        return total + left * rank[cut] * right
+
+    cuts = range(1, len(shape))
+    assert merging(tt_split(shape, rank)) == min(merging(cut) for cut in cuts)
 
 
 def test_costs_count_the_operations_of_the_published_formulas():

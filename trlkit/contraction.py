@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from trlkit.costs import best_split, expansion_order, first_group, projection_order, tt_split
+from trlkit.orders import best_split, expansion_order, first_group, projection_order, tt_split
 from trlkit.tensors import khatri_rao
 
 Masks = Sequence[Tensor | None]

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from trlkit.contraction import contract_dense, project
-from trlkit.costs import NOMINAL_BATCH, PATHS, PER_SAMPLE_PATHS, Plan, plan, schedule
+from trlkit.costs import PATHS, PER_SAMPLE_PATHS, Plan, plan, schedule
 from trlkit.decomposition import decompose, decompose_up_to, relative_error
 from trlkit.dropout import TensorDropout, draw_masks
 from trlkit.factorized import CPWeight, TTWeight, TuckerWeight, Weight, root
+from trlkit.orders import NOMINAL_BATCH
 from trlkit.ranks import Rank, as_shape, validate_rank
 
 Shape = int | Sequence[int]
