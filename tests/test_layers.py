@@ -169,6 +169,17 @@ def test_a_weight_is_kept_only_where_it_is_safe():
         assert layer._kept is None
 
 
+def test_a_large_weight_is_kept_only_when_rebuilding_is_asked_for(monkeypatch):
+    monkeypatch.setattr("trlkit.regression.KEPT_ELEMENTS", 6 * 3 * 3 * 4 - 1)
+    layer, x = trl("cp").eval(), torch.randn(500, 6, 3, 3)
+    with torch.no_grad():
+        layer(x)
+        assert layer._kept is None
+        layer.contraction = "rebuild"
+        layer(x)
+        assert layer._kept is not None
+
+
 def test_gradients_flow_in_eval_mode_after_a_weight_was_kept():
     layer, x = trl("cp", contraction="rebuild").eval(), torch.randn(5, 6, 3, 3)
     with torch.inference_mode():
@@ -466,6 +477,15 @@ def test_wrong_full_weights_are_refused(factorization):
         make([[1.0]], 1)
     with pytest.raises(ValueError, match="is above what the .* decomposition"):
         make(torch.randn(4, 3, 2), 30)
+
+
+def test_tensors_that_do_not_fit_together_are_refused():
+    with pytest.raises(ValueError, match=r"the shapes .*\(3, 2\)\], but these have .*\(3, 5\)"):
+        CPTRL.from_tensorly((None, [torch.ones(4, 2), torch.ones(3, 5)]))
+    with pytest.raises(TypeError, match="dtype=torch.int64, but the parameters must be floating"):
+        TTTRL.from_tensorly([torch.ones(1, 4, 2).long(), torch.ones(2, 3, 1).long()])
+    with pytest.raises(ValueError, match="at least one mode, but this is a number"):
+        CPTRL.from_dense(torch.tensor(1.0), 1)
 
 
 def test_other_layers_are_not_converted():

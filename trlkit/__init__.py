@@ -5,8 +5,9 @@ is :mod:`trlkit.course`; it needs the extra ``trlkit[course]``.
 """
 
 from trlkit.dropout import TensorDropout, remove_tensor_dropout, tensor_dropout
-from trlkit.layers import CPTRL, TCL, TRL, TTTRL, TuckerTRL, rank_penalty
+from trlkit.layers import CPTRL, TCL, TTTRL, TuckerTRL, rank_penalty
 from trlkit.ranks import break_even_rank, rank_for_budget
+from trlkit.regression import TRL
 from trlkit.tensors import (
     fold,
     inner,

@@ -11,8 +11,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from trlkit.orders import best_split, expansion_order, first_group, projection_order, tt_split
-from trlkit.tensors import khatri_rao
+from trlkit.orders import (
+    batched,
+    best_split,
+    expansion_order,
+    first_group,
+    projection_order,
+    tt_split,
+)
+from trlkit.tensors import khatri_rao, kronecker
 
 Masks = Sequence[Tensor | None]
 
@@ -319,27 +326,31 @@ def project(x: Tensor, factors: Sequence[Tensor]) -> Tensor:
     for start, stop, size, r in projection_order(sizes, rank):
         before, after = math.prod(sizes[:start]), math.prod(sizes[stop:])
         x = x.reshape(batch * before, size, after)
-        x = _project(x, khatri_rao(factors[start:stop]))  # (B A, I, S) -> (B A, R, S)
+        x = _project(x, kronecker(factors[start:stop]))  # (B A, I, S) -> (B A, R, S)
         sizes[start:stop] = [r] + [1] * (stop - start - 1)
     return x.reshape(batch, *rank)
 
 
 def _project(x: Tensor, matrix: Tensor) -> Tensor:
-    """(B, I, S) x (I, R) -> (B, R, S); one matrix product where S is 1."""
-    if x.shape[2] == 1:
+    """(B, I, S) x (I, R) -> (B, R, S), with as few copies as may be."""
+    batch, size, rest = x.shape
+    if rest == 1:
         return (x.squeeze(2) @ matrix).unsqueeze(2)
-    return matrix.T @ x
+    if batch == 1 or batched(size, matrix.shape[1], rest, torch.is_grad_enabled()):
+        return torch.bmm(matrix.T.expand(batch, matrix.shape[1], size), x)
+    return (x.transpose(1, 2) @ matrix).transpose(1, 2)
 
 
 def _expand(x: Tensor, factors: Sequence[Tensor]) -> Tensor:
     """(B, R_0, ..., R_N) with factors (I_k, R_k) -> (B, I_0, ..., I_N), in the cheapest order."""
     batch, current = x.shape[0], list(x.shape[1:])
-    for mode in expansion_order([factor.shape[0] for factor in factors], current):
-        before, after = math.prod(current[:mode]), math.prod(current[mode + 1 :])
-        x = x.reshape(batch * before, current[mode], after)
-        x = _project(x, factors[mode].T)  # (B A, R, S) -> (B A, I, S)
-        current[mode] = factors[mode].shape[0]
-    return x.reshape(batch, *current)
+    sizes = [factor.shape[0] for factor in factors]
+    for start, stop, size, r in expansion_order(sizes, current):
+        before, after = math.prod(current[:start]), math.prod(current[stop:])
+        x = x.reshape(batch * before, r, after)
+        x = _project(x, kronecker(factors[start:stop]).T)  # (B A, R, S) -> (B A, I, S)
+        current[start:stop] = [size] + [1] * (stop - start - 1)
+    return x.reshape(batch, *sizes)
 
 
 def _merge_left(cores: Sequence[Tensor]) -> Tensor:

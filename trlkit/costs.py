@@ -136,7 +136,8 @@ def plan(
     -----
     A path that holds more memory than rebuilding the weight is chosen only where
     rebuilding is not among ``paths``. The backward pass of a product is two
-    products, so training counts every step three times.
+    products, so training counts every step three times, and every tensor that is
+    held twice: once for its gradient.
 
     Examples
     --------
@@ -166,7 +167,7 @@ def plan(
                     path,
                     passes * flops,
                     passes * elements * itemsize,
-                    memory * itemsize,
+                    (2 if training else 1) * memory * itemsize,
                     passes * kernels,
                 )
             )

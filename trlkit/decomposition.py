@@ -34,7 +34,7 @@ def decompose(weight: Tensor, rank: Rank, factorization: str) -> Weight:
     TypeError
         If the weight is not a floating tensor.
     ValueError
-        If it holds NaN or infinity, or the rank is above what the decomposition can give.
+        If it is a number, holds NaN or infinity, or the rank is above what the decomposition can give.
 
     Notes
     -----
@@ -117,6 +117,8 @@ def _possible_rank(weight: Tensor, rank: Rank, factorization: str) -> Rank:
     if not isinstance(weight, Tensor) or not weight.is_floating_point():
         kind = weight.dtype if isinstance(weight, Tensor) else type(weight).__name__
         raise TypeError(f"a weight to decompose must be a floating tensor, got {kind}")
+    if weight.ndim == 0:
+        raise ValueError("a weight to decompose has at least one mode, but this is a number")
     wrong = weight.numel() - int(torch.isfinite(weight).sum())
     if wrong:
         raise ValueError(

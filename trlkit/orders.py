@@ -6,6 +6,8 @@ from collections.abc import Sequence
 # The batch size that CP's input modes are grouped for, and that is assumed where the
 # size is not known when a path is chosen: in a program exported for every batch size.
 NOMINAL_BATCH = 32
+# Half the operations that take as long as to move one element of a tensor.
+MOVE = 24
 
 
 def best_split(sizes: Sequence[int]) -> int:
@@ -43,13 +45,12 @@ def first_group(input_shape: Sequence[int]) -> tuple[int, int]:
     return min(groups, key=held)
 
 
-def projection_order(
-    input_shape: Sequence[int], rank: Sequence[int]
-) -> list[tuple[int, int, int, int]]:
-    """The order in which Tucker projects the input modes, as (start, stop, size, rank).
+def projection_order(sizes: Sequence[int], rank: Sequence[int]) -> list[tuple[int, int, int, int]]:
+    """In which order Tucker multiplies the modes by its factors, as (start, stop, size, rank).
 
-    The group with the largest 1/rank - 1/size comes first, which costs the fewest
-    operations; neighboring modes of rank 1 are projected together.
+    The group with the largest 1 / rank - 1 / size comes first, which costs the
+    fewest operations. Neighboring modes are one group, multiplied by the Kronecker
+    product of their factors, where that costs less than to move the intermediate.
 
     Examples
     --------
@@ -57,25 +58,41 @@ def projection_order(
     [(1, 3, 49, 1), (0, 1, 512, 200)]
     """
     groups: list[tuple[int, int, int, int]] = []
-    for mode, (size, r) in enumerate(zip(input_shape, rank, strict=True)):
-        if groups and r == groups[-1][3] == 1:
-            start, _, before, _ = groups.pop()
-            groups.append((start, mode + 1, before * size, 1))
-        else:
-            groups.append((mode, mode + 1, size, r))
-    return sorted(groups, key=lambda group: 1 / group[2] - 1 / group[3])
+    for mode, (size, r) in enumerate(zip(sizes, rank, strict=True)):
+        start, stop, grouped = mode, mode + 1, (size, r)
+        if groups:
+            before = groups[-1][2:]
+            first, second = sorted((before, grouped), key=_saved)
+            if second[1] * (1 - 1 / first[0]) <= 1 + MOVE / first[0]:
+                start = groups.pop()[0]
+                grouped = before[0] * size, before[1] * r
+        groups.append((start, stop, *grouped))
+    return sorted(groups, key=lambda group: _saved(group[2:]))
 
 
-def expansion_order(sizes: Sequence[int], rank: Sequence[int]) -> list[int]:
-    """The order in which Tucker expands modes from rank to size: the projection's, reversed.
+def expansion_order(sizes: Sequence[int], rank: Sequence[int]) -> list[tuple[int, int, int, int]]:
+    """In which order Tucker expands modes from rank to size: the projection's, reversed.
 
     Examples
     --------
     >>> expansion_order((512, 7, 7), (200, 1, 1))
-    [0, 2, 1]
+    [(0, 1, 512, 200), (1, 3, 49, 1)]
     """
-    modes = sorted(range(len(sizes)), key=lambda mode: 1 / sizes[mode] - 1 / rank[mode])
-    return modes[::-1]
+    return projection_order(sizes, rank)[::-1]
+
+
+def batched(size: int, rank: int, rest: int, training: bool) -> bool:
+    """Whether (B, size, rest) x (size, rank) is one product a sample, not one for the batch.
+
+    One product for the batch copies it with its last two modes swapped; one a
+    sample takes it as it is, but gives the matrix a gradient for each sample.
+
+    Examples
+    --------
+    >>> batched(512, 8, 49, training=True), batched(512, 1000, 49, training=True)
+    (True, False)
+    """
+    return size * rank * rest >= 1024 and (rank <= rest or not training)
 
 
 def tt_split(shape: Sequence[int], rank: Sequence[int]) -> int:
@@ -101,3 +118,8 @@ def tt_split(shape: Sequence[int], rank: Sequence[int]) -> int:
         return left + right + math.prod(shape) * rank[cut]
 
     return min(range(1, len(shape)), key=both, default=1)
+
+
+def _saved(group: tuple[int, int]) -> float:
+    """1 / size - 1 / rank of a group: the lower, the earlier it is projected."""
+    return 1 / group[0] - 1 / group[1]

@@ -1,7 +1,7 @@
 """The work that each path of each factorization does, step by step.
 
-A path is a list of steps, and the elements that it holds beside the batch, the
-output and the factors. Every count is a constant plus a multiple of the batch
+A path is a list of steps of the forward pass, and the elements that it holds
+beside the batch, the output and the factors. Every count is a constant plus a multiple of the batch
 size.
 """
 
@@ -9,7 +9,14 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from trlkit.orders import best_split, expansion_order, first_group, projection_order, tt_split
+from trlkit.orders import (
+    batched,
+    best_split,
+    expansion_order,
+    first_group,
+    projection_order,
+    tt_split,
+)
 
 
 class Work(NamedTuple):
@@ -35,7 +42,7 @@ def cp_work(
     rank : int
     batch : int
     training : bool
-        Whether a transposed batch is copied, as a gradient for the factors needs it.
+        Whether gradients for the factors are needed: they decide how a batch is read.
 
     Returns
     -------
@@ -61,15 +68,16 @@ def cp_work(
     merged, held = _merge(group, rank)
     others, held_others = _merge(rest, rank)
     size, remaining = math.prod(group), math.prod(rest)
-    steps = [*merged, *others, *ends, _gemm(batch * remaining, size, rank)]
-    held += held_others + held_ends + batch * rank
+    if start == 0:
+        product, held_product = _product(batch, size, remaining, rank, training)
+    else:
+        product, held_product = [_gemm(batch * remaining, size, rank)], 0
+    steps = [*merged, *others, *ends, *product]
+    held += held_others + held_ends + held_product + batch * rank
     if remaining > 1:
         between = batch * remaining * rank
         steps.append(Work(2 * between, 3 * between, 2))
         held += 2 * between
-        if start == 0 and training:
-            steps.append(Work(0, 2 * batch * p))
-            held += batch * p
     return {
         "rebuild": rebuild,
         "khatri_rao": together,
@@ -93,7 +101,7 @@ def tucker_work(
     rank : tuple of int
     batch : int
     training : bool
-        Whether a transposed batch is copied, as a gradient for the factors needs it.
+        Whether gradients for the factors are needed: they decide how a batch is read.
 
     Returns
     -------
@@ -101,20 +109,18 @@ def tucker_work(
     """
     p, n, split = math.prod(inputs), math.prod(outputs), len(inputs)
     rho, sigma = math.prod(rank[:split]), math.prod(rank[split:])
-    build, held = _expansion(1, inputs + outputs, rank)
+    build, held = _expansion(1, inputs + outputs, rank, training)
     rebuild = [*build, _gemm(batch, p, n)], held
 
     current, projection, held = list(inputs), [], 0
     for start, stop, size, r in projection_order(inputs, rank[:split]):
-        others = batch * math.prod(current) // size
-        projection.append(_gemm(others, size, r))
-        if training and math.prod(current[stop:]) > 1:
-            projection.append(Work(0, 2 * others * size))
-            held += others * size
+        before, after = math.prod(current[:start]), math.prod(current[stop:])
+        steps, held_step = _product(batch * before, size, after, r, training)
+        projection += steps
+        held += held_step + batch * before * r * after
         current[start:stop] = [r] + [1] * (stop - start - 1)
-        held += others * r
-    expand, held_expand = _expansion(batch, outputs, rank[split:])
-    fold, held_fold = _expansion(rho, outputs, rank[split:])
+    expand, held_expand = _expansion(batch, outputs, rank[split:], training)
+    fold, held_fold = _expansion(rho, outputs, rank[split:], training)
     return {
         "rebuild": rebuild,
         "project": (
@@ -141,7 +147,7 @@ def tt_work(
     rank : tuple of int
     batch : int
     training : bool
-        Whether a transposed batch is copied, as a gradient for the factors needs it.
+        Whether gradients for the factors are needed: they decide how a batch is read.
 
     Returns
     -------
@@ -159,11 +165,9 @@ def tt_work(
     steps, held, rest = [], 0, p
     for mode, size in enumerate(inputs):
         rest //= size
-        steps.append(_gemm(batch * rest, rank[mode] * size, rank[mode + 1]))
-        held += batch * rest * rank[mode + 1]
-        if training and rest > 1:
-            steps.append(Work(0, 2 * batch * rest * size * rank[mode]))
-            held += batch * rest * size * rank[mode]
+        product, held_step = _product(batch, rank[mode] * size, rest, rank[mode + 1], training)
+        steps += product
+        held += held_step + batch * rest * rank[mode + 1]
     rows = batch
     for mode, size in enumerate(outputs, start=split):
         steps.append(_gemm(rows, rank[mode], size * rank[mode + 1]))
@@ -184,14 +188,33 @@ def _merge(sizes: Sequence[int], rank: int) -> tuple[list[Work], int]:
     return [Work(elements, 2 * elements, len(sizes) - 1)], elements
 
 
-def _expansion(rows: int, sizes: Sequence[int], rank: Sequence[int]) -> tuple[list[Work], int]:
+def _product(batch: int, size: int, rest: int, rank: int, training: bool) -> tuple[list[Work], int]:
+    """(batch, size, rest) x (size, rank), and what it holds beside the result.
+
+    A plan counts what is held twice in training, for its gradient. What is held
+    here is one tensor, with no gradient beside it, and so counts half.
+    """
+    steps = [_gemm(batch * rest, size, rank)]
+    if rest == 1:
+        return steps, 0
+    if batch == 1 or batched(size, rank, rest, training):
+        gradients = batch * size * rank if training else 0
+        return [*steps, Work(0, gradients, 0)], gradients // 2
+    copy = batch * size * rest
+    return [*steps, Work(0, 2 * copy)], copy // 2 if training else copy
+
+
+def _expansion(
+    rows: int, sizes: Sequence[int], rank: Sequence[int], training: bool
+) -> tuple[list[Work], int]:
     """Expand (rows, *rank) to (rows, *sizes); the elements held are the intermediates'."""
     current, steps, held = list(rank), [], 0
-    for mode in expansion_order(sizes, rank):
-        others = rows * math.prod(current) // current[mode]
-        steps.append(_gemm(others, rank[mode], sizes[mode]))
-        current[mode] = sizes[mode]
-        held += rows * math.prod(current)
+    for start, stop, size, r in expansion_order(sizes, rank):
+        before, after = math.prod(current[:start]), math.prod(current[stop:])
+        product, held_step = _product(rows * before, r, after, size, training)
+        steps += product
+        current[start:stop] = [size] + [1] * (stop - start - 1)
+        held += held_step + rows * math.prod(current)
     return steps, held
 
 
