@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from trlkit.contraction import contract_dense
+from trlkit.contraction import as_rows, linear_rows
 from trlkit.conversion import Convertible
 from trlkit.costs import KEPT_ELEMENTS, PATHS, PER_SAMPLE_PATHS, Plan, plan, schedule
 from trlkit.dropout import TensorDropout, draw_masks
@@ -127,7 +127,9 @@ class TRL(Convertible, nn.Module):
         elif self._keeps(weight):
             path = self._path(x.shape[0], "kept")
             if path == "rebuild":
-                return contract_dense(x, self._kept_dense(weight), self.bias)
+                rows = x.reshape(x.shape[0], math.prod(self.input_shape))  # (B, P)
+                y = linear_rows(rows, self._kept_rows(weight), self.bias)  # (B, P) x (N, P)
+                return y.reshape(x.shape[0], *self.output_shape)
             return weight.contract(x, path, self.bias, None)
         passes = "training" if torch.is_grad_enabled() else "eval"
         return weight.contract(x, self._path(x.shape[0], passes), self.bias, masks)
@@ -305,11 +307,12 @@ class TRL(Convertible, nn.Module):
         own = all(type(t) is nn.Parameter and t.device.type == "cpu" for t in weight.tensors)
         return wanted and own and not busy and not traced
 
-    def _kept_dense(self, weight: Weight) -> Tensor:
-        """The full weight, built anew unless the factors equal those it was built from."""
+    def _kept_rows(self, weight: Weight) -> Tensor:
+        """The full weight (N, P), built anew unless the factors equal those it was built from."""
         kept = self._kept
         if kept is None or not all(map(_equal, weight.tensors, kept[1])):
-            kept = weight.dense(), [tensor.detach().clone() for tensor in weight.tensors]
+            rows = as_rows(weight.dense(), len(self.input_shape))
+            kept = rows, [tensor.detach().clone() for tensor in weight.tensors]
             self._kept = kept
         return kept[0]
 

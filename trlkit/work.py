@@ -198,7 +198,7 @@ def _product(batch: int, size: int, rest: int, rank: int, training: bool) -> tup
     if rest == 1:
         return steps, 0
     if batch == 1 or batched(size, rank, rest, training):
-        gradients = batch * size * rank if training else 0
+        gradients = batch * size * rank if training and batch > 1 else 0
         return [*steps, Work(0, gradients, 0)], gradients // 2
     copy = batch * size * rest
     return [*steps, Work(0, 2 * copy)], copy // 2 if training else copy
