@@ -34,7 +34,8 @@ def decompose(weight: Tensor, rank: Rank, factorization: str) -> Weight:
     TypeError
         If the weight is not a floating tensor.
     ValueError
-        If it is a number, holds NaN or infinity, or the rank is above what the decomposition can give.
+        If it is a number or holds NaN or infinity, or the rank is above what the
+        decomposition can give.
 
     Notes
     -----

@@ -18,6 +18,16 @@ from trlkit.ranks import Rank, as_shape, validate_rank
 
 Shape = int | Sequence[int]
 
+# The ways a forward pass is run: for each a choice of path is tabulated.
+_SETTINGS = {
+    "training": {"training": True, "kept": False},
+    "eval": {"training": False, "kept": False},
+    "kept": {"training": False, "kept": True},
+}
+
+# Newer than the oldest torch that trlkit runs on.
+_is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
+
 
 class TRL(Convertible, nn.Module):
     """What :class:`CPTRL`, :class:`TuckerTRL` and :class:`TTTRL` share.
@@ -84,11 +94,7 @@ class TRL(Convertible, nn.Module):
         self._own(weight)
         like = weight.tensors[0]
         self.bias = nn.Parameter(like.new_empty(self.output_shape)) if bias else None
-        self._contraction = "auto"
-        self._dropout = TensorDropout(0.0)
-        self._kept: tuple[Tensor, list[Tensor]] | None = None
-        self.contraction = contraction
-        self.dropout = dropout
+        self._choose_paths(contraction, dropout)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -146,13 +152,11 @@ class TRL(Convertible, nn.Module):
 
     @dropout.setter
     def dropout(self, dropout: float | TensorDropout) -> None:
-        dropout = dropout if isinstance(dropout, TensorDropout) else TensorDropout(dropout)
-        dropout.modes_of(self.rank_modes)
         self._choose_paths(self._contraction, dropout)
 
     @property
     def contraction(self) -> str:
-        """ "auto", or the path that every batch takes."""
+        """The path that every batch takes; "auto" where the cost model chooses."""
         return self._contraction
 
     @contraction.setter
@@ -237,8 +241,8 @@ class TRL(Convertible, nn.Module):
             if saved is not None and saved.shape != own.shape:
                 raise ValueError(
                     f"the saved {name} has shape {tuple(saved.shape)}, but in this layer it is "
-                    f"{tuple(own.shape)}: make the layer with the shapes and rank that were saved "
-                    f"(here rank={self.rank}), or load before prune"
+                    f"{tuple(own.shape)}, at rank={self.rank}: make the layer with the shapes and "
+                    f"rank that were saved"
                 )
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
@@ -278,10 +282,14 @@ class TRL(Convertible, nn.Module):
             paths=self._paths if self._contraction == "auto" else None,
         )
 
-    def _choose_paths(self, contraction: str, dropout: TensorDropout) -> None:
+    def _choose_paths(self, contraction: str, dropout: float | TensorDropout) -> None:
         """Tabulate the choice of path once, so that a forward pass only looks it up."""
+        dropout = dropout if isinstance(dropout, TensorDropout) else TensorDropout(dropout)
+        dropout.modes_of(self.rank_modes)
         self._paths = self._allowed(contraction, dropout)
-        self._contraction, self._dropout, self._kept = contraction, dropout, None
+        self._contraction, self._dropout = contraction, dropout
+        # The full weight as rows, and copies of the factors that it was built from.
+        self._kept: tuple[Tensor, list[Tensor]] | None = None
         self._schedules = {
             name: schedule(lambda size, setting=setting: self._plan(size, **setting).path)
             if len(self._paths) > 1
@@ -300,12 +308,14 @@ class TRL(Convertible, nn.Module):
 
     def _keeps(self, weight: Weight) -> bool:
         """Whether the full weight may outlive this forward pass."""
-        wanted = self._contraction == "rebuild" or math.prod(weight.shape) <= KEPT_ELEMENTS
-        busy = self.training or torch.is_grad_enabled()
-        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        if self.training or torch.is_grad_enabled():
+            return False
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return False
         # Tensors put in a parameter's place by torch.func are of another type.
         own = all(type(t) is nn.Parameter and t.device.type == "cpu" for t in weight.tensors)
-        return wanted and own and not busy and not traced
+        small = math.prod(weight.shape) <= KEPT_ELEMENTS
+        return own and (small or self._contraction == "rebuild")
 
     def _kept_rows(self, weight: Weight) -> Tensor:
         """The full weight (N, P), built anew unless the factors equal those it was built from."""
@@ -349,17 +359,6 @@ def check_input(x: Tensor, input_shape: tuple[int, ...], own: Tensor) -> None:
         )
     if x.dtype != own.dtype and not torch.is_autocast_enabled(x.device.type):
         raise TypeError(f"x is {x.dtype}, but the layer {own.dtype}: x.to({own.dtype})")
-
-
-# The ways a forward pass is run: for each a choice of path is tabulated.
-_SETTINGS = {
-    "training": {"training": True, "kept": False},
-    "eval": {"training": False, "kept": False},
-    "kept": {"training": False, "kept": True},
-}
-
-# Newer than the oldest torch that trlkit runs on.
-_is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
 
 
 def floating(dtype: torch.dtype | None) -> torch.dtype | None:
