@@ -4,6 +4,10 @@
 is :mod:`trlkit.course`; it needs the extra ``trlkit[course]``.
 """
 
+from trlkit.dropout import TensorDropout, remove_tensor_dropout, tensor_dropout
+from trlkit.layers import CPTRL, TCL, TTTRL, TuckerTRL, rank_penalty
+from trlkit.ranks import break_even_rank, rank_for_budget
+from trlkit.regression import TRL
 from trlkit.tensors import (
     fold,
     inner,
@@ -18,6 +22,13 @@ from trlkit.tensors import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "CPTRL",
+    "TCL",
+    "TRL",
+    "TTTRL",
+    "TensorDropout",
+    "TuckerTRL",
+    "break_even_rank",
     "fold",
     "inner",
     "khatri_rao",
@@ -25,5 +36,9 @@ __all__ = [
     "mode_dot",
     "multi_mode_dot",
     "outer",
+    "rank_for_budget",
+    "rank_penalty",
+    "remove_tensor_dropout",
+    "tensor_dropout",
     "unfold",
 ]

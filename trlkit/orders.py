@@ -1,0 +1,125 @@
+"""Which modes are contracted first: shared by the contractions and by the count of their work."""
+
+import math
+from collections.abc import Sequence
+
+# The batch size that CP's input modes are grouped for, and that is assumed where the
+# size is not known when a path is chosen: in a program exported for every batch size.
+NOMINAL_BATCH = 32
+# Half the operations that take as long as to move one element of a tensor.
+MOVE = 24
+
+
+def best_split(sizes: Sequence[int]) -> int:
+    """Where to cut a sequence of modes so that the two Khatri-Rao factors are smallest.
+
+    Examples
+    --------
+    >>> best_split((512, 7, 7, 10))
+    1
+    """
+    cuts = range(1, max(len(sizes), 2))
+    return min(cuts, key=lambda cut: math.prod(sizes[:cut]) + math.prod(sizes[cut:]))
+
+
+def first_group(input_shape: Sequence[int]) -> tuple[int, int]:
+    """The leading or trailing input modes that CP contracts by a matrix product, as [start, stop).
+
+    The other modes remain as an axis of the intermediate (batch, rank, rest), so
+    the group is as large as the size of its own Khatri-Rao factor allows.
+
+    Examples
+    --------
+    >>> first_group((512, 7, 7)), first_group((7, 7, 512))
+    ((0, 1), (2, 3))
+    """
+    n, whole = len(input_shape), math.prod(input_shape)
+    if n == 1:
+        return 0, 1
+    groups = [(0, stop) for stop in range(1, n)] + [(start, n) for start in range(1, n)]
+
+    def held(group: tuple[int, int]) -> int:
+        size = math.prod(input_shape[slice(*group)])
+        return size + NOMINAL_BATCH * (whole // size)
+
+    return min(groups, key=held)
+
+
+def projection_order(sizes: Sequence[int], rank: Sequence[int]) -> list[tuple[int, int, int, int]]:
+    """In which order Tucker multiplies the modes by its factors, as (start, stop, size, rank).
+
+    The group with the largest 1 / rank - 1 / size comes first, which costs the
+    fewest operations. Neighboring modes are one group, multiplied by the Kronecker
+    product of their factors, where that costs less than to move the intermediate.
+
+    Examples
+    --------
+    >>> projection_order((512, 7, 7), (200, 1, 1))
+    [(1, 3, 49, 1), (0, 1, 512, 200)]
+    """
+    groups: list[tuple[int, int, int, int]] = []
+    for mode, (size, r) in enumerate(zip(sizes, rank, strict=True)):
+        start, stop, grouped = mode, mode + 1, (size, r)
+        if groups:
+            before = groups[-1][2:]
+            first, second = sorted((before, grouped), key=_saved)
+            if second[1] * (1 - 1 / first[0]) <= 1 + MOVE / first[0]:
+                start = groups.pop()[0]
+                grouped = before[0] * size, before[1] * r
+        groups.append((start, stop, *grouped))
+    return sorted(groups, key=lambda group: _saved(group[2:]))
+
+
+def expansion_order(sizes: Sequence[int], rank: Sequence[int]) -> list[tuple[int, int, int, int]]:
+    """In which order Tucker expands modes from rank to size: the projection's, reversed.
+
+    Examples
+    --------
+    >>> expansion_order((512, 7, 7), (200, 1, 1))
+    [(0, 1, 512, 200), (1, 3, 49, 1)]
+    """
+    return projection_order(sizes, rank)[::-1]
+
+
+def batched(size: int, rank: int, rest: int, training: bool) -> bool:
+    """Whether (B, size, rest) x (size, rank) is one product a sample, not one for the batch.
+
+    One product for the batch copies it with its last two modes swapped; one a
+    sample takes it as it is, but gives the matrix a gradient for each sample.
+
+    Examples
+    --------
+    >>> batched(512, 8, 49, training=True), batched(512, 1000, 49, training=True)
+    (True, False)
+    """
+    return size * rank * rest >= 1024 and (rank <= rest or not training)
+
+
+def tt_split(shape: Sequence[int], rank: Sequence[int]) -> int:
+    """The bond at which the two halves of a TT weight are merged with the fewest operations.
+
+    Examples
+    --------
+    >>> tt_split((512, 7, 7, 10), (1, 100, 49, 10, 1))
+    1
+    """
+
+    def merged(sizes: Sequence[int], bonds: Sequence[int]) -> int:
+        """Multiplications of merging cores from the left."""
+        total, rows = 0, sizes[0]
+        for size, before, after in zip(sizes[1:], bonds[1:-1], bonds[2:], strict=True):
+            rows *= size
+            total += rows * before * after
+        return total
+
+    def both(cut: int) -> int:
+        left = merged(shape[:cut], rank[: cut + 1])
+        right = merged(shape[: cut - 1 : -1], rank[: cut - 1 : -1])
+        return left + right + math.prod(shape) * rank[cut]
+
+    return min(range(1, len(shape)), key=both, default=1)
+
+
+def _saved(group: tuple[int, int]) -> float:
+    """1 / size - 1 / rank of a group: the lower, the earlier it is projected."""
+    return 1 / group[0] - 1 / group[1]

@@ -1,0 +1,380 @@
+"""The layer that :class:`CPTRL`, :class:`TuckerTRL` and :class:`TTTRL` are kinds of."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from trlkit.contraction import as_rows, linear_rows
+from trlkit.conversion import Convertible
+from trlkit.costs import KEPT_ELEMENTS, PATHS, PER_SAMPLE_PATHS, Plan, plan, schedule
+from trlkit.dropout import TensorDropout, draw_masks
+from trlkit.factorized import Weight
+from trlkit.orders import NOMINAL_BATCH
+from trlkit.ranks import Rank, as_shape, validate_rank
+
+Shape = int | Sequence[int]
+
+# The ways a forward pass is run: for each a choice of path is tabulated.
+_SETTINGS = {
+    "training": {"training": True, "kept": False},
+    "eval": {"training": False, "kept": False},
+    "kept": {"training": False, "kept": True},
+}
+
+# Newer than the oldest torch that trlkit runs on.
+_is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
+
+
+class TRL(Convertible, nn.Module):
+    """What :class:`CPTRL`, :class:`TuckerTRL` and :class:`TTTRL` share.
+
+    A batch ``x`` of shape (B, *input_shape) gives <x, weight> + bias of shape
+    (B, *output_shape), where the weight (*input_shape, *output_shape) is
+    factorized and, as a rule, never built.
+
+    Parameters
+    ----------
+    input_shape : int or sequence of int
+        Without the batch; at least one mode.
+    output_shape : int or sequence of int
+        ``()`` for one number a sample.
+    rank : int, sequence of int, float in (0, 1], or "same"
+        See :func:`trlkit.ranks.validate_rank`.
+    bias : bool
+    dropout : float or TensorDropout
+        The probability of dropping a component of the weight.
+    contraction : str
+        "auto", or the path to take for every batch: see :data:`trlkit.costs.PATHS`.
+    device, dtype : optional
+        As in :class:`torch.nn.Linear`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a shape, rank, dropout or contraction is not one, with the mend.
+
+    Notes
+    -----
+    In eval mode without gradients, on the CPU, a path that rebuilds the weight
+    keeps it for the next batch. It is used only where every factor still has the
+    values that it was built from, which are compared each time: so it follows an
+    optimizer, ``load_state_dict``, ``.to()`` and edits through ``.data`` alike. On
+    other devices comparing would wait for the device, so nothing is kept there.
+
+    The weight starts with the variance that :class:`torch.nn.Linear` gives its own,
+    1 / (3 P) for P inputs, at every rank.
+    """
+
+    factorization: ClassVar[str]
+    _kind: ClassVar[type[Weight]]
+
+    def __init__(
+        self,
+        input_shape: Shape,
+        output_shape: Shape,
+        rank: int | float | str | Sequence[int],
+        bias: bool = True,
+        dropout: float | TensorDropout = 0.0,
+        contraction: str = "auto",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.input_shape = as_shape(input_shape, "input_shape")
+        self.output_shape = as_shape(output_shape, "output_shape")
+        if not self.input_shape:
+            raise ValueError("input_shape=(), but a layer needs at least one input mode")
+        shape = self.input_shape + self.output_shape
+        self.rank: Rank = validate_rank(shape, rank, self.factorization)
+        weight = self._kind.empty(shape, self.rank, device=device, dtype=floating(dtype))
+        self._own(weight)
+        like = weight.tensors[0]
+        self.bias = nn.Parameter(like.new_empty(self.output_shape)) if bias else None
+        self._choose_paths(contraction, dropout)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weight and the bias anew, with the variances of :class:`torch.nn.Linear`."""
+        bound = 1 / math.sqrt(math.prod(self.input_shape))
+        with torch.no_grad():
+            self._weight().initialize_(math.sqrt(math.prod(self.output_shape) / 3))
+            if self.bias is not None:
+                self.bias.uniform_(-bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Contract a batch with the weight.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, *input_shape)
+
+        Returns
+        -------
+        Tensor of shape (B, *output_shape)
+
+        Raises
+        ------
+        TypeError
+            If ``x`` is not floating, or of another dtype than the layer.
+        ValueError
+            If ``x`` has another shape, no batch mode, or is on another device.
+        """
+        weight = self._weight()
+        check_input(x, self.input_shape, weight.tensors[0])
+        dropout, masks = self._dropout, None
+        if dropout.p > 0 and (self.training or dropout.drop_test):
+            masks = draw_masks(dropout, weight.rank_modes, x.shape[0], weight.tensors[0])
+            if not dropout.per_sample:
+                weight, masks = weight.masked(masks), None
+        elif self._keeps(weight):
+            path = self._path(x.shape[0], "kept")
+            if path == "rebuild":
+                rows = x.reshape(x.shape[0], math.prod(self.input_shape))  # (B, P)
+                y = linear_rows(rows, self._kept_rows(weight), self.bias)  # (B, P) x (N, P)
+                return y.reshape(x.shape[0], *self.output_shape)
+            return weight.contract(x, path, self.bias, None)
+        passes = "training" if torch.is_grad_enabled() else "eval"
+        return weight.contract(x, self._path(x.shape[0], passes), self.bias, masks)
+
+    @property
+    def rank_modes(self) -> tuple[int, ...]:
+        """The sizes of the modes that tensor dropout and :meth:`prune` work on."""
+        return self._weight().rank_modes
+
+    @property
+    def dropout(self) -> TensorDropout:
+        """The tensor dropout in force; a number sets its ``p`` with the other defaults."""
+        return self._dropout
+
+    @dropout.setter
+    def dropout(self, dropout: float | TensorDropout) -> None:
+        self._choose_paths(self._contraction, dropout)
+
+    @property
+    def contraction(self) -> str:
+        """The path that every batch takes; "auto" where the cost model chooses."""
+        return self._contraction
+
+    @contraction.setter
+    def contraction(self, contraction: str) -> None:
+        self._choose_paths(contraction, self._dropout)
+
+    def explain(self, batch_size: int) -> Plan:
+        """Compare the paths for a batch size, in the mode that the layer is in.
+
+        Parameters
+        ----------
+        batch_size : int
+
+        Returns
+        -------
+        Plan
+            Prints as a table, with a mark at the path that such a batch takes.
+
+        Examples
+        --------
+        >>> from trlkit import CPTRL
+        >>> print(CPTRL((512, 7, 7), 1000, rank=100).eval().explain(batch_size=32))
+        cp (512, 7, 7) -> (1000,), rank 100: forward of 32 samples on cpu
+          path                   MFLOP    MB moved     MB held     est. ms
+          ...
+        """
+        device = self._weight().tensors[0].device.type
+        kept = not self.training and device == "cpu"
+        found = self._plan(batch_size, training=self.training, kept=kept)
+        if self._contraction != "auto":
+            found = dataclasses.replace(found, path=self._contraction)
+        return found
+
+    def to_dense(self) -> Tensor:
+        """Build the full weight.
+
+        Returns
+        -------
+        Tensor of shape (*input_shape, *output_shape)
+            Differentiable with respect to the factors.
+
+        Examples
+        --------
+        >>> from trlkit import TTTRL
+        >>> TTTRL((4, 5), 3, rank=2).to_dense().shape
+        torch.Size([4, 5, 3])
+        """
+        return self._weight().dense()
+
+    def extra_repr(self) -> str:
+        """The shapes, the rank and what is set, as the constructor takes them."""
+        parts = [
+            f"input_shape={self.input_shape}",
+            f"output_shape={self.output_shape}",
+            f"rank={self.rank}",
+            f"bias={self.bias is not None}",
+        ]
+        default = TensorDropout(self._dropout.p)
+        if self._dropout.p > 0:
+            parts.append(f"dropout={default.p if self._dropout == default else self._dropout}")
+        if self._contraction != "auto":
+            parts.append(f"contraction={self._contraction!r}")
+        parts += [f"{name}={value}" for name, value in self._options().items() if value]
+        return ", ".join(parts)
+
+    def train(self, mode: bool = True) -> "TRL":
+        """As :meth:`torch.nn.Module.train`; a weight that was kept is let go."""
+        self._kept = None
+        return super().train(mode)
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_kept": None}
+
+    def _apply(self, fn, recurse: bool = True) -> "TRL":
+        super()._apply(fn, recurse)
+        self._choose_paths(self._contraction, self._dropout)
+        return self
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
+        for name, own in self.named_parameters():
+            saved = state_dict.get(prefix + name)
+            if saved is not None and saved.shape != own.shape:
+                raise ValueError(
+                    f"the saved {name} has shape {tuple(saved.shape)}, but in this layer it is "
+                    f"{tuple(own.shape)}, at rank={self.rank}: make the layer with the shapes and "
+                    f"rank that were saved"
+                )
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def _options(self) -> dict:
+        """Constructor arguments that this class alone has."""
+        return {}
+
+    def _allowed(self, contraction: str, dropout: TensorDropout) -> tuple[str, ...]:
+        """The paths to choose from; a ValueError if a name or combination is wrong."""
+        known = PATHS[self.factorization]
+        if contraction != "auto" and contraction not in known:
+            raise ValueError(f'contraction={contraction!r}, but it must be "auto" or in {known}')
+        allowed = known if contraction == "auto" else (contraction,)
+        if not (dropout.per_sample and dropout.p > 0):
+            return allowed
+        able = PER_SAMPLE_PATHS[self.factorization]
+        both = tuple(path for path in allowed if path in able)
+        if not both:
+            raise ValueError(
+                f"contraction={contraction!r} shares one weight in the batch, so it cannot drop "
+                f'per sample: contraction="auto" or one of {able} can'
+            )
+        return both
+
+    def _plan(self, batch_size: int, training: bool, kept: bool) -> Plan:
+        own = self._weight().tensors[0]
+        return plan(
+            self.factorization,
+            self.input_shape,
+            self.output_shape,
+            self.rank,
+            batch_size,
+            training=training,
+            kept=kept,
+            device=own.device.type,
+            itemsize=own.dtype.itemsize,
+            paths=self._paths if self._contraction == "auto" else None,
+        )
+
+    def _choose_paths(self, contraction: str, dropout: float | TensorDropout) -> None:
+        """Tabulate the choice of path once, so that a forward pass only looks it up."""
+        dropout = dropout if isinstance(dropout, TensorDropout) else TensorDropout(dropout)
+        dropout.modes_of(self.rank_modes)
+        self._paths = self._allowed(contraction, dropout)
+        self._contraction, self._dropout = contraction, dropout
+        # The full weight as rows, and copies of the factors that it was built from.
+        self._kept: tuple[Tensor, list[Tensor]] | None = None
+        self._schedules = {
+            name: schedule(lambda size, setting=setting: self._plan(size, **setting).path)
+            if len(self._paths) > 1
+            else ((1, self._paths[0]),)
+            for name, setting in _SETTINGS.items()
+        }
+
+    def _path(self, batch_size: int, setting: str) -> str:
+        if _is_exporting() or not isinstance(batch_size, int):
+            # A comparison would restrict the program to the batch sizes of one path.
+            batch_size = NOMINAL_BATCH
+        for last, path in self._schedules[setting]:
+            if batch_size <= last:
+                return path
+        return path
+
+    def _keeps(self, weight: Weight) -> bool:
+        """Whether the full weight may outlive this forward pass."""
+        if self.training or torch.is_grad_enabled():
+            return False
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return False
+        # Tensors put in a parameter's place by torch.func are of another type.
+        own = all(type(t) is nn.Parameter and t.device.type == "cpu" for t in weight.tensors)
+        small = math.prod(weight.shape) <= KEPT_ELEMENTS
+        return own and (small or self._contraction == "rebuild")
+
+    def _kept_rows(self, weight: Weight) -> Tensor:
+        """The full weight (N, P), built anew unless the factors equal those it was built from."""
+        kept = self._kept
+        if kept is None or not all(map(_equal, weight.tensors, kept[1])):
+            rows = as_rows(weight.dense(), len(self.input_shape))
+            kept = rows, [tensor.detach().clone() for tensor in weight.tensors]
+            self._kept = kept
+        return kept[0]
+
+
+def check_input(x: Tensor, input_shape: tuple[int, ...], own: Tensor) -> None:
+    """Raise an error that says what is wrong with a batch for a layer, and how to mend it.
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, *input_shape)
+    input_shape : tuple of int
+    own : Tensor
+        One of the layer's, for its dtype and device.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is not floating, or of another dtype while autocast is off.
+    ValueError
+        If ``x`` has another shape, no batch mode, or is on another device.
+    """
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"x is {kind}, but a layer takes a floating tensor: x.to({own.dtype})")
+    if x.ndim == 0 or tuple(x.shape[1:]) != input_shape:
+        expected = ", ".join(["B", *map(str, input_shape)])
+        mend = "a layer takes the activation before it is flattened"
+        if tuple(x.shape) == input_shape:
+            mend = "it has no batch mode, which x.unsqueeze(0) adds"
+        raise ValueError(f"x has shape {tuple(x.shape)}, but the layer takes ({expected}): {mend}")
+    if x.device != own.device:
+        raise ValueError(
+            f"x is on {x.device}, but the layer on {own.device}: x.to({str(own.device)!r})"
+        )
+    if x.dtype != own.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise TypeError(f"x is {x.dtype}, but the layer {own.dtype}: x.to({own.dtype})")
+
+
+def floating(dtype: torch.dtype | None) -> torch.dtype | None:
+    """The dtype, or a TypeError if parameters cannot have it.
+
+    Examples
+    --------
+    >>> floating(torch.float64)
+    torch.float64
+    """
+    if dtype is not None and not dtype.is_floating_point:
+        raise TypeError(f"dtype={dtype}, but the parameters must be floating, as torch.float32")
+    return dtype
+
+
+def _equal(tensor: Tensor, other: Tensor) -> bool:
+    return (
+        tensor.dtype == other.dtype and tensor.shape == other.shape and torch.equal(tensor, other)
+    )
