@@ -171,7 +171,7 @@ def test_gradients(function, device):
             lambda x: trlkit.fold(x[0], 1, (2, 3, 4)),
             "is a matrix of shape (3, 8), but the matrix is",
         ),
-        (lambda x: trlkit.mode_dot(x, x[0], 1), "mode 1 of x has size 3, so the matrix must have"),
+        (lambda x: trlkit.mode_dot(x, x[0], 1), "mode 1 of x has size 3, so it takes a matrix of"),
         (lambda x: trlkit.multi_mode_dot(x, [x[0]], [0, 1]), "1 matrices need as many modes, got"),
         (
             lambda x: trlkit.multi_mode_dot(x, [x[0], x[0]], [1, -2]),

@@ -115,8 +115,8 @@ def mode_dot(x: Tensor, matrix: Tensor, mode: int) -> Tensor:
     mode = _mode(mode, x.ndim)
     if matrix.ndim not in (1, 2) or matrix.shape[-1] != x.shape[mode]:
         raise ValueError(
-            f"mode {mode} of x has size {x.shape[mode]}, so the matrix must have shape "
-            f"(J, {x.shape[mode]}) and a vector ({x.shape[mode]},), got {tuple(matrix.shape)}"
+            f"mode {mode} of x has size {x.shape[mode]}, so it takes a matrix of shape "
+            f"(J, {x.shape[mode]}) or a vector ({x.shape[mode]},), got {tuple(matrix.shape)}"
         )
     product = torch.tensordot(x, matrix, dims=([mode], [matrix.ndim - 1]))
     return product.movedim(-1, mode) if matrix.ndim == 2 else product

@@ -1,15 +1,16 @@
 # %% [markdown]
-# # 0. Welcome: what flattening costs { minutes: 20, difficulty: 1 }
+# # 0. Welcome: what flattening costs { minutes: 25, difficulty: 1 }
 #
 # A convolutional network ends with a block of numbers: channels, height, width. Then most networks throw that
 # block into one long vector and multiply it by a huge matrix. This course replaces these two steps, *flatten*
 # and *fully connected*, by one **tensor regression layer** (TRL): a regression on the block as it is, with a
-# weight of low rank. It has far fewer parameters, and rows stay rows and columns stay columns.
+# weight that is put together from few small pieces (its *rank* says how many; chapter 2). It has far fewer
+# parameters, and rows stay rows and columns stay columns.
 #
 # **After this chapter you can**
 #
 # - write an answer, check it, read what the check says, and mend it;
-# - count the parameters of a network and say which share of them sits in its fully connected layers;
+# - count the parameters of a network and say which share of them is in its fully connected layers;
 # - say how many parameters a TRL would need in their place, and against what that is a saving.
 #
 # **You need** Python, and to have seen `nn.Linear` and `nn.Conv2d`. Nothing has to be downloaded.
@@ -67,7 +68,7 @@ check("flat_features", flat_features)
 # </details>
 
 # %% [markdown]
-# ## 0.2 Count the parameters of a network { minutes: 4, difficulty: 1 }
+# ## 0.2 Count the parameters of a network { minutes: 5, difficulty: 1 }
 #
 # A network in PyTorch knows its own parameters: `model.parameters()` runs over the tensors that the network
 # learns, and `p.numel()` is how many numbers one of them holds. To have a model at hand without downloading or
@@ -82,20 +83,19 @@ print(vgg16.classifier)
 
 # %% [markdown]
 # **Predict before you run.** The first of these linear layers takes 25088 numbers and gives 4096. Without a
-# computer: does it alone have about 100 thousand, 1 million, 10 million or 100 million parameters?
+# computer: about how many parameters does it alone have, weight and bias? A power of ten will do; write it as a
+# number, such as `1_000`.
 
 # %% predict="first_layer"
 ### BEGIN SOLUTION
-#~ prediction = ...  # a number
+#~ prediction = ...  # a power of ten
 prediction = 100_000_000
 ### END SOLUTION
 
 # %%
-reveal(prediction, lambda: round(sum(p.numel() for p in vgg16.classifier[0].parameters()), -7))
+reveal(prediction, lambda: sum(p.numel() for p in vgg16.classifier[0].parameters()))
 
 # %% [markdown]
-# (Rounded to tens of millions. Weight *and* bias count.)
-#
 # Now count for a whole network. Count *all* its parameters, whether they learn or are frozen: all of them are
 # stored.
 
@@ -117,8 +117,13 @@ def count_parameters(model):
 check("count_parameters", count_parameters)
 
 # %% [markdown]
+# <details><summary>Hint: my number is too small</summary>
+# Does every round of your loop add to what was there? Does the function return only after the last round?
+# </details>
+#
 # <details><summary>Hint: my number is too large</summary>
-# Batch norm also stores a running mean and a running variance. They are <i>buffers</i>: no parameters, though
+# If you loop over modules: each contains the parameters of the modules inside it, so some are counted twice.
+# And batch norm also stores a running mean and a running variance. They are <i>buffers</i>: no parameters, though
 # they stand in <code>state_dict()</code>.
 # </details>
 #
@@ -127,7 +132,7 @@ check("count_parameters", count_parameters)
 # </details>
 
 # %% [markdown]
-# ## 0.3 The share of the fully connected layers { minutes: 6, difficulty: 2 }
+# ## 0.3 The share of the fully connected layers { minutes: 7, difficulty: 2 }
 #
 # Where do a network's parameters sit? Look at VGG16, layer by layer.
 
@@ -205,13 +210,14 @@ plotting.parameter_bars(counts)
 # most where something is flattened, and the honest rival everywhere else is that average (chapter 8).
 
 # %% [markdown]
-# ## 0.4 What a TRL would need { minutes: 5, difficulty: 2 }
+# ## 0.4 What a TRL would need { minutes: 7, difficulty: 2 }
 #
 # The activation of VGG16 is a block of 512 x 7 x 7 numbers. A linear layer from it to 10 classes has a weight
 # with four **modes**: channel, row, column, class, of sizes 512, 7, 7 and 10.
 #
-# A **CP** tensor regression layer of **rank** $R$ does not store that weight. It stores one thin matrix for
-# each mode, a **factor**, with one row for each entry of the mode and $R$ columns:
+# A **CP** tensor regression layer (CP for *canonical polyadic*, the decomposition behind it) of **rank** $R$ does
+# not store that weight. It stores one thin matrix for each mode, a **factor**, with one row for each entry of the
+# mode and $R$ columns:
 #
 # | factor | rows | columns |
 # |---|---|---|
@@ -221,10 +227,9 @@ plotting.parameter_bars(counts)
 # | of the classes | 10 | $R$ |
 #
 # and a **bias**, one number for each class. How the factors make a weight is chapter 2, how they make a layer
-# chapter 4. How many numbers they are, you can say now.
+# chapter 4. You can already count them.
 #
-# **Predict before you run.** With rank 100 and 10 classes: is that nearer to 5 thousand, 50 thousand or 5
-# million numbers?
+# **Predict before you run.** With rank 100 and 10 classes: how many numbers are that? Within a tenth will do.
 
 # %% predict="cp_size"
 ### BEGIN SOLUTION
@@ -233,13 +238,13 @@ prediction = 50_000
 ### END SOLUTION
 
 # %%
-reveal(prediction, lambda: round((512 + 7 + 7 + 10) * 100 + 10, -4))
+reveal(prediction, lambda: sum(rows * 100 for rows in (512, 7, 7, 10)) + 10)
 
 # %% solve="cp_trl_parameters"
 def cp_trl_parameters(input_shape, num_classes, rank):
     """The number of parameters of a CP tensor regression layer with a bias.
 
-    input_shape: tuple of int, the sizes of the activation without the batch.
+    input_shape: tuple of int, the sizes of the activation without the batch; any number of them.
     num_classes: int.   rank: int.
     Returns an int: the entries of all factors, and the bias.
 
@@ -264,8 +269,8 @@ check("cp_trl_parameters", cp_trl_parameters)
 #
 # ### VGG16 before and after
 #
-# Take VGG16 for 10 classes. Its own classifier, one plain linear layer on the flattened activation, and CP
-# layers of three ranks:
+# Take VGG16 for 10 classes, and five heads for it: (1) its own classifier of three linear layers; (2) one plain
+# `nn.Linear` on the flattened activation; (3) to (5) CP layers of three ranks.
 
 # %%
 features = sum(p.numel() for p in vgg16.features.parameters())
@@ -287,9 +292,10 @@ plotting.parameter_bars({name: {"convolutions": features, "head": head} for name
 # twenty times *one* linear layer that does the same job. **A saving is always against something; say against what.**
 
 # %% [markdown]
-# ## 0.5 Quiz { minutes: 1, difficulty: 1 }
+# ## 0.5 Quiz: what flattening loses { minutes: 1, difficulty: 1 }
 #
-# **What is lost when an activation is flattened?**
+# **What is lost when an activation is flattened?** (The lines with `sha1` under the check compare your letter with
+# the right one without showing it. You need not read them.)
 #
 # - **a** some of its numbers
 # - **b** which numbers were neighbors, and which belonged to one channel: the layer behind it sees a plain list
@@ -307,7 +313,7 @@ check("quiz_flatten", quiz_flatten)
 ### HASHED AUTOTEST quiz_flatten
 
 # %% [markdown]
-# ## 0.6 Quiz { minutes: 1, difficulty: 1 }
+# ## 0.6 Quiz: where a TRL saves most { minutes: 1, difficulty: 1 }
 #
 # **In which of the four networks of the table can a TRL save the largest share of the parameters?**
 #

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 1. Tensors { minutes: 60, difficulty: 2 }
+# # 1. Tensors { minutes: 90, difficulty: 2 }
 #
 # Everything in this course is made of a handful of operations on tensors: laying a tensor out as a matrix,
 # multiplying one of its modes, contracting two tensors. Here you write each of them once, so that later nothing
@@ -11,9 +11,13 @@
 # - unfold a tensor along any mode, and fold it back;
 # - multiply one mode or several, contract two tensors, and build tensors and matrices from smaller ones with the
 #   outer, Kronecker and Khatri-Rao products;
-# - write any of these as an `einsum`.
+# - write the products as an `einsum`.
 #
 # **You need** chapter 0, and matrix products. No network is trained here.
+#
+# **What the checks ask of every answer:** stay in torch, keep the dtype, leave the arguments as they are, and let
+# gradients through, since all this will be part of layers that learn. Write your own: where an exercise asks for
+# `unfold`, calling `trlkit.unfold` doesn't count; in later chapters you may use it.
 
 # %% lock="imports_01"
 import math
@@ -25,7 +29,7 @@ from trlkit import plotting
 from trlkit.course import check, reveal
 
 # %% [markdown]
-# ## 1.1 Modes, fibers and slices { minutes: 5, difficulty: 1 }
+# ## 1.1 Modes, fibers and slices { minutes: 7, difficulty: 1 }
 #
 # An activation of a convolutional network is a block of numbers with three indices: channel, row, column. That
 # makes it a tensor of **order** 3: the order is the number of indices that point at one entry. Each index runs
@@ -38,7 +42,8 @@ from trlkit.course import check, reveal
 #   of a matrix are its mode-0 fibers, its rows the mode-1 fibers.
 # - a **slice** along a mode has only that one index fixed. Slice `x[3]` of an activation is its channel 3.
 #
-# In the picture, mode 0 goes into the page, mode 1 down, mode 2 to the right.
+# In the picture, mode 0 goes into the page, mode 1 down, mode 2 to the right; each fiber, and below each slice, has
+# a color of its own.
 
 # %%
 plotting.fibers_and_slices((3, 4, 5))
@@ -67,7 +72,7 @@ reveal(prediction, lambda: tuple(trlkit.unfold(torch.zeros(512, 7, 7), 0).shape)
 def fiber(x, mode, index):
     """Take one fiber out of a tensor.
 
-    x: Tensor of shape (I_0, ..., I_N); mode: int, 0 <= mode <= N.
+    x: Tensor of shape (I_0, ..., I_N), so its order is N + 1; mode: int, 0 <= mode <= N.
     index: tuple of N ints, the fixed indices of the other modes, in order.
     Returns a Tensor of shape (I_mode,).
 
@@ -96,22 +101,22 @@ check("fiber", fiber)
 # </details>
 
 # %% [markdown]
-# ## 1.2 Unfold { minutes: 7, difficulty: 2 }
+# ## 1.2 Unfold { minutes: 9, difficulty: 2 }
 #
 # Linear algebra has matrices, and good libraries for them. To use them on a tensor, lay the tensor out as a
 # matrix: the **unfolding** along mode $n$, written $X_{[n]}$, has the mode-$n$ fibers as its columns, side by
-# side.
+# side. (`torch.Tensor.unfold` and `nn.Unfold` are something else: sliding windows.)
 
 # %%
 plotting.unfoldings((2, 3, 4))
 
 # %% [markdown]
 # The fibers need an order. We take the remaining indices in their own order and let **the last one run
-# fastest**, as PyTorch lays tensors out in memory (row-major), and as TensorLy does. Kolda and Bader's survey, and MATLAB, let
-# the *first* one run fastest; their formulas look the same with the products in the reverse order. Follow
-# the colors in the picture once: which entry stands at the top of the second column of `unfold(x, 1)`?
+# fastest**, as PyTorch lays tensors out in memory (row-major), and as TensorLy does. Follow the colors once: the second
+# column of `unfold(x, 1)` starts with `x[0, 0, 1]`, which is 2; the fifth with `x[1, 0, 0]`, which is 13. (Kolda
+# and Bader's survey, and MATLAB, let the *first* remaining index run fastest. Mind that when you compare.)
 #
-# **Predict before you run.** `x` has shape (512, 7, 7). Which shape has its unfolding along mode 1?
+# **Predict before you run.** `x` has shape (512, 7, 7). What is the shape of its unfolding along mode 1?
 
 # %% predict="unfolding_shape"
 ### BEGIN SOLUTION
@@ -128,6 +133,7 @@ def unfold(x, mode):
 
     x: Tensor of shape (I_0, ..., I_N); mode: int, 0 <= mode <= N.
     Returns a Tensor of shape (I_mode, product of the other sizes), the last remaining index fastest.
+    A vector has a single fiber: its unfolding has shape (I_0, 1).
 
     >>> unfold(torch.arange(8).reshape(2, 2, 2), 1)
     tensor([[0, 1, 4, 5],
@@ -160,7 +166,7 @@ check("unfold", unfold)
 # </details>
 
 # %% [markdown]
-# ## 1.3 Fold { minutes: 6, difficulty: 2 }
+# ## 1.3 Fold { minutes: 8, difficulty: 2 }
 #
 # Folding is the way back: from the unfolding, its mode and the shape of the tensor, the tensor. You compute with
 # matrices in between, so without it you would be stuck in two modes.
@@ -203,7 +209,7 @@ check("fold", fold)
 # </details>
 
 # %% [markdown]
-# ## 1.4 Multiply along one mode { minutes: 8, difficulty: 2 }
+# ## 1.4 Multiply along one mode { minutes: 10, difficulty: 2 }
 #
 # A network hands you 512 channels on a 7 x 7 grid, and you want 16 mixtures of the channels at every pixel.
 # Height and width should not change. That is a **mode-$n$ product**: a matrix that acts on the fibers of
@@ -218,9 +224,9 @@ plotting.mode_product((2, 3, 4), rows=5, mode=1)
 # $$(X \times_n M)_{i_0 \dots j \dots i_N} = \sum_{i_n} M_{j\, i_n}\, X_{i_0 \dots i_n \dots i_N}
 # \qquad\text{which is}\qquad Y_{[n]} = M\, X_{[n]}$$
 #
-# on the unfoldings. (A convolution with 1 x 1 kernels is exactly this, along the channels.)
+# on the unfoldings. (A convolution with 1 x 1 kernels and no bias is exactly this, along the channels.)
 #
-# **Predict before you run.** `x` is (512, 7, 7) and the matrix is (16, 512). Which shape has
+# **Predict before you run.** `x` is (512, 7, 7) and the matrix is (16, 512). What is the shape of
 # `mode_dot(x, matrix, 0)`?
 
 # %% predict="mode_dot_shape"
@@ -309,7 +315,7 @@ check("multi_mode_dot", multi_mode_dot)
 # </details>
 
 # %% [markdown]
-# ## 1.6 Contract two tensors { minutes: 6, difficulty: 2 }
+# ## 1.6 Contract two tensors { minutes: 9, difficulty: 2 }
 #
 # Here is where regression begins. A linear layer gives each class one number: the activation times a weight of
 # the same shape, entry by entry, summed. Written for tensors, with a batch $X$ of shape
@@ -317,12 +323,12 @@ check("multi_mode_dot", multi_mode_dot)
 #
 # $$Y_{b\,c} = \sum_{i_0 \dots i_N} X_{b\, i_0 \dots i_N}\, W_{i_0 \dots i_N\, c}$$
 #
-# Nothing was flattened. The **inner product** in general contracts the last `n_modes` modes of one tensor
+# Nothing was flattened. (`nn.Linear` keeps its weight as (out, in); here the classes come last.) The **inner product** in general contracts the last `n_modes` modes of one tensor
 # with the first `n_modes` of the other, pair by pair in their order; what is left of the first comes before what is left of the second.
 # With all modes contracted, a single number is left: a tensor of shape `()`.
 #
 # **Predict before you run.** `x` is (128, 512, 7, 7), a batch of 128 activations; `w` is (512, 7, 7, 10).
-# Which shape has `inner(x, w, 3)`?
+# What is the shape of `inner(x, w, 3)`?
 
 # %% predict="inner_shape"
 ### BEGIN SOLUTION
@@ -358,7 +364,7 @@ check("inner", inner)
 # %% [markdown]
 # <details><summary>Hint: I don't know where to begin</summary>
 # Reshape both to matrices so that the contracted modes become <i>one</i> index of each; then it is a matrix
-# product. Or read what <code>torch.tensordot</code> does with an int for <code>dims</code>.
+# product. Which sizes are left of x, and which of y?
 # </details>
 #
 # <details><summary>Hint: it fails when every mode is contracted</summary>
@@ -368,23 +374,27 @@ check("inner", inner)
 # <details><summary>Hint: the shape is right and the numbers are not</summary>
 # The modes keep their order on both sides: the first of the contracted modes of x meets the first mode of y.
 # </details>
+#
+# <details><summary>Hint: in one line</summary>
+# Read what <code>torch.tensordot</code> does with an int for <code>dims</code>.
+# </details>
 
 # %% [markdown]
-# ## 1.7 Outer products { minutes: 4, difficulty: 1 }
+# ## 1.7 Outer products { minutes: 5, difficulty: 1 }
 #
 # The other direction: from vectors to a tensor. The **outer product** of a vector for each mode multiplies one
 # entry of each:
 #
 # $$X_{i_0 i_1 \dots i_N} = a_{i_0}\, b_{i_1} \cdots z_{i_N}$$
 #
-# Such a tensor of $I_0 \cdots I_N$ entries is told by only $I_0 + \dots + I_N$ numbers: it has **rank 1**. A CP
+# Such a tensor of $I_0 \cdots I_N$ entries is determined by only $I_0 + \dots + I_N$ numbers: it has **rank 1**. A CP
 # tensor regression layer of rank $R$ has a weight that is the sum of $R$ of them.
 
 # %% solve="outer"
 def outer(vectors):
     """The outer product of vectors: a tensor of rank 1.
 
-    vectors: list of at least one Tensor, vectors[k] of shape (I_k,).
+    vectors: list of at least one Tensor, vectors[k] of shape (I_k,); one vector alone stays as it is.
     Returns a Tensor of shape (I_0, ..., I_N), in the order of the vectors.
 
     >>> outer([torch.tensor([1, 2]), torch.tensor([1, 10, 100])])
@@ -412,22 +422,31 @@ check("outer", outer)
 # </details>
 
 # %% [markdown]
-# ## 1.8 Kronecker and Khatri-Rao { minutes: 6, difficulty: 3 }
+# ## 1.8 Kronecker and Khatri-Rao { minutes: 10, difficulty: 3 }
 #
 # Two products of matrices let us write unfoldings as plain matrix algebra.
 #
-# The **Kronecker product** of $A$ (I, J) and $B$ (K, L) has the rows of every pair (i, k) and the columns of
-# every pair (j, l), the *last* index fastest: a matrix (IK, JL). PyTorch has it: `torch.kron`.
+# The **Kronecker product** $A \otimes B$ puts a copy of $B$ in the place of every entry of $A$, multiplied by that
+# entry. PyTorch has it, `torch.kron`:
+
+# %%
+A, B = torch.tensor([[1, 10], [100, 1000]]), torch.tensor([[1, 2], [3, 4]])
+torch.kron(A, B)
+
+# %% [markdown]
+# From matrices (I, J) and (K, L) comes one of shape (IK, JL), with a row for each pair (i, k) and a column for each
+# pair (j, l), the last index fastest.
 #
 # The **Khatri-Rao product** takes matrices with *the same number $R$ of columns* and pairs only column with
-# column: column $r$ of the result is the Kronecker product of the columns $r$. The rows multiply, the columns stay:
+# column: column $r$ of the result is the Kronecker product of the columns $r$. The number of rows multiplies, with the
+# rows of the last matrix fastest; the columns stay:
 
 # %%
 plotting.khatri_rao_columns((2, 3), rank=4)
 
 # %% [markdown]
-# **Predict before you run.** With factors of the shapes (7, 100) and (7, 100), which shape has their Khatri-Rao
-# product, and which their Kronecker product?
+# **Predict before you run.** Two factors have the shape (7, 100) each. What is the shape of their Khatri-Rao product,
+# and of their Kronecker product?
 
 # %% predict="khatri_rao_shape"
 ### BEGIN SOLUTION
@@ -443,7 +462,7 @@ reveal(prediction, lambda: (trlkit.khatri_rao([factor, factor]).shape, torch.kro
 def khatri_rao(matrices):
     """The Khatri-Rao product: the Kronecker product taken column by column.
 
-    matrices: list of at least one Tensor, matrices[k] of shape (I_k, R).
+    matrices: list of at least one Tensor, matrices[k] of shape (I_k, R); one alone stays as it is.
     Returns a Tensor of shape (product of all I_k, R), the rows of the last matrix fastest.
 
     >>> khatri_rao([torch.tensor([[1, 2], [10, 20]]), torch.tensor([[1, 1], [3, 5]])])
@@ -477,9 +496,9 @@ check("khatri_rao", khatri_rao)
 # </details>
 
 # %% [markdown]
-# ## 1.9 The unfolding of a product { minutes: 7, difficulty: 4 }
+# ## 1.9 The unfolding of a product { minutes: 13, difficulty: 4 }
 #
-# Now the identity that makes tensor layers fast. Take a small **core** $G$ and a **factor** $U_k$ of shape
+# Now the identity behind every tensor layer. Take a small **core** $G$ and a **factor** $U_k$ of shape
 # $(I_k, R_k)$ for each mode, and multiply them all: $X = G \times_0 U_0 \times_1 U_1 \cdots \times_N U_N$. What
 # is its unfolding? One could build $X$ and unfold it. But it is also
 #
@@ -487,9 +506,9 @@ check("khatri_rao", khatri_rao)
 # U_N\big)^{\mathsf T}$$
 #
 # with the Kronecker product of all factors *but the mode's own*, in their order. For a matrix it is the familiar
-# $U_0\, G\, U_1^{\mathsf T}$. (Kolda and Bader have the factors in the reverse order, since their first
-# index runs fastest.) Read from right to left, it says in which order a big tensor can be avoided. Every layer of this
-# course does that.
+# $U_0\, G\, U_1^{\mathsf T}$. (Kolda and Bader have the factors in the reverse order, since in their unfolding the
+# first index runs fastest.) It says that a big unfolded tensor is a product of three matrices, and a product can be
+# computed in several orders. From chapter 4 on you will choose the order in which the big one never appears.
 #
 # Write the right side. `torch.kron(A, B)` is the Kronecker product of two matrices.
 
@@ -532,24 +551,29 @@ check("unfolded_tucker", unfolded_tucker)
 # The factors but one; their Kronecker product in a loop; a product of three matrices, the last one transposed.
 # </details>
 #
-# How much does the formula save? Nothing yet: the Kronecker product is large itself. Chapter 4 never
-# builds it, and still uses the identity.
+# Here are both sides for a tensor the size of a small activation, and how few numbers it is made of. (The Kronecker
+# product itself is large; chapter 4 uses the identity without ever building it.)
 
 # %%
 core, factors = torch.randn(3, 2, 2), [torch.randn(64, 3), torch.randn(7, 2), torch.randn(7, 2)]
 whole = trlkit.multi_mode_dot(core, factors)
 print("the whole tensor has       ", whole.numel(), "numbers")
 print("core and factors have      ", core.numel() + sum(f.numel() for f in factors))
-print("one entry of the unfolding:", trlkit.unfold(whole, 0)[10, 20].item())
-print("by the formula:            ",
-      (factors[0][10] @ trlkit.unfold(core, 0) @ torch.kron(factors[1], factors[2])[20]).item())
+entry = trlkit.unfold(whole, 0)[10, 20]
+formula = factors[0][10] @ trlkit.unfold(core, 0) @ torch.kron(factors[1], factors[2])[20]
+print(f"one entry of its unfolding: {entry:.4f}, and by the formula: {formula:.4f}")
 
 # %% [markdown]
-# ## 1.10 Einsum, one notation for all { minutes: 5, difficulty: 3 }
+# ## 1.10 Einsum, one notation for all products { minutes: 8, difficulty: 3 }
 #
-# You have written seven functions, and one notation covers them all: give every mode a letter, and sum over the letters that
-# do not come back on the right of the arrow.
-#
+# One notation covers all products of this chapter: give every mode a letter, and sum over the letters that do not come
+# back on the right of the arrow. (Reshaping, as in `unfold`, is beyond it.) You can try each line of the table:
+
+# %%
+A, B = torch.randn(2, 3), torch.randn(3, 4)
+torch.allclose(torch.einsum("ij,jk->ik", A, B), A @ B)
+
+# %% [markdown]
 # | product | `torch.einsum` |
 # |---|---|
 # | matrix product | `"ij,jk->ik"` |
@@ -566,7 +590,7 @@ def mode_dot_equation(order, mode):
     """The einsum equation of mode_dot.
 
     order: int, the order of the tensor, 1 to 10; mode: int, 0 <= mode < order.
-    Returns a str for torch.einsum(equation, x, matrix).
+    Returns a str, for torch.einsum(equation, x, matrix).
 
     For example, a right answer to mode_dot_equation(2, 1) is "ab,cb->ac".
     """
@@ -610,12 +634,12 @@ check("quiz_order", quiz_order)
 # %% [markdown]
 # ## 1.12 Quiz: unfoldings { minutes: 1, difficulty: 1 }
 #
-# **Which shape has the unfolding of a (512, 7, 7) tensor along mode 1?**
+# **A batch of activations has shape (32, 512, 7, 7). What is the shape of its unfolding along mode 1?**
 #
-# - **a** (512, 49)
-# - **b** (7, 3584)
-# - **c** (7, 519)
-# - **d** (3584, 7)
+# - **a** (32, 25088)
+# - **b** (512, 1568)
+# - **c** (512, 46)
+# - **d** (1568, 512)
 
 # %% solve="quiz_unfolding"
 ### BEGIN SOLUTION
@@ -628,14 +652,16 @@ check("quiz_unfolding", quiz_unfolding)
 ### HASHED AUTOTEST quiz_unfolding
 
 # %% [markdown]
-# ## 1.13 Quiz: the order of products { minutes: 1, difficulty: 2 }
+# ## 1.13 Quiz: the same mode twice { minutes: 2, difficulty: 2 }
 #
-# **When is `mode_dot(mode_dot(x, a, 0), b, 1)` the same as `mode_dot(mode_dot(x, b, 1), a, 0)`?**
+# Along *different* modes the order does not matter. And along the same one?
 #
-# - **a** always
-# - **b** never
-# - **c** only if `a` and `b` are square
-# - **d** only if `a` and `b` are symmetric
+# **`mode_dot(mode_dot(x, a, 0), b, 0)` is the same as ...**
+#
+# - **a** `mode_dot(x, b @ a, 0)`
+# - **b** `mode_dot(x, a @ b, 0)`
+# - **c** `mode_dot(mode_dot(x, b, 0), a, 0)`
+# - **d** `mode_dot(x, a + b, 0)`
 
 # %% solve="quiz_commute"
 ### BEGIN SOLUTION

@@ -68,7 +68,8 @@ def test_whatever_is_raised_comes_back_as_a_problem(error):
 
     problem = run(raises, [torch.ones(1)]).problem
     assert (problem.type, problem.message) == (type(error).__name__, str(error))
-    assert problem.where.endswith("of your cell: raise error")
+    assert problem.where.startswith("in raises, line ")
+    assert problem.where.endswith("of its cell: raise error")
 
 
 def test_interrupting_a_check_interrupts_it():

@@ -1,5 +1,7 @@
 """What a check says: every layer has its words, and no number of a hidden case shows."""
 
+import linecache
+
 import pytest
 import torch
 
@@ -82,10 +84,10 @@ def empty(x, mode):
         (in_place, "changes its arguments in place"),
         (
             broken,
-            "raises AttributeError: 'Tensor' object has no attribute 'nothing'\n        line ",
+            "'Tensor' object has no attribute 'nothing'\n        in broken, line ",
         ),
         (few_arguments, "raises TypeError: few_arguments() takes 1 positional argument but 2 were"),
-        (wrong_gradient, "gradient of tensor argument 0: expected"),
+        (wrong_gradient, "the gradient of `x`: expected"),
     ],
 )
 def test_every_layer_has_its_words(answer, words):
@@ -100,8 +102,49 @@ def test_right_lines_come_before_the_wrong_one():
 
 
 def test_passing_says_one_line(capsys):
-    check("unfold", EXERCISES["unfold"].piece)
-    assert capsys.readouterr().out == "unfold   ok: 8 cases, values and gradients   2/2\n"
+    check("unfold", EXERCISES["unfold"].oracle)
+    assert capsys.readouterr().out == "unfold   ok: 10 cases, values and gradients   2/2\n"
+
+
+@pytest.mark.parametrize("name", ["unfold", "mode_dot", "outer"])
+def test_trlkits_own_function_is_no_answer_under_any_name(name):
+    library = EXERCISES[name].piece
+
+    def hidden_behind_another(*args):
+        return library(*args)
+
+    for answer in (library, hidden_behind_another):
+        assert "calls trlkit's own function: write it yourself" in story(name, answer)
+
+
+def test_a_mistake_is_named_where_the_answer_also_raises():
+    def unfold(x, mode):
+        return x.swapaxes(0, mode).flatten(1)  # raises for a vector
+
+    assert "You exchanged mode 0 with the mode that you unfold." in story("unfold", unfold)
+
+
+def test_an_error_names_the_functions_it_came_through():
+    space = {}
+    source = "def helper(x):\n    return x.nothing\ndef unfold(x, mode):\n    return helper(x)\n"
+    linecache.cache["cell"] = (len(source), None, source.splitlines(True), "cell")
+    exec(compile(source, "cell", "exec"), space)
+    text = story("unfold", space["unfold"])
+    assert "in unfold, line 4 of its cell: return helper(x)" in text
+    assert "in helper, line 2 of its cell: return x.nothing" in text
+
+
+def test_an_equation_that_is_none_is_told_what_it_must_be():
+    assert "must return a str, got None" in story("mode_dot_equation", lambda order, mode: None)
+    text = story("mode_dot_equation", lambda order, mode: "ab")
+    assert 'returns "ab", which torch.einsum refuses:' in text
+
+
+def test_equal_previews_are_not_shown():
+    expected, got = torch.arange(40.0).reshape(2, 20), torch.arange(40.0).reshape(2, 20)
+    got[1, 3] = 0
+    text = difference(expected, got).text
+    assert "[[" not in text and text.startswith("first at [1, 3]: expected 23, got 0")
 
 
 def test_hidden_failure_shows_no_hidden_number():
@@ -139,7 +182,7 @@ def test_a_wrong_earlier_function_does_not_cost_a_later_exercise(unfold, capsys)
     exec(OWN.format(unfold=unfold), space)
     story("unfold", space["unfold"])
     check("mode_dot", space["mode_dot"])
-    assert "(with the course's `fold` and `unfold`: yours has not passed its check)" in (
+    assert "(with the course's `fold` and `unfold`: yours is still to be mended)" in (
         capsys.readouterr().out
     )
 
@@ -228,8 +271,15 @@ def test_difference_names_the_first_layer(expected, got, layer):
 
 
 def test_reveal_waits_for_a_prediction(capsys):
-    reveal((..., 2), lambda: 1 / 0)
-    assert "Predict first" in capsys.readouterr().out
+    for dots in ((..., 2), ((1, 2), (..., 4)), ..., None):
+        reveal(dots, lambda: 1 / 0)
+        assert "Predict first" in capsys.readouterr().out
+    reveal(100_000_000, 102_764_544)
+    assert "It is 102,764,544: well estimated." in capsys.readouterr().out
+    reveal(10_000_000, 102_764_544)
+    assert "It is 102,764,544. What made" in capsys.readouterr().out
+    reveal("100 million", 102_764_544)
+    assert capsys.readouterr().out.endswith("write it as a number, such as 1_000_000.\n")
     reveal((16, 7, 7), torch.zeros(16, 7, 7).shape)
     assert capsys.readouterr().out == "You predicted (16, 7, 7), and so it is.\n"
     reveal([7, 16, 7], lambda: torch.zeros(16, 7, 7).shape)

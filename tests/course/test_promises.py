@@ -11,17 +11,23 @@ from filled import ROOT, chapter_names, filled, released, save, solutions
 from nbformat.v4 import new_code_cell, new_notebook
 
 from trlkit.course import PASSED, build, chapters, masters, mistakes
+from trlkit.course.answer import LocalAnswer
 from trlkit.course.cells import Session
 from trlkit.course.checks import EXERCISES
 from trlkit.course.exercise import Quiz
 from trlkit.course.runner import check_notebook, run_notebook
 
 MISTAKES = {(m.exercise, m.name): m for m in mistakes.all_mistakes()}
-ANSWERS = {
-    (answer.exercise, answer.name): answer
-    for file in sorted((Path(__file__).parent / "answers").glob("[0-9]*.py"))
-    for answer in mistakes.read_answers(file, "answer")
-}
+
+
+def written(folder, kind):
+    """The answers in a folder beside this file, by exercise and name."""
+    files = sorted((Path(__file__).parent / folder).glob("[0-9]*.py"))
+    answers = [answer for file in files for answer in mistakes.read_answers(file, kind)]
+    return {(answer.exercise, answer.name): answer for answer in answers}
+
+
+ANSWERS, WRONG = written("answers", "answer"), written("wrong", "wrong")
 
 
 def chapter_of(exercise):
@@ -69,7 +75,7 @@ def test_mistake_loses_exactly_its_own_points_and_is_named(key):
     )
     assert {name for name, ran in said.items() if ran.error} == {mistake.exercise}
     ran = said[mistake.exercise]
-    assert ran.mistake == mistake.name
+    assert MISTAKES[mistake.exercise, ran.mistake].message == mistake.message
     told = " ".join(ran.story.split())
     assert " ".join(mistake.message.split()) in told
 
@@ -82,6 +88,13 @@ def test_different_right_answer_passes_hidden_tests_too(key):
     assert {name: ran.error for name, ran in said.items() if ran.error} == {}
 
 
+@pytest.mark.parametrize("key", WRONG, ids="-".join)
+def test_answer_that_is_wrong_in_rare_cases_fails_on_the_shown_ones(key):
+    answer = WRONG[key]
+    report = EXERCISES[answer.exercise].judge(LocalAnswer(answer.make()))
+    assert not report.passed
+
+
 @pytest.mark.parametrize("name", EXERCISES)
 def test_exercise_has_its_mistakes_and_other_answers(name):
     assert len(mistakes.mistakes(name)) >= 3
@@ -92,7 +105,7 @@ def test_exercise_has_its_mistakes_and_other_answers(name):
 def test_mistakes_and_answers_belong_to_exercises():
     table = [item.name for chapter in chapters.chapters() for item in chapter.exercises]
     assert set(table) == set(EXERCISES)
-    assert {exercise for exercise, _ in (*MISTAKES, *ANSWERS)} <= set(table)
+    assert {exercise for exercise, _ in (*MISTAKES, *ANSWERS, *WRONG)} <= set(table)
     count = Counter((m.exercise, m.name) for m in mistakes.all_mistakes())
     assert max(count.values()) == 1
 
@@ -100,15 +113,14 @@ def test_mistakes_and_answers_belong_to_exercises():
 @pytest.mark.parametrize("name", [n for n, e in EXERCISES.items() if not isinstance(e, Quiz)])
 @pytest.mark.parametrize("seed", range(5))
 def test_hidden_cases_name_mistakes_and_pass_the_oracle(name, seed):
-    from trlkit.course.answer import LocalAnswer
-
     exercise = EXERCISES[name]
     for right in (exercise.oracle, exercise.piece):
         report = exercise.judge(LocalAnswer(right), seed)
         assert report.passed, report.render()
     for mistake in mistakes.mistakes(name):
         report = exercise.judge(LocalAnswer(mistake.make()), seed)
-        assert report.mistake == mistake.name
+        assert not report.passed and report.mistake, mistake.name
+        assert MISTAKES[name, report.mistake].message == mistake.message
         hidden = report.hide().render()
         assert not any(text in hidden for _, text in report.lines)
 

@@ -48,7 +48,7 @@ def check(name: str, answer: Any, *, hidden: int | None = None) -> None:
     doubtful = [
         use for use in exercise.uses if use not in PASSED or local.sees(use) is not PASSED[use]
     ]
-    report = exercise.judge(local.with_pieces(doubtful), hidden)
+    report = exercise.judge(local.with_pieces(doubtful).without(name), hidden)
     report.points = chapters.points(name)
     if hidden is not None:
         report = report.hide()
@@ -71,27 +71,39 @@ def reveal(prediction: Any, truth: Any) -> None:
     prediction : object
         What the learner wrote; ``...`` stands for "not yet".
     truth : object or callable
-        The result, or a function that computes it.
+        The result, or a function that computes it. For a large number an estimate
+        within a tenth of it counts as right.
 
     Examples
     --------
-    >>> reveal(..., (16, 7, 7))
+    >>> reveal((..., 7), (16, 7))
     Predict first: replace the dots in the cell above, run it, and run this cell again.
     >>> reveal((7, 16, 7), lambda: (16, 7, 7))
     You predicted (7, 16, 7). It is (16, 7, 7). What made the difference?
+    >>> reveal(50_000, 53_610)
+    You predicted 50,000. It is 53,610: well estimated.
     """
-    parts = prediction if isinstance(prediction, tuple | list) else (prediction,)
-    if any(part is Ellipsis or part is None for part in parts):
+    if _dotted(prediction):
         print("Predict first: replace the dots in the cell above, run it, and run this cell again.")
         return
     prediction, truth = plain(prediction), plain(truth() if callable(truth) else truth)
+    numbers = type(truth) is int and isinstance(prediction, int | float)
+    said, shown = (f"{x:,}" if numbers else describe(x) for x in (prediction, truth))
     if difference(truth, prediction) is None:
-        print(f"You predicted {describe(prediction)}, and so it is.")
+        print(f"You predicted {said}, and so it is.")
+    elif numbers and truth > 100 and abs(prediction - truth) <= 0.1 * truth:
+        print(f"You predicted {said}. It is {shown}: well estimated.")
+    elif type(truth) is int and not numbers:
+        print(f"You predicted {said}: write it as a number, such as 1_000_000.")
     else:
-        print(
-            f"You predicted {describe(prediction)}. It is {describe(truth)}. "
-            "What made the difference?"
-        )
+        print(f"You predicted {said}. It is {shown}. What made the difference?")
+
+
+def _dotted(prediction: Any) -> bool:
+    """Whether dots are left in a prediction, at any depth."""
+    if isinstance(prediction, tuple | list):
+        return any(map(_dotted, prediction))
+    return prediction is Ellipsis or prediction is None
 
 
 def _in_notebook() -> bool:

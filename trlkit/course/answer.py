@@ -12,12 +12,14 @@ import importlib
 import inspect
 import io
 import linecache
+import sys
 import sysconfig
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import CodeType
 from typing import Any, Protocol
 
 import torch
@@ -75,7 +77,8 @@ class Outcome:
     ``gradients`` has one entry for each floating tensor among the arguments, in
     order, None where no gradient arrived; it is None where none was asked for.
     ``changed`` tells whether the call altered its arguments, ``pieces`` which of the
-    course's pieces it used in place of the learner's own functions.
+    course's pieces it used in place of the learner's own functions, ``borrowed`` whether
+    it called the function of trlkit that it is meant to be.
     """
 
     value: Any = None
@@ -84,6 +87,7 @@ class Outcome:
     printed: str = ""
     changed: bool = False
     pieces: frozenset[str] = frozenset()
+    borrowed: bool = False
 
 
 class Answer(Protocol):
@@ -98,6 +102,9 @@ class Answer(Protocol):
     def with_pieces(self, names: Sequence[str]) -> "Answer":
         """The same answer, with the course's pieces for the learner's functions ``names``."""
 
+    def without(self, name: str) -> "Answer":
+        """The same answer, watched for calls of trlkit's own function for exercise ``name``."""
+
 
 @dataclass(frozen=True)
 class LocalAnswer:
@@ -105,6 +112,7 @@ class LocalAnswer:
 
     answer: Any
     pieces: dict[str, Callable] = field(default_factory=dict)
+    watched: CodeType | None = None
 
     @property
     def kind(self) -> str:
@@ -117,16 +125,27 @@ class LocalAnswer:
         return plain(self.answer)
 
     def call(self, args: Sequence[Any], gradient: bool = False) -> Outcome:
-        with _replaced(_globals(self.answer), self.pieces) as used:
+        with (
+            _replaced(_globals(self.answer), self.pieces) as used,
+            _watched(self.watched) as borrowed,
+        ):
             outcome = run(self.answer, args, gradient)
-        return replace(outcome, pieces=frozenset(used))
+        return replace(outcome, pieces=frozenset(used), borrowed=bool(borrowed))
 
     def with_pieces(self, names: Sequence[str]) -> "LocalAnswer":
         from trlkit.course.checks import EXERCISES
 
         space = _globals(self.answer)
         replaceable = [name for name in names if name not in space or callable(space[name])]
-        return LocalAnswer(self.answer, {name: EXERCISES[name].piece for name in replaceable})
+        return replace(self, pieces={name: EXERCISES[name].piece for name in replaceable})
+
+    def without(self, name: str) -> "LocalAnswer":
+        from trlkit.course.checks import EXERCISES
+
+        exercise = EXERCISES[name]
+        library = getattr(exercise, "piece", None)
+        own = library is None or library is exercise.oracle
+        return replace(self, watched=None if own else library.__code__)
 
     def sees(self, name: str) -> Any:
         """What ``name`` stands for in the learner's code, None where it is nothing."""
@@ -231,14 +250,13 @@ def _gradients(result: Any, leaves: list[Tensor]) -> tuple[Tensor | None, ...]:
 
 
 def _problem(error: BaseException) -> Problem:
-    """The error, and the last line of the learner's own code on its way."""
-    where = ""
+    """The error, and the lines of the learner's own code on its way."""
+    places = []
     for frame, line in traceback.walk_tb(error.__traceback__):
-        file = frame.f_code.co_filename
-        if not file.startswith(LIBRARIES):
-            text = linecache.getline(file, line).strip()
-            where = f"line {line} of your cell: {text}" if text else where
-    return Problem(type(error).__name__, str(error)[:PRINTED], where)
+        text = linecache.getline(frame.f_code.co_filename, line).strip()
+        if text and not frame.f_code.co_filename.startswith(LIBRARIES):
+            places.append(f"in {frame.f_code.co_name}, line {line} of its cell: {text}")
+    return Problem(type(error).__name__, str(error)[:PRINTED], "\n".join(places[-2:]))
 
 
 def _globals(answer: Any) -> dict[str, Any]:
@@ -271,3 +289,21 @@ def _replaced(space: dict[str, Any], pieces: dict[str, Callable]) -> Iterator[se
         for name in pieces:
             del space[name]
         space.update(own)
+
+
+@contextlib.contextmanager
+def _watched(code: CodeType | None) -> Iterator[list[bool]]:
+    """For the time of a call, note whether a function is called, under whatever name."""
+    called: list[bool] = []
+
+    def note(frame: Any, event: str, argument: Any) -> None:
+        if event == "call" and frame.f_code is code:
+            called.append(True)
+
+    before = sys.getprofile()
+    if code is not None:
+        sys.setprofile(note)
+    try:
+        yield called
+    finally:
+        sys.setprofile(before)

@@ -33,7 +33,8 @@ def describe(value: Any) -> str:
     if isinstance(value, Foreign):
         return f"a {value.type}"
     if isinstance(value, tuple | list) and any(isinstance(item, Tensor) for item in value):
-        return f"a {type(value).__name__} of " + " and ".join(describe(item) for item in value)
+        items = [describe(item) for item in value[:3]] + ["..."] * (len(value) > 3)
+        return f"a {type(value).__name__} of " + " and ".join(items)
     return repr(value)
 
 
@@ -99,8 +100,8 @@ def _tensor_difference(expected: Tensor, got: Any) -> Difference | None:
     if got.shape != expected.shape:
         text = f"has shape {tuple(got.shape)}, expected {tuple(expected.shape)}"
         hint = ""
-        if got.shape == expected.shape[::-1]:
-            hint = "The two sizes are exchanged: is it the transpose of what is asked?"
+        if got.ndim == expected.ndim == 2 and torch.equal(got.mT, expected):
+            hint = "Your result is the transpose of what is asked."
         elif got.numel() == expected.numel():
             hint = "The number of entries is right; the shape is not."
         return Difference("shape", text, hint)
@@ -112,11 +113,13 @@ def _tensor_difference(expected: Tensor, got: Any) -> Difference | None:
     scale = max(1.0, expected.abs().max().item()) if expected.numel() else 1.0
     if not gap.numel() or gap.max() <= TOLERANCE.get(expected.dtype, 0.0) * scale:
         return None
-    where = tuple(int(i) for i in torch.unravel_index(gap.argmax(), gap.shape))
-    text = (
-        f"expected {preview(expected)}, got {preview(got)}\n"
-        f"largest difference {gap.max().item():.4g} at {list(where)}: "
-        f"expected {expected[where].item():.6g}, got {got[where].item():.6g}  ({got.dtype})"
+    wrong = gap > TOLERANCE.get(expected.dtype, 0.0) * scale
+    where = tuple(wrong.nonzero()[0].tolist())
+    shown = preview(expected), preview(got)
+    text = "expected {}, got {}\n".format(*shown) if shown[0] != shown[1] else ""
+    text += (
+        f"first at {list(where)}: expected {expected[where].item():.6g}, got "
+        f"{got[where].item():.6g}; largest difference {gap.max().item():.4g} ({got.dtype})"
     )
     return Difference("values", text, _pattern(expected.double(), got.double()))
 
@@ -132,7 +135,7 @@ def _pattern(expected: Tensor, got: Tensor) -> str:
     if not got.any():
         return "Every entry of your result is 0."
     if expected.ndim == 2 and close(expected.T.reshape(-1), got.reshape(-1)):
-        return "Your entries are those of the transpose."
+        return "Read row by row, your numbers are those of the transpose: move, then reshape."
     if close(expected.flatten().sort().values, got.flatten().sort().values):
         return "These are the right numbers, in the wrong places."
     factor = (expected * got).sum() / (expected * expected).sum().clamp_min(1e-300)
@@ -145,9 +148,14 @@ def _type(expected: str, got: Any) -> Difference:
     hints = {
         "NoneType": "Is there a `return` on every way through your function?",
         "numpy.ndarray": "Stay in torch: a numpy array has no gradient and lives on the CPU.",
+        "numpy.int64": "`int(...)` makes a Python int of it.",
+        "numpy.float64": "`float(...)` makes a Python float of it.",
+        "list": "`torch.stack` or `torch.cat` makes one tensor of a list of tensors.",
     }
     kind = got.type if isinstance(got, Foreign) else type(got).__name__
     hint = hints.get(kind, "")
+    if kind == "list" and not any(isinstance(item, Tensor) for item in got):
+        hint = ""
     if isinstance(got, Tensor) and got.numel() == 1:
         hint = "`.item()` makes a Python number of a tensor with one entry."
     return Difference("type", f"expected {expected}, got {describe(got)}", hint)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trlkit.course.answer import Answer, LocalAnswer, Outcome, Recipe
+from trlkit.course.answer import Answer, LocalAnswer, Outcome, Problem, Recipe
 from trlkit.course.compare import agrees, describe, difference
 from trlkit.course.report import Report
 
@@ -78,7 +78,7 @@ class Exercise:
         Whether the answer must let gradients through.
     judged : callable, optional
         Turns the value that came (or is expected) into what is compared, where
-        different values are equally right.
+        different values are equally right; a ValueError says why a value is none.
     picture : bool
         Whether a failing check draws the target beside the answer.
     """
@@ -120,7 +120,7 @@ class Exercise:
             report.summary = f"{len(cases)} {'hidden ' * (seed is not None)}cases, {kinds}"
             if pieces:
                 names = " and ".join(f"`{name}`" for name in sorted(pieces))
-                report.advice.append(f"(with the course's {names}: yours has not passed its check)")
+                report.advice.append(f"(with the course's {names}: yours is still to be mended)")
             return report
         mistake = self.recognize(answer, seed)
         if mistake:
@@ -131,16 +131,28 @@ class Exercise:
         return report
 
     def recognize(self, answer: Answer, seed: int | None = None) -> "Mistake | None":
-        """The known mistake that gives what ``answer`` gives, in every case."""
+        """The known mistake that gives what ``answer`` gives.
+
+        Where the answer raises, anything may stand beside it as long as its wrong values
+        are those of the mistake; where it has no wrong value, both must be right and raise
+        in the same cases, with the same kind of error.
+        """
         cases = list(self.cases(Draw(seed)))
         calls = [(case, gradient) for case in cases for gradient in (False, self.gradients)]
         pairs = [self._both(answer, case, gradient) for case, gradient in calls]
-        if all(got.problem or _same(expected, got) for expected, got in pairs):
-            return None  # raising alone tells no mistake from another
+        right = [_same(expected, got) for expected, got in pairs]
+        wrong_values = any(
+            not got.problem and not good for (_, got), good in zip(pairs, right, strict=True)
+        )
+        if not wrong_values and not any(right):
+            return None
         for mistake in _bank(self.name):
             wrong = LocalAnswer(mistake.make())
             outcomes = (self._call(wrong, case, gradient) for case, gradient in calls)
-            if all(_same(got, outcome) for (_, got), outcome in zip(pairs, outcomes, strict=True)):
+            if all(
+                (wrong_values and got.problem) or _same(got, outcome)
+                for (_, got), outcome in zip(pairs, outcomes, strict=True)
+            ):
                 return mistake
         return None
 
@@ -150,6 +162,9 @@ class Exercise:
             report.no(f"`{self.name}` is not written yet")
         elif got.problem:
             report.no(f"{call}\n{_raises(got)}")
+        elif got.borrowed:
+            text = f"`{self.name}` calls trlkit's own function: write it yourself"
+            report.no(text, "From the next chapters on you may use trlkit's.")
         elif got.changed:
             text = "Work on a copy, or use operations that make a new tensor."
             report.no(f"{call}\nchanges its arguments in place", text)
@@ -175,21 +190,34 @@ class Exercise:
         if got.problem:
             report.no(f"{call} with inputs that require gradients\n{_raises(got)}")
             return False
-        for position, (want, have) in enumerate(
-            zip(expected.gradients, got.gradients, strict=True)
-        ):
+        names = self._differentiable(case)
+        for name, want, have in zip(names, expected.gradients, got.gradients, strict=True):
             if want is not None and have is None:
                 report.no(
-                    f"{call}: no gradient reaches tensor argument {position}",
+                    f"{call}: no gradient reaches `{name}`",
                     "Something cuts the graph: `.detach()`, `.data`, `.item()`, numpy, or a "
                     "new tensor made from numbers with torch.tensor(...).",
                 )
                 return False
             found = difference(want, have) if want is not None else None
             if found:
-                report.no(f"{call}: gradient of tensor argument {position}: {found.text}")
+                report.no(f"{call}: the gradient of `{name}`: {found.text}")
                 return False
         return True
+
+    def _differentiable(self, case: Case) -> list[str]:
+        """The names of the floating tensors among the arguments, in order."""
+        names = []
+        for name, arg in zip(self.signature, case.args, strict=True):
+            if isinstance(arg, Tensor):
+                names += [name] * arg.is_floating_point()
+            elif isinstance(arg, tuple | list):
+                names += [
+                    f"{name}[{position}]"
+                    for position, item in enumerate(arg)
+                    if isinstance(item, Tensor) and item.is_floating_point()
+                ]
+        return names
 
     def _both(self, answer: Answer, case: Case, gradient: bool = False) -> tuple[Outcome, Outcome]:
         """The expected outcome and the one of the answer."""
@@ -200,7 +228,10 @@ class Exercise:
         outcome = answer.call(case.args, gradient)
         if self.judged is None or outcome.problem:
             return outcome
-        return replace(outcome, value=self.judged(outcome.value, case.args))
+        try:
+            return replace(outcome, value=self.judged(outcome.value, case.args))
+        except ValueError as refused:
+            return replace(outcome, problem=Problem("", str(refused)))
 
     def _written(self, case: Case) -> str:
         """The call as a learner would write it, tensors told by their shapes."""
@@ -270,7 +301,7 @@ def _bank(name: str) -> list[Mistake]:
 
 def _same(one: Outcome, other: Outcome) -> bool:
     if one.problem or other.problem:
-        return bool(one.problem and other.problem)
+        return bool(one.problem and other.problem) and one.problem.type == other.problem.type
     return agrees(
         (one.value, one.gradients, one.changed), (other.value, other.gradients, other.changed)
     )
@@ -278,7 +309,8 @@ def _same(one: Outcome, other: Outcome) -> bool:
 
 def _raises(outcome: Outcome) -> str:
     problem = outcome.problem
-    return f"raises {problem.type}: {problem.message}" + (problem.where and f"\n{problem.where}")
+    raised = f"raises {problem.type}: {problem.message}" if problem.type else problem.message
+    return raised + (problem.where and f"\n{problem.where}")
 
 
 def _holds_tensors(value: Any) -> bool:
@@ -300,4 +332,5 @@ def _plain(value: Any) -> str:
 
 
 def _kind(value: Any) -> str:
-    return describe(value) if _holds_tensors(value) else f"a {type(value).__name__}"
+    article = "an" if isinstance(value, int) else "a"
+    return describe(value) if _holds_tensors(value) else f"{article} {type(value).__name__}"

@@ -19,16 +19,22 @@ def small_cnn(channels: int = 4, classes: int = 3) -> nn.Module:
 
 
 def nested_cnn(channels: int = 4, classes: int = 3) -> nn.Module:
-    """The same layers, as features and classifier, one level further down."""
+    """The same layers, as features and classifier, some levels further down."""
     layers = small_cnn(channels, classes)
-    return nn.ModuleDict({"features": layers[:4], "classifier": layers[4:]})
+    head = nn.ModuleDict({"pool": nn.Identity(), "fc": layers[4:]})
+    return nn.ModuleDict({"features": layers[:4], "classifier": nn.Sequential(head)})
 
 
 def frozen_cnn(channels: int = 4, classes: int = 3) -> nn.Module:
-    """A backbone that does not learn, under a head that does."""
-    network = nested_cnn(channels, classes)
-    network["features"].requires_grad_(False)
+    """A network of which only the last layer learns."""
+    network = nested_cnn(channels, classes).requires_grad_(False)
+    list(network.modules())[-1].requires_grad_(True)
     return network
+
+
+def one_linear(features: int = 3, classes: int = 2) -> nn.Module:
+    """A linear layer that is the whole network."""
+    return nn.Linear(features, classes)
 
 
 def without_bias(features: int = 6, classes: int = 3) -> nn.Module:

@@ -1,7 +1,9 @@
 """What a check says: its lines, and the exception that carries them."""
 
+import textwrap
 from dataclasses import dataclass, field
 
+WIDTH = 100
 GREEN, RED, BOLD, PLAIN = "\x1b[32m", "\x1b[1;31m", "\x1b[1m", "\x1b[0m"
 
 
@@ -58,7 +60,8 @@ class Report:
             rows.append(f"  {tint}{verdict}{plain}    {first}")
             rows.extend(f"        {line}" for line in rest)
         rows.append("")
-        rows.extend(f"  {line}" for line in "\n".join(self.advice).strip("\n").split("\n"))
+        for line in "\n".join(self.advice).strip("\n").split("\n"):
+            rows += textwrap.wrap(line, WIDTH, initial_indent="  ", subsequent_indent="  ") or [""]
         return "\n".join(rows).rstrip()
 
 

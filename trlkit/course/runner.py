@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import nbformat
@@ -84,11 +84,14 @@ class _Cell:
     number: int
     source: str
     item: Item | None = None
+    solves: str = ""
     ran: Ran | None = None
 
     @property
     def place(self) -> str:
-        return f"cell {self.number}" if self.number else "the check added at the end"
+        first = next((line for line in self.source.split("\n") if line.strip()), "")
+        first = first if len(first) <= 50 else first[:47] + "..."
+        return f"cell {self.number} ({first})" if self.number else "the check added at the end"
 
 
 def check_notebook(path: Path, **limits: float) -> tuple[Chapter, Result]:
@@ -153,6 +156,9 @@ def run_notebook(
         failed = next(
             (ran for ran in runs if ran.error), None if runs else Ran("has no check cell")
         )
+        if failed is not None and failed.error.startswith("NameError"):
+            own = [c.ran.error for c in cells if c.solves == item.name and c.ran and c.ran.error]
+            failed = replace(failed, error=f"its cell raises {own[-1]}") if own else failed
         if failed is None:
             result.rows.append(Row(item.name, item.points, True))
         else:
@@ -273,7 +279,9 @@ def _plan(
             continue
         item = wanted.get(_grades(cell))
         if item is None or (trusted and item.name in found):
-            cells.append(_Cell(number, cell.source))
+            marks = cell.metadata.get("nbgrader", {})
+            solves = marks.get("grade_id", "") if marks.get("solution") else ""
+            cells.append(_Cell(number, cell.source, solves=solves))
             continue
         found.add(item.name)
         edited = cell.source.strip() != item.cell.strip()

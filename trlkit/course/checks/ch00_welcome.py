@@ -32,6 +32,7 @@ def fc_share(model: nn.Module) -> tuple[int, int, float]:
 def network_cases(draw: Draw) -> Iterator[Case]:
     for builder in ("small_cnn", "nested_cnn", "frozen_cnn"):
         yield Case((Recipe(builder, draw.sizes(4, 3)),))
+    yield Case((Recipe("one_linear", draw.sizes(3, 2)),), "one layer alone")
     yield Case((Recipe("without_bias", draw.sizes(6, 3)),))
     yield Case((Recipe("convolutions_only", draw.sizes(4, 3)),), "no linear layer")
     yield Case((Recipe("meta_cnn", draw.sizes(5, 7)),), "on the meta device")

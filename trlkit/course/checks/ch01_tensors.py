@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from trlkit import tensors
+from trlkit.course.compare import describe
 from trlkit.course.exercise import Case, Draw, Exercise, Quiz
 
 
@@ -31,11 +32,14 @@ def fiber(x: Tensor, mode: int, index: Sequence[int]) -> Tensor:
 def fiber_cases(draw: Draw) -> Iterator[Case]:
     shape = draw.sizes(2, 3, 4)
     x = draw.counting(*shape)
-    yield Case((x, 0, (1, 1)))
+    yield Case((x, 0, (shape[1] - 1, 0)))
     yield Case((x, 1, (1, 0)))
     yield Case((x, 2, (0, 1)))
-    yield Case((draw.normal(*draw.sizes(2, 3, 4, 5)), 2, (1, 0, 1)), "four modes")
+    four = draw.normal(*draw.sizes(2, 3, 4, 5))
+    yield Case((four, 2, (1, 0, 1)), "four modes")
+    yield Case((four, 3, (1, 0, 1)), "four modes")
     yield Case((draw.normal(*draw.sizes(4, 3)), 0, (1,)), "a matrix: its columns")
+    yield Case((draw.normal(*draw.sizes(3)), 0, ()), "a vector is its own fiber")
 
 
 def unfold(x: Tensor, mode: int) -> Tensor:
@@ -46,9 +50,12 @@ def unfold_cases(draw: Draw) -> Iterator[Case]:
     x = draw.counting(*draw.sizes(2, 3, 4))
     for mode in (1, 0, 2):
         yield Case((x, mode))
-    yield Case((draw.normal(*draw.sizes(2, 3, 4, 5)), 2), "four modes")
+    four = draw.normal(*draw.sizes(2, 3, 4, 5))
+    yield Case((four, 2), "four modes")
+    yield Case((four, 3), "four modes")
+    yield Case((draw.normal(3, 2, 3), 2), "two modes of one size")
     yield Case((draw.normal(*draw.sizes(3, 5)), 1), "a matrix")
-    yield Case((draw.normal(*draw.sizes(4)), 0), "a vector")
+    yield Case((draw.normal(*draw.sizes(4)), 0), "a vector: one column")
     yield Case((draw.normal(*draw.sizes(3, 1, 2)), 1), "a mode of size 1")
     yield Case((draw.normal(*draw.sizes(4, 2, 3)).movedim(0, 2), 1), "not contiguous in memory")
 
@@ -66,9 +73,12 @@ def fold_cases(draw: Draw) -> Iterator[Case]:
     for mode in (1, 0, 2):
         yield Case((unfold(x, mode), mode, shape))
     shape = draw.sizes(2, 3, 4, 5)
-    yield Case((unfold(draw.normal(*shape), 2), 2, shape), "four modes")
+    for mode in (2, 3):
+        yield Case((unfold(draw.normal(*shape), mode), mode, shape), "four modes")
+    for shape, mode in (((3, 2, 3), 2), ((2, 3, 3), 1), ((3, 3, 2), 1)):
+        yield Case((unfold(draw.normal(*shape), mode), mode, shape), "two modes of one size")
     shape = draw.sizes(3, 5)
-    yield Case((unfold(draw.normal(*shape), 1), 1, shape), "a matrix")
+    yield Case((unfold(draw.normal(*shape), 1).T.contiguous().T, 1, shape), "a matrix")
     shape = draw.sizes(3, 1, 2)
     yield Case((unfold(draw.normal(*shape), 1), 1, shape), "a mode of size 1")
 
@@ -87,7 +97,10 @@ def mode_dot_cases(draw: Draw) -> Iterator[Case]:
     for mode in (1, 0, 2):
         yield Case((x, draw.counting(rows, shape[mode]), mode))
     shape = draw.sizes(2, 3, 4, 5)
-    yield Case((draw.normal(*shape), draw.normal(6, shape[2]), 2), "four modes")
+    for mode in (2, 3):
+        yield Case((draw.normal(*shape), draw.normal(6, shape[mode]), mode), "four modes")
+    for mode in (1, 2):
+        yield Case((draw.normal(5, 3, 3), draw.normal(2, 3), mode), "two modes of one size")
     shape = draw.sizes(3, 4)
     yield Case((draw.normal(*shape), draw.normal(2, shape[1]), 1), "a matrix")
     shape = draw.sizes(2, 4, 3)
@@ -112,6 +125,9 @@ def multi_mode_dot_cases(draw: Draw) -> Iterator[Case]:
     cube = draw.normal(3, 3, 3)
     square = [draw.normal(3, 3), draw.normal(3, 3)]
     yield Case((cube, square, (2, 0)), "a cube and square matrices")
+    shape = draw.sizes(2, 3, 4, 5)
+    pair = [draw.normal(2, shape[3]), draw.normal(3, shape[1])]
+    yield Case((draw.normal(*shape), pair, (3, 1)), "four modes")
 
 
 def inner(x: Tensor, y: Tensor, n_modes: int) -> Tensor:
@@ -131,13 +147,17 @@ def inner_cases(draw: Draw) -> Iterator[Case]:
     yield Case((draw.normal(3, 3, 3), draw.normal(3, 3, 3), 2), "two cubes")
     shape = (height, width, 2, classes)
     yield Case((draw.normal(batch, height, width), draw.normal(*shape), 2), "two output modes")
+    one = draw.normal(1, height, width)
+    yield Case((one, draw.normal(height, width, classes), 2), "a batch of one")
+    two = draw.normal(2, batch, height)
+    yield Case((two, draw.normal(height, classes), 1), "two modes left of x")
 
 
 def outer(vectors: Sequence[Tensor]) -> Tensor:
     x = vectors[0].new_zeros([len(vector) for vector in vectors])
     for index in positions(x.shape):
-        entry = 1.0
-        for vector, i in zip(vectors, index, strict=True):
+        entry = vectors[0][index[0]]
+        for vector, i in zip(vectors[1:], index[1:], strict=True):
             entry = entry * vector[i]
         x[index] = entry
     return x
@@ -148,7 +168,8 @@ def outer_cases(draw: Draw) -> Iterator[Case]:
     yield Case(([draw.counting(size) for size in sizes[:2]],), "two vectors")
     yield Case(([draw.counting(size) for size in sizes],))
     yield Case(([draw.normal(size) for size in draw.sizes(2, 3, 1, 4)],), "four vectors")
-    yield Case(([draw.normal(4)],), "one vector")
+    yield Case(([draw.normal(4)],), "one vector stays as it is")
+    yield Case(([torch.tensor([1, 2]), torch.tensor([1, 10, 100])],), "whole numbers")
     yield Case(([draw.normal(3), draw.normal(3), draw.normal(3)],), "vectors of one size")
 
 
@@ -168,7 +189,9 @@ def khatri_rao_cases(draw: Draw) -> Iterator[Case]:
     yield Case(([draw.normal(size, rank) for size in draw.sizes(3, 2, 4)],), "three matrices")
     yield Case(([draw.normal(3, 3), draw.normal(3, 3)],), "square matrices")
     yield Case(([draw.normal(rows, 1), draw.normal(more, 1)],), "rank 1")
-    yield Case(([draw.normal(rows, rank)],), "one matrix")
+    yield Case(([draw.normal(rows, rank)],), "one matrix stays as it is")
+    whole = [torch.tensor([[1, 2], [10, 20]]), torch.tensor([[1, 1], [3, 5]])]
+    yield Case((whole,), "whole numbers")
 
 
 def unfolded_tucker(core: Tensor, factors: Sequence[Tensor], mode: int) -> Tensor:
@@ -185,9 +208,10 @@ def unfolded_tucker_cases(draw: Draw) -> Iterator[Case]:
         yield Case((core, factors, mode))
     square = [draw.normal(3, 3) for _ in range(3)]
     yield Case((draw.normal(3, 3, 3), square, 1), "a cube and square factors")
-    ranks = draw.sizes(2, 1, 3, 2)
-    factors = [draw.normal(4, rank) for rank in ranks]
-    yield Case((draw.normal(*ranks), factors, 2), "four modes")
+    ranks = draw.sizes(2, 3, 2, 4)
+    factors = [draw.normal(2, rank) for rank in ranks]
+    for mode in (2, 3):
+        yield Case((draw.normal(*ranks), factors, mode), "four modes")
     ranks = draw.sizes(2, 3)
     factors = [draw.normal(4, rank) for rank in ranks]
     yield Case((draw.normal(*ranks), factors, 0), "a matrix: U G V^T")
@@ -202,20 +226,20 @@ def contracted(equation: Any, args: tuple) -> Any:
     """What ``torch.einsum`` makes of an equation: different letters are equally right."""
     order, mode = args
     if not isinstance(equation, str):
-        return equation
+        raise ValueError(f"must return a str, got {describe(equation)}")
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(*range(2, 2 + order), generator=generator, dtype=torch.float64)
-    matrix = torch.randn(7, x.shape[mode], generator=generator, dtype=torch.float64)
+    x = torch.randn([2 + k % 3 for k in range(order)], generator=generator, dtype=torch.float64)
+    matrix = torch.randn(x.shape[mode], x.shape[mode], generator=generator, dtype=torch.float64)
     try:
         return torch.einsum(equation, x, matrix)
     except RuntimeError as error:
-        return f"{equation!r}, which torch.einsum refuses: {error}"
+        raise ValueError(f'returns "{equation}", which torch.einsum refuses:\n{error}') from None
 
 
 def mode_dot_equation_cases(draw: Draw) -> Iterator[Case]:
-    for order, mode in ((3, 1), (3, 0), (3, 2), (2, 1), (5, 3)):
-        yield Case((draw.choice(order, [order]), mode))
-    yield Case(draw.choice((1, 0), [(1, 0), (4, 3), (6, 2)]))
+    for order, mode in ((3, 1), (3, 0), (3, 2), (2, 1), (5, 3), (6, 5), (10, 4)):
+        yield Case((order, mode))
+    yield Case(draw.choice((1, 0), [(1, 0), (4, 3), (7, 2), (10, 9)]))
 
 
 EXERCISES = (

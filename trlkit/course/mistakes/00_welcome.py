@@ -66,6 +66,71 @@ def count_parameters(model):
     return sum(p.numel() for p in weights)
 
 
+# %% mistake="count_parameters" name="counted at every level"
+# You counted a layer again at every level of the network that holds it: model.modules() gives
+# the outer modules as well as the inner ones, and parameters() of each looks inside too.
+# Look at: whether one loop over model.parameters() is not enough.
+def count_parameters(model):
+    return sum(p.numel() for m in model.modules() for p in m.parameters())
+
+
+# %% mistake="count_parameters" name="first parameter only"
+# You return after the first parameter.
+# Look at: the indentation of your `return`.
+def count_parameters(model):
+    total = 0
+    for p in model.parameters():
+        total += p.numel()
+        return total
+
+
+# %% mistake="count_parameters" name="last parameter only"
+# You keep only the last parameter's count.
+# Look at: whether your count adds up (+=) or starts again for each parameter.
+def count_parameters(model):
+    for p in model.parameters():
+        total = p.numel()
+    return total
+
+
+# %% mistake="fc_share" name="parts exchanged"
+# You return the right numbers in another order.
+# Look at: the order that the docstring asks for: total, linear, share.
+def fc_share(model):
+    total = sum(p.numel() for p in model.parameters())
+    linear = sum(
+        p.numel() for m in model.modules() if isinstance(m, nn.Linear) for p in m.parameters()
+    )
+    return linear, total, linear / total
+
+
+# %% mistake="fc_share" name="trainable only"
+# You left out the linear layers that are frozen. They are stored all the same.
+# Look at: where you ask for requires_grad.
+def fc_share(model):
+    total = sum(p.numel() for p in model.parameters())
+    linear = sum(
+        p.numel()
+        for m in model.modules()
+        if isinstance(m, nn.Linear)
+        for p in m.parameters()
+        if p.requires_grad
+    )
+    return total, linear, linear / total
+
+
+# %% mistake="fc_share" name="share alone"
+# You return the share alone. What is asked are three things: the total, the number in linear
+# layers, and the share.
+# Look at: the `Returns` lines of the docstring.
+def fc_share(model):
+    total = sum(p.numel() for p in model.parameters())
+    linear = sum(
+        p.numel() for m in model.modules() if isinstance(m, nn.Linear) for p in m.parameters()
+    )
+    return linear / total
+
+
 # %% mistake="fc_share" name="buffers counted"
 # Your total counts the buffers of batch norm too; they are no parameters.
 # Look at: the difference between model.state_dict() and model.parameters().
@@ -136,12 +201,27 @@ def fc_share(model):
     return total, linear, 100 * linear / total
 
 
-# %% mistake="cp_trl_parameters" name="sizes multiplied"
-# You multiplied the sizes: that counts the full weight. A CP layer keeps one small matrix
+# %% mistake="cp_trl_parameters" name="full weight"
+# You counted the full weight, which is what the layer avoids. A CP layer keeps one thin matrix
 # for each mode, and matrices beside each other add up.
-# Look at: the shapes of the factors in the picture.
+# Look at: the table of the factors: rows and columns of each.
+def cp_trl_parameters(input_shape, num_classes, rank):
+    return math.prod(input_shape) * num_classes + num_classes
+
+
+# %% mistake="cp_trl_parameters" name="sizes multiplied"
+# You multiplied the sizes of the modes with each other. A CP layer keeps one thin matrix for
+# each mode, and matrices beside each other add up.
+# Look at: the table of the factors: rows and columns of each.
 def cp_trl_parameters(input_shape, num_classes, rank):
     return rank * math.prod(input_shape) * num_classes + num_classes
+
+
+# %% mistake="cp_trl_parameters" name="one bias"
+# You counted the bias as a single number; there is one for each class.
+# Look at: the shape of what the layer returns: the bias is added to that.
+def cp_trl_parameters(input_shape, num_classes, rank):
+    return rank * (sum(input_shape) + num_classes) + 1
 
 
 # %% mistake="cp_trl_parameters" name="classes left out"

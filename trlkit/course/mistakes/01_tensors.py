@@ -31,6 +31,22 @@ def fiber(x, mode, index):
     return x[tuple(full)]
 
 
+# %% mistake="fiber" name="index shifted"
+# You left out one entry of `index` behind the free mode: `index` has no entry for the mode
+# itself, so what follows it starts at index[mode], not at index[mode + 1].
+# Look at: how many entries `index` has for a tensor of order 3.
+def fiber(x, mode, index):
+    return x[(*index[:mode], slice(None), *index[mode + 1 :])]
+
+
+# %% mistake="fiber" name="exchanged modes"
+# You exchanged the mode with the last one; the other modes then no longer stand in their own
+# order, and your indices meet the wrong ones.
+# Look at: the difference between exchanging two modes and moving one.
+def fiber(x, mode, index):
+    return x.transpose(mode, -1)[tuple(index)]
+
+
 # %% mistake="unfold" name="exchanged modes"
 # You exchanged mode 0 with the mode that you unfold. That puts mode 0 where the other mode
 # was, so the remaining modes come in the wrong order; for mode 0 and 1 it looks right.
@@ -71,6 +87,13 @@ def unfold(x, mode):
     return x.movedim(mode, -1).reshape(x.shape[mode], -1)
 
 
+# %% mistake="unfold" name="rows and columns exchanged"
+# You gave `reshape` the two sizes in the other order: that cuts the fibers into pieces.
+# Look at: which of the two sizes of the result is I_mode.
+def unfold(x, mode):
+    return x.movedim(mode, 0).reshape(-1, x.shape[mode])
+
+
 # %% mistake="unfold" name="cut gradient"
 # The numbers are right, but no gradient comes through: your result is a new tensor that has
 # forgotten where it came from.
@@ -80,11 +103,28 @@ def unfold(x, mode):
 
 
 # %% mistake="fold" name="reshape alone"
-# You reshaped and stopped: the mode stands in front only in the unfolding. It has to go back
-# to its own place.
-# Look at: the shape that the matrix has just before the mode is moved.
+# You reshaped straight to `shape`. In the unfolding the mode stands in front; a reshape cannot
+# bring it back to its own place.
+# Look at: the shape that the tensor has just before `unfold` reshapes it.
 def fold(matrix, mode, shape):
     return matrix.reshape(shape)
+
+
+# %% mistake="fold" name="mode left in front"
+# You reshaped and stopped: the mode still stands in front and has to go to its own place.
+# Look at: the shape of what you return.
+def fold(matrix, mode, shape):
+    rest = [size for k, size in enumerate(shape) if k != mode]
+    return matrix.reshape(shape[mode], *rest)
+
+
+# %% mistake="fold" name="sizes told by their value"
+# You told the mode by its size. Where two modes have the same size, that takes out both, or
+# the wrong one.
+# Look at: how you find the sizes of the other modes: by position, not by value.
+def fold(matrix, mode, shape):
+    rest = [size for size in shape if size != shape[mode]]
+    return matrix.reshape(shape[mode], *rest).movedim(0, mode)
 
 
 # %% mistake="fold" name="exchanged modes"
@@ -110,9 +150,9 @@ def fold(matrix, mode, shape):
 
 
 # %% mistake="fold" name="moved the wrong way"
-# You moved mode 0 where it is already: the call takes the mode from `mode` to the front, and
-# folding needs it the other way round.
-# Look at: the order of the two arguments of movedim.
+# You moved the modes the way `unfold` does, once more; folding needs the way back.
+# Look at: which move undoes that one: movedim with its arguments exchanged, permute with the
+# inverse order.
 def fold(matrix, mode, shape):
     rest = [size for k, size in enumerate(shape) if k != mode]
     return matrix.reshape(shape[mode], *rest).movedim(mode, 0)
@@ -126,6 +166,37 @@ def mode_dot(x, matrix, mode):
     shape = list(x.shape)
     shape[mode] = matrix.shape[0]
     return (matrix @ unfold(x, mode)).reshape(shape)
+
+
+# %% mistake="mode_dot" name="folded to the old shape"
+# You fold to the shape of x. The mode that you multiplied has J entries now, the number of
+# rows of the matrix.
+# Look at: the shape that you give to `fold`.
+def mode_dot(x, matrix, mode):
+    rest = [size for k, size in enumerate(x.shape) if k != mode]
+    return (matrix @ unfold(x, mode)).reshape(x.shape[mode], *rest).movedim(0, mode)
+
+
+# %% mistake="mode_dot" name="folded to the old shape, by fold"
+# You fold to the shape of x. The mode that you multiplied has J entries now, the number of
+# rows of the matrix.
+# Look at: the shape that you give to `fold`.
+def mode_dot(x, matrix, mode):
+    return fold(matrix @ unfold(x, mode), mode, x.shape)
+
+
+# %% mistake="mode_dot" name="not folded"
+# You return the product of the unfoldings: a matrix. It has to be folded to a tensor again.
+# Look at: the number of modes of what you return.
+def mode_dot(x, matrix, mode):
+    return matrix @ unfold(x, mode)
+
+
+# %% mistake="mode_dot" name="last but one mode"
+# `matrix @ x` multiplies the last but one mode, whatever `mode` is.
+# Look at: whether your result depends on `mode`.
+def mode_dot(x, matrix, mode):
+    return matrix @ x
 
 
 # %% mistake="mode_dot" name="mode left at the end"
@@ -177,6 +248,15 @@ def multi_mode_dot(x, matrices, modes):
     for matrix, mode in zip(matrices, modes):
         result = mode_dot(x, matrix, mode)
     return result
+
+
+# %% mistake="multi_mode_dot" name="results thrown away"
+# You compute the products and throw them away: x is still what it was.
+# Look at: what becomes of the value that `mode_dot` returns.
+def multi_mode_dot(x, matrices, modes):
+    for matrix, mode in zip(matrices, modes):
+        mode_dot(x, matrix, mode)
+    return x
 
 
 # %% mistake="multi_mode_dot" name="first only"
@@ -249,6 +329,14 @@ def inner(x, y, n_modes):
     left = x.reshape(-1, size) @ y.reshape(size, -1)
     rest = [*x.shape[: x.ndim - n_modes], *y.shape[n_modes:]]
     return left.reshape(rest) if rest else left
+
+
+# %% mistake="inner" name="sizes of 1 dropped"
+# You drop every mode of size 1 (`squeeze`), also those that belong there: a batch of one is
+# still a batch.
+# Look at: when the result has no mode at all, and when it has one of size 1.
+def inner(x, y, n_modes):
+    return torch.tensordot(x, y, dims=n_modes).squeeze()
 
 
 # %% mistake="outer" name="sums"
@@ -344,6 +432,17 @@ def unfolded_tucker(core, factors, mode):
     return factors[mode] @ unfold(core, mode) @ big.T
 
 
+# %% mistake="unfolded_tucker" name="cyclic order"
+# Your Kronecker product starts behind the mode and comes round to the front. Ours takes the
+# other factors in their own order, whatever the mode.
+# Look at: the first factor of your product when `mode` is 1.
+def unfolded_tucker(core, factors, mode):
+    big = torch.ones(1, 1, dtype=core.dtype)
+    for factor in [*factors[mode + 1 :], *factors[:mode]]:
+        big = torch.kron(big, factor)
+    return factors[mode] @ unfold(core, mode) @ big.T
+
+
 # %% mistake="unfolded_tucker" name="core unfolded along mode 0"
 # You unfolded the core along mode 0 whatever `mode` is.
 # Look at: the mode that factors[mode] multiplies.
@@ -362,7 +461,7 @@ def unfolded_tucker(core, factors, mode):
     return multi_mode_dot(core, factors, range(core.ndim))
 
 
-# %% mistake="unfolded_tucker" name="core forgotten"
+# %% mistake="unfolded_tucker" name="factor forgotten"
 # You left out the mode's own factor: the rows of your result belong to the core, not to the
 # tensor.
 # Look at: what multiplies the unfolded core from the left.
@@ -389,10 +488,18 @@ def unfolded_tucker(core, factors, mode):
 
 # %% mistake="mode_dot_equation" name="new letter at the end"
 # Your new letter stands at the end of the result: the new mode goes where the old one was.
-# Look at: the right side of the arrow.
+# Look at: the order of the letters of the result.
 def mode_dot_equation(order, mode):
     a = "abcdefghijklm"[:order]
     return f"{a},z{a[mode]}->{a[:mode]}{a[mode + 1:]}z"
+
+
+# %% mistake="mode_dot_equation" name="new letter in front"
+# Your new letter stands in front of the result: the new mode goes where the old one was.
+# Look at: the order of the letters of the result.
+def mode_dot_equation(order, mode):
+    a = "abcdefghijklm"[:order]
+    return f"{a},z{a[mode]}->z{a[:mode]}{a[mode + 1:]}"
 
 
 # %% mistake="mode_dot_equation" name="letter of the matrix exchanged"
@@ -435,13 +542,13 @@ quiz_order = "b"
 quiz_order = "d"
 
 # %% mistake="quiz_unfolding" name="a"
-# Its columns are fibers, so it has as many rows as the mode has entries: 7, not 512.
-# Look at: the picture of the three unfoldings.
+# That is the unfolding along mode 0: the batch is a mode too, and it is the first.
+# Look at: which mode has the number 1.
 quiz_unfolding = "a"
 
 # %% mistake="quiz_unfolding" name="c"
 # The columns count every combination of the *other* indices, not their sum.
-# Look at: how many mode-1 fibers a 512 x 7 x 7 tensor has.
+# Look at: how many mode-1 fibers the tensor has.
 quiz_unfolding = "c"
 
 # %% mistake="quiz_unfolding" name="d"
@@ -450,16 +557,17 @@ quiz_unfolding = "c"
 quiz_unfolding = "d"
 
 # %% mistake="quiz_commute" name="b"
-# Try it: along two *different* modes each product leaves the other mode alone.
-# Look at: a numeric example with torch.allclose.
+# `a` acts first, so it stands next to the fiber: the product is b times (a times the fiber).
+# Look at: the formula on the unfoldings, written twice.
 quiz_commute = "b"
 
 # %% mistake="quiz_commute" name="c"
-# Neither needs to be square: the modes differ, so the two matrices never meet.
-# Look at: the example of 1.5, where neither matrix is square.
+# Along one mode the two matrices meet, and matrix products do not commute; often the sizes would
+# not even fit.
+# Look at: the formula on the unfoldings, written twice.
 quiz_commute = "c"
 
 # %% mistake="quiz_commute" name="d"
-# Symmetry has nothing to do with it: the modes differ, so the two matrices never meet.
-# Look at: an example with random matrices.
+# One product after the other multiplies; nothing is added.
+# Look at: the formula on the unfoldings, written twice.
 quiz_commute = "d"
