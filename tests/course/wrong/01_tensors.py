@@ -31,13 +31,6 @@ def fold(matrix, mode, shape):
     return matrix.reshape(shape[mode], *rest).movedim(0, mode)
 
 
-# %% wrong="fold" name="view"
-# A matrix need not be contiguous.
-def fold(matrix, mode, shape):
-    rest = [size for k, size in enumerate(shape) if k != mode]
-    return matrix.view(shape[mode], *rest).movedim(0, mode)
-
-
 # %% wrong="mode_dot" name="mode found by size"
 # The mode is ignored.
 def mode_dot(x, matrix, mode):
