@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from trlkit import tensors
 from trlkit.course.answer import Bounded, Foreign, LocalAnswer, Recipe, plain, run
 
 
@@ -135,7 +136,9 @@ def test_pieces_stand_in_for_a_learners_functions_during_a_call_only():
     space = {"torch": torch}
     exec("def unfold(x, mode): return 'wrong'\ndef mine(x): return unfold(x, 0)", space)
     wrong = space["unfold"]
-    answer = LocalAnswer(space["mine"]).with_pieces(["unfold", "fold"])
+    answer = LocalAnswer(space["mine"]).with_pieces(
+        {"unfold": tensors.unfold, "fold": tensors.fold}
+    )
     outcome = answer.call([torch.ones(2, 2)])
     assert outcome.value.shape == (2, 2) and outcome.pieces == {"unfold"}
     assert space["unfold"] is wrong and "fold" not in space
@@ -145,4 +148,4 @@ def test_pieces_stand_in_for_a_learners_functions_during_a_call_only():
 def test_a_variable_under_a_pieces_name_stays():
     space = {"unfold": 3}
     exec("def mine(): return unfold", space)
-    assert LocalAnswer(space["mine"]).with_pieces(["unfold"]).call([]).value == 3
+    assert LocalAnswer(space["mine"]).with_pieces({"unfold": tensors.unfold}).call([]).value == 3

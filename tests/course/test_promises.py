@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from trlkit.course import PASSED, build, chapters, masters, mistakes
 from trlkit.course.answer import LocalAnswer
 from trlkit.course.cells import Session
-from trlkit.course.checks import EXERCISES
+from trlkit.course.checks import EXERCISES, PIECES, judge
 from trlkit.course.exercise import Quiz
 from trlkit.course.runner import check_notebook, run_notebook
 
@@ -91,7 +91,7 @@ def test_different_right_answer_passes_hidden_tests_too(key):
 @pytest.mark.parametrize("key", WRONG, ids="-".join)
 def test_answer_that_is_wrong_in_rare_cases_fails_on_the_shown_ones(key):
     answer = WRONG[key]
-    report = EXERCISES[answer.exercise].judge(LocalAnswer(answer.make()))
+    report = judge(answer.exercise, LocalAnswer(answer.make(PIECES)))
     assert not report.passed
 
 
@@ -118,7 +118,7 @@ def test_hidden_cases_name_mistakes_and_pass_the_oracle(name, seed):
         report = exercise.judge(LocalAnswer(right), seed)
         assert report.passed, report.render()
     for mistake in mistakes.mistakes(name):
-        report = exercise.judge(LocalAnswer(mistake.make()), seed)
+        report = judge(name, LocalAnswer(mistake.make(PIECES)), seed)
         assert not report.passed and report.mistake, mistake.name
         assert MISTAKES[name, report.mistake].message == mistake.message
         hidden = report.hide().render()

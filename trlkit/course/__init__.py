@@ -40,15 +40,14 @@ def check(name: str, answer: Any, *, hidden: int | None = None) -> None:
     ValueError
         If there is no such exercise.
     """
-    from trlkit.course.checks import EXERCISES
+    from trlkit.course.checks import EXERCISES, judge
 
     if name not in EXERCISES:
         raise ValueError(f"no exercise is called {name!r}; there are {', '.join(EXERCISES)}")
-    exercise, local = EXERCISES[name], LocalAnswer(answer)
-    doubtful = [
-        use for use in exercise.uses if use not in PASSED or local.sees(use) is not PASSED[use]
-    ]
-    report = exercise.judge(local.with_pieces(doubtful).without(name), hidden)
+    local = LocalAnswer(answer)
+    proven = {use for use in PASSED if local.sees(use) is PASSED[use]}
+    doubtful = [use for use in EXERCISES[name].uses if use not in proven]
+    report = judge(name, local, hidden, doubtful)
     report.points = chapters.points(name)
     if hidden is not None:
         report = report.hide()

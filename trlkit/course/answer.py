@@ -16,7 +16,7 @@ import sys
 import sysconfig
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import CodeType
@@ -99,11 +99,11 @@ class Answer(Protocol):
     def call(self, args: Sequence[Any], gradient: bool = False) -> Outcome:
         """Call the answer on fresh copies of plain arguments (and recipes)."""
 
-    def with_pieces(self, names: Sequence[str]) -> "Answer":
-        """The same answer, with the course's pieces for the learner's functions ``names``."""
+    def with_pieces(self, pieces: Mapping[str, Callable]) -> "Answer":
+        """The same answer, with these in place of the learner's functions of their names."""
 
-    def without(self, name: str) -> "Answer":
-        """The same answer, watched for calls of trlkit's own function for exercise ``name``."""
+    def watching(self, function: Callable) -> "Answer":
+        """The same answer, watched for calls of a function that it is meant to be."""
 
 
 @dataclass(frozen=True)
@@ -132,20 +132,13 @@ class LocalAnswer:
             outcome = run(self.answer, args, gradient)
         return replace(outcome, pieces=frozenset(used), borrowed=bool(borrowed))
 
-    def with_pieces(self, names: Sequence[str]) -> "LocalAnswer":
-        from trlkit.course.checks import EXERCISES
-
+    def with_pieces(self, pieces: Mapping[str, Callable]) -> "LocalAnswer":
         space = _globals(self.answer)
-        replaceable = [name for name in names if name not in space or callable(space[name])]
-        return replace(self, pieces={name: EXERCISES[name].piece for name in replaceable})
+        replaceable = [name for name in pieces if name not in space or callable(space[name])]
+        return replace(self, pieces={name: pieces[name] for name in replaceable})
 
-    def without(self, name: str) -> "LocalAnswer":
-        from trlkit.course.checks import EXERCISES
-
-        exercise = EXERCISES[name]
-        library = getattr(exercise, "piece", None)
-        own = library is None or library is exercise.oracle
-        return replace(self, watched=None if own else library.__code__)
+    def watching(self, function: Callable) -> "LocalAnswer":
+        return replace(self, watched=function.__code__)
 
     def sees(self, name: str) -> Any:
         """What ``name`` stands for in the learner's code, None where it is nothing."""

@@ -10,7 +10,10 @@ from torch import Tensor
 
 from trlkit.course.answer import Answer, LocalAnswer, Outcome, Problem, Recipe
 from trlkit.course.compare import agrees, describe, difference
+from trlkit.course.mistakes import Mistake
 from trlkit.course.report import Report
+
+Bank = Callable[[], Iterable[tuple[Mistake, Answer]]]  # known mistakes, each ready to be called
 
 
 @dataclass(frozen=True)
@@ -96,8 +99,11 @@ class Exercise:
     def __post_init__(self):
         object.__setattr__(self, "piece", self.piece or self.oracle)
 
-    def judge(self, answer: Answer, seed: int | None = None) -> Report:
-        """Try the answer on every case until one fails; say what came of it."""
+    def judge(self, answer: Answer, seed: int | None = None, bank: Bank = tuple) -> Report:
+        """Try the answer on every case until one fails; say what came of it.
+
+        ``bank`` gives the known mistakes, asked for where the answer fails only.
+        """
         report = Report(self.name)
         if answer.kind == "missing":
             return report.no(f"`{self.name}` is not written yet")
@@ -122,7 +128,7 @@ class Exercise:
                 names = " and ".join(f"`{name}`" for name in sorted(pieces))
                 report.advice.append(f"(with the course's {names}: yours is still to be mended)")
             return report
-        mistake = self.recognize(answer, seed)
+        mistake = self.recognize(answer, seed, bank())
         if mistake:
             report.mistake = mistake.name
             report.advice[:] = [mistake.message]
@@ -130,7 +136,9 @@ class Exercise:
             report.advice.append("\nYour code printed:\n" + got.printed.rstrip())
         return report
 
-    def recognize(self, answer: Answer, seed: int | None = None) -> "Mistake | None":
+    def recognize(
+        self, answer: Answer, seed: int | None, known: Iterable[tuple[Mistake, Answer]]
+    ) -> Mistake | None:
         """The known mistake that gives what ``answer`` gives.
 
         Where the answer raises, anything may stand beside it as long as its wrong values
@@ -146,8 +154,7 @@ class Exercise:
         )
         if not wrong_values and not any(right):
             return None
-        for mistake in _bank(self.name):
-            wrong = LocalAnswer(mistake.make())
+        for mistake, wrong in known:
             outcomes = (self._call(wrong, case, gradient) for case, gradient in calls)
             if all(
                 (wrong_values and got.problem) or _same(got, outcome)
@@ -254,7 +261,7 @@ class Quiz:
     letters: str
     uses: tuple[str, ...] = field(default=(), init=False)
 
-    def judge(self, answer: Answer, seed: int | None = None) -> Report:
+    def judge(self, answer: Answer, seed: int | None = None, bank: Bank = tuple) -> Report:
         report = Report(self.name)
         if answer.kind == "missing":
             return report.no(f"`{self.name}` is not answered yet")
@@ -262,41 +269,12 @@ class Quiz:
         given = answer.value
         if not isinstance(given, str) or given not in list(self.letters):
             return report.no(f"`{self.name}` must be one of {choices}, got {describe(given)}")
-        for mistake in _bank(self.name):
-            if mistake.make() == given:
+        for mistake, wrong in bank():
+            if wrong.value == given:
                 report.mistake = mistake.name
                 return report.no(f'"{given}" is not the answer', mistake.message)
         report.summary = f'"{given}"'
         return report
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A usual wrong answer: the code a learner would write, and what to tell them."""
-
-    exercise: str
-    name: str
-    message: str
-    source: str
-
-    def make(self) -> Any:
-        """Run the code beside the course's pieces; return what it defines for the exercise."""
-        from trlkit.course.checks import EXERCISES
-
-        space: dict[str, Any] = {
-            name: exercise.piece
-            for name, exercise in EXERCISES.items()
-            if hasattr(exercise, "piece")
-        }
-        exec("import math\nimport torch\nfrom torch import nn\n", space)
-        exec(compile(self.source, f"<mistake {self.name}>", "exec"), space)
-        return space[self.exercise]
-
-
-def _bank(name: str) -> list[Mistake]:
-    from trlkit.course.mistakes import mistakes
-
-    return mistakes(name)
 
 
 def _same(one: Outcome, other: Outcome) -> bool:

@@ -5,12 +5,30 @@ lines are what the learner is told, the rest is the code.
 """
 
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-
-from trlkit.course.exercise import Mistake
+from typing import Any
 
 MARKER = re.compile(r'^# %% (?P<kind>\w+)="(?P<exercise>\w+)" name="(?P<name>[^"]+)"$')
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A usual wrong answer: the code a learner would write, and what to tell them."""
+
+    exercise: str
+    name: str
+    message: str
+    source: str
+
+    def make(self, pieces: Mapping[str, Callable]) -> Any:
+        """Run the code beside the course's pieces; return what it defines for the exercise."""
+        space: dict[str, Any] = dict(pieces)
+        exec("import math\nimport torch\nfrom torch import nn\n", space)
+        exec(compile(self.source, f"<mistake {self.name}>", "exec"), space)
+        return space[self.exercise]
 
 
 def mistakes(exercise: str) -> list[Mistake]:
