@@ -77,7 +77,8 @@ class CPWeight:
 
     def masked(self, masks: Masks) -> "CPWeight":
         """The weight whose components are multiplied by a mask (R,)."""
-        smallest = min(range(len(self.factors)), key=lambda mode: self.factors[mode].shape[0])
+        sizes = [factor.shape[0] for factor in self.factors]
+        smallest = sizes.index(min(sizes))  # torch 2.11 compiles no min with a key
         return CPWeight(_replaced(self.factors, smallest, masks[0]))
 
     def initialize_(self, norm: float) -> None:
