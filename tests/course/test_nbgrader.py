@@ -127,9 +127,9 @@ def escape(text):
 def test_export_lists_every_submission(course):
     root, _, config = course
     app = ExportApp(config=config)
-    app.initialize([f"--CsvExportPlugin.to={root / 'grades.csv'}"])
+    app.initialize([])
     app.start()
-    rows = list(csv.DictReader((root / "grades.csv").open()))
+    rows = list(csv.DictReader((root / "build/grades.csv").open()))
     total = {chapter.name: chapter.points for chapter in chapters.chapters()}
     got = {
         (row["student_id"], row["assignment"]): float(row["score"]) for row in rows if row["score"]
@@ -143,7 +143,7 @@ def test_export_lists_every_submission(course):
 def test_gradebook_and_submissions_stay_under_build(course):
     root, _, _ = course
     assert {path.name for path in root.iterdir()} <= {
-        "solutions", "notebooks", "build", "autotests.yml", "nbgrader_config.py", "grades.csv",
+        "solutions", "notebooks", "build", "autotests.yml", "nbgrader_config.py",
         ".nbgrader.log",
     }  # fmt: skip
     assert (root / "build/gradebook.db").exists()

@@ -75,6 +75,7 @@ def configure(c: Any, root: Path) -> None:
     c.CourseDirectory.solution_directory = "build/solution"
     c.CourseDirectory.source_with_tests_directory = "build/source_with_tests"
     c.CourseDirectory.db_url = f"sqlite:///{build / 'gradebook.db'}?timeout=60"
+    c.CsvExportPlugin.to = str(build / "grades.csv")
     # nbgrader copies whatever stands beside a source notebook: the master must stay here.
     c.CourseDirectory.ignore = ["*.py", "*.pyc", "__pycache__", ".ipynb_checkpoints", "*.db"]
     c.ClearSolutions.code_stub = {"python": STUB}
