@@ -1,0 +1,43 @@
+"""What the README shows runs, and its comments are what comes out."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import trlkit
+
+README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_code_runs_and_its_comments_are_true(block):
+    space = {}
+    torch.manual_seed(0)
+    for line in block.split("\n"):
+        exec(line, space)
+        code, _, comment = line.partition("  #")
+        claim = re.match(r" *(torch\.Size\(.*\)|True)", comment)
+        if claim:
+            assert str(eval(code, space)) == claim[1]
+        counted = re.match(r" *([\d,]+) parameters", comment)
+        if counted:
+            parameters = sum(p.numel() for p in space["trl"].parameters())
+            assert f"{parameters:,}" == counted[1]
+
+
+def test_the_names_it_lists_exist():
+    names = re.findall(r"`(\w+)(?:\([^`]*\))?`", README[README.index("- Layers:") :])
+    ours = [name for name in names if name not in ("rank", "p", "LICENSE")]
+    assert len(ours) > 12
+    assert [name for name in ours if not hasattr(trlkit, name)] == []
+
+
+def test_commands_and_files_it_names_exist():
+    root = Path(__file__).parents[1]
+    for target in re.findall(r"^make (\w+)", README, re.MULTILINE):
+        assert re.search(rf"^{target}:", (root / "Makefile").read_text(), re.MULTILINE)
+    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
+        assert (root / link).exists(), link
