@@ -1,5 +1,6 @@
 """Time and peak memory of forward and backward passes, many rivals in one run."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -43,7 +44,7 @@ class Rival(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """Medians in milliseconds: of forward alone, of forward and backward; and of how many."""
+    """Medians in milliseconds, of forward alone and with backward; and in how many rounds."""
 
     forward: float
     both: float
@@ -68,6 +69,8 @@ def interleaved(
     Returns
     -------
     dict of name to Timing
+        Medians of the calmer half of the rounds: those in which the rivals together
+        were the least slowed by whatever else the machine did.
 
     Examples
     --------
@@ -76,20 +79,23 @@ def interleaved(
     >>> interleaved(rivals, "linear", seconds=0)["linear"].rounds
     5
     """
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in rivals}
-    names, started, done = list(rivals), time.perf_counter(), 0
-    while done < most and (done < least or time.perf_counter() - started < seconds):
-        best = {name: min(both for _, both in found) for name, found in times.items() if found}
+    rounds: list[dict[str, tuple[float, float]]] = []
+    best, names, started = dict.fromkeys(rivals, math.inf), list(rivals), time.perf_counter()
+    while len(rounds) < most and (len(rounds) < least or time.perf_counter() - started < seconds):
         # Nobody always runs after the same rival, whose data may fill the caches.
-        shift = done % len(names)
-        for name in names[shift:] + names[:shift]:
-            if done < least or best[name] <= HOPELESS * best[about]:
-                times[name].append(_timed(rivals[name]))
-        done += 1
-    return {
-        name: Timing(*(1e3 * median(column) for column in zip(*found, strict=True)), len(found))
-        for name, found in times.items()
-    }
+        shift = len(rounds) % len(names)
+        turns = names[shift:] + names[:shift]
+        if len(rounds) >= least:
+            turns = [name for name in turns if best[name] <= HOPELESS * best[about]]
+        rounds.append({name: _timed(rivals[name]) for name in turns})
+        for name, (_, both) in rounds[-1].items():
+            best[name] = min(best[name], both)
+
+    def slowed(found: dict[str, tuple[float, float]]) -> float:
+        return sum(both / best[name] for name, (_, both) in found.items()) / len(found)
+
+    rounds.sort(key=slowed)
+    return {name: _timing([found[name] for found in rounds if name in found]) for name in names}
 
 
 def peak_bytes(rival: Rival) -> int:
@@ -127,6 +133,11 @@ def peak_bytes(rival: Rival) -> int:
         live += change
         peak = max(peak, live)
     return peak
+
+
+def _timing(calmest_first: list[tuple[float, float]]) -> Timing:
+    half = calmest_first[: (len(calmest_first) + 1) // 2]
+    return Timing(*(1e3 * median(column) for column in zip(*half, strict=True)), len(calmest_first))
 
 
 def _timed(rival: Rival) -> tuple[float, float]:
