@@ -32,6 +32,15 @@ def main(argv: list[str] | None = None) -> int:
     build.add_argument("--check", action="store_true", help="only say what would change")
     build.add_argument("--root", type=Path, default=Path(), help="the folder with solutions/")
 
+    bench = commands.add_parser("bench", help="time and weigh the layers against their rivals")
+    bench.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    bench.add_argument("--quick", action="store_true", help="few shapes, ranks and batch sizes")
+    bench.add_argument(
+        "--only", nargs="+", default=[], metavar="WORD", help="such as: cp tt 512x7x7 N=10 R=8 B=32"
+    )
+    bench.add_argument("--seconds", type=float, help="to time the rivals of one case")
+    bench.add_argument("--out", type=Path, help="a .md or .csv file, or a folder for both")
+
     options = parser.parse_args(argv)
     return globals()[f"_{options.command}"](options)
 
@@ -85,6 +94,25 @@ def _build(options: argparse.Namespace) -> int:
         return 1
     print("\n".join(said) or "everything is as its master says")
     return 1 if options.check and said else 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from trlkit import bench, results
+
+    command = f"trlkit bench --device {options.device}" + " --quick" * options.quick
+    command += "".join(f" --only {' '.join(options.only)}" for _ in options.only[:1])
+    command += "" if options.seconds is None else f" --seconds {options.seconds:g}"
+    try:
+        cases = bench.only(bench.grid(options.quick), options.only)
+        found = list(bench.bench(cases, options.device, options.seconds))
+    except (ArithmeticError, ValueError) as error:
+        print(f"trlkit bench: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ValueError) else 1
+    print(results.markdown(found, command, options.device))
+    if options.out is not None:
+        for path in results.write(found, command, options.device, options.out):
+            print(f"written: {path}")
+    return 0
 
 
 if __name__ == "__main__":

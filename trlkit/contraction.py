@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 
 from trlkit.orders import (
+    NARROW,
     batched,
     best_split,
     expansion_order,
     first_group,
+    in_order,
     projection_order,
     tt_split,
 )
 from trlkit.tensors import khatri_rao, kronecker
 
 Masks = Sequence[Tensor | None]
-# Matrices with fewer columns are multiplied faster on a CPU with their columns as rows.
-NARROW = 16
 
 
 def contract_dense(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -245,7 +245,7 @@ def contract_tucker(
     core : Tensor of shape (R_0, ..., R_N)
     factors : sequence of Tensor of shape (I_k, R_k)
         Those of the input modes, then those of the output modes.
-    path : {"rebuild", "project", "project_folded"}
+    path : {"rebuild", "merged", "project", "project_folded"}
     bias : Tensor of shape output_shape, optional
     masks : sequence of (Tensor of shape (B, R_k) or None), optional
         What each sample's ranks are multiplied by; with "project" alone.
@@ -267,13 +267,17 @@ def contract_tucker(
     output_shape = [factor.shape[0] for factor in outputs]
     batch, rank = x.shape[0], core.shape
     masks = [None] * core.ndim if masks is None else masks
-    z = _masked(project(x, inputs), masks[:n_inputs])
-    z = z.reshape(batch, math.prod(rank[:n_inputs]))  # (B, rho)
-    if path == "project_folded":
-        folded = _expand(core.reshape(z.shape[1], *rank[n_inputs:]), outputs)  # (rho, O_0, ..)
-        y = linear_rows(z, as_rows(folded, 1), bias)  # (B, rho) x (N, rho) -> (B, N)
-        return y.reshape(batch, *output_shape)
-    y = z @ core.reshape(z.shape[1], math.prod(rank[n_inputs:]))  # (B, rho) -> (B, sigma)
+    if path == "merged":
+        matrix = _merge_inputs(core, inputs)  # (sigma, P)
+        y = linear_rows(x.reshape(batch, matrix.shape[1]), matrix)  # (B, P) -> (B, sigma)
+    else:
+        z = _masked(project(x, inputs), masks[:n_inputs])
+        z = z.reshape(batch, math.prod(rank[:n_inputs]))  # (B, rho)
+        if path == "project_folded":
+            folded = _expand(core.reshape(z.shape[1], *rank[n_inputs:]), outputs)
+            y = linear_rows(z, as_rows(folded, 1), bias)  # (B, rho) x (N, rho) -> (B, N)
+            return y.reshape(batch, *output_shape)
+        y = z @ core.reshape(z.shape[1], math.prod(rank[n_inputs:]))  # (B, rho) -> (B, sigma)
     y = _masked(y.reshape(batch, *rank[n_inputs:]), masks[n_inputs:])
     if len(outputs) == 1:
         return linear_rows(y, outputs[0], bias)
@@ -395,6 +399,22 @@ def _expand(x: Tensor, factors: Sequence[Tensor]) -> Tensor:
         x = _project(x, kronecker(factors[start:stop]).T)  # (B A, R, S) -> (B A, I, S)
         current[start:stop] = [size] + [1] * (stop - start - 1)
     return x.reshape(batch, *sizes)
+
+
+def _merge_inputs(core: Tensor, factors: Sequence[Tensor]) -> Tensor:
+    """A Tucker core with the factors of its first modes, to a matrix (sigma, product of I_k)."""
+    rank, sizes = core.shape[: len(factors)], [factor.shape[0] for factor in factors]
+    rows = math.prod(core.shape[len(factors) :])
+    if not in_order(sizes, rank):
+        x = core.reshape(math.prod(rank), rows).T.reshape(rows, *rank)
+        return _expand(x, factors).reshape(rows, math.prod(sizes))
+    x = core.reshape(rank[0], core.numel() // rank[0]).T @ factors[0].T  # (R_1 .. sigma, I_0)
+    before = 1
+    for factor in factors[1:]:
+        size, r = factor.shape
+        x = _project(x.reshape(before, r, x.numel() // (before * r)), factor.T)
+        before *= size
+    return x.reshape(before, rows * sizes[0]).T.reshape(rows, math.prod(sizes))
 
 
 def _merge_left(cores: Sequence[Tensor]) -> Tensor:

@@ -2,7 +2,7 @@
 
 A plan counts floating-point operations, elements moved, kernels and the
 elements held at once, turns them to seconds with the rates of a device, and
-takes the fastest path that holds no more than rebuilding the weight would.
+takes the fastest path that holds no more than rebuilding the weight does.
 Nothing is contracted here: :mod:`trlkit.contraction` runs the path.
 """
 
@@ -16,7 +16,7 @@ from trlkit.work import Work, cp_work, tt_work, tucker_work
 
 PATHS = {
     "cp": ("rebuild", "khatri_rao", "mode_by_mode"),
-    "tucker": ("rebuild", "project", "project_folded"),
+    "tucker": ("rebuild", "merged", "project", "project_folded"),
     "tt": ("rebuild", "merged", "left_to_right"),
 }
 # The paths on which each sample can have its own masks.
@@ -134,10 +134,10 @@ def plan(
 
     Notes
     -----
-    A path that holds more memory than rebuilding the weight is chosen only where
-    rebuilding is not among ``paths``. The backward pass of a product is two
-    products, so training counts every step three times, and every tensor that is
-    held twice: once for its gradient.
+    A path that holds more memory than rebuilding the weight, mode after mode in
+    training, is chosen only where rebuilding is not among ``paths``. The backward
+    pass of a product is two products, so training counts every step three times, and
+    every tensor that is held twice: once for its gradient.
 
     Examples
     --------
@@ -172,6 +172,8 @@ def plan(
                 )
             )
     limit = next((cost.memory for cost in costs if cost.path == "rebuild"), math.inf)
+    if training:
+        limit = max(limit, itemsize * _rebuilt(factorization, input_shape, output_shape, rank))
     fitting = [cost for cost in costs if cost.memory <= limit]
     best = min(fitting, key=lambda cost: cost.seconds(device))
     passes_run = "forward and backward" if training else "forward"
@@ -181,6 +183,23 @@ def plan(
         + (", weight kept between batches" if keeps else "")
     )
     return Plan(title, device, tuple(costs), best.path)
+
+
+def _rebuilt(
+    factorization: str, input_shape: tuple[int, ...], output_shape: tuple[int, ...], rank: Rank
+) -> int:
+    """The least elements that rebuilding mode after mode holds in training.
+
+    Those of tensorly-torch (0.5.0), less than what was measured of it: the weight and its
+    gradient; of TT also the left cores merged, of Tucker the intermediate of the last mode
+    and a gradient, while core and factors have none yet.
+    """
+    weight = math.prod(input_shape + output_shape)
+    if factorization == "tt":
+        return 2 * weight + math.prod(input_shape) * rank[len(input_shape)]
+    if factorization == "tucker":
+        return 4 * weight - tucker_parameters(input_shape + output_shape, rank)
+    return 2 * weight
 
 
 def schedule(path_at: Callable[[int], str], largest: int = 2**16) -> tuple[tuple[int, str], ...]:

@@ -81,7 +81,7 @@ class TuckerTRL(TRL):
         One for each mode of the weight: input modes, then output modes.
     bias : bool
     dropout : float or TensorDropout
-    contraction : {"auto", "rebuild", "project", "project_folded"}
+    contraction : {"auto", "rebuild", "merged", "project", "project_folded"}
     project_input : bool
         Never rebuild the weight: project the input's modes by the factors.
     device, dtype : optional
@@ -140,13 +140,13 @@ class TuckerTRL(TRL):
         return {"project_input": self.project_input}
 
     def _allowed(self, contraction: str, dropout: TensorDropout) -> tuple[str, ...]:
-        if self.project_input and contraction == "rebuild":
+        if self.project_input and contraction in ("rebuild", "merged"):
             raise ValueError(
-                'contraction="rebuild" does not project the input: leave project_input=False'
+                f"contraction={contraction!r} does not project the input: leave project_input=False"
             )
         allowed = super()._allowed(contraction, dropout)
         if self.project_input:
-            allowed = tuple(path for path in allowed if path != "rebuild")
+            allowed = tuple(path for path in allowed if path.startswith("project"))
         return allowed
 
     @staticmethod

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from trlkit.orders import (
+    NARROW,
     batched,
     best_split,
     expansion_order,
     first_group,
+    in_order,
     projection_order,
     tt_split,
 )
@@ -50,23 +52,23 @@ def cp_work(
     """
     p, n, shape = math.prod(inputs), math.prod(outputs), inputs + outputs
     cut = best_split(shape)
-    left, held_left = _merge(shape[:cut], rank)
-    right, held_right = _merge(shape[cut:], rank)
+    left, held_left = _merge(shape[:cut], rank, training)
+    right, held_right = _merge(shape[cut:], rank, training)
     columns, rows = math.prod(shape[:cut]), math.prod(shape[cut:])
     build = [*left, *right, _gemm(columns, rank, rows)]
-    rebuild = [*build, _gemm(batch, p, n)], held_left + held_right + p * n
+    rebuild = [*build, _linear(batch, p, n)], held_left + held_right + p * n
 
-    merged, held = _merge(inputs, rank)
-    ends, held_ends = _merge(outputs, rank)
+    merged, held = _merge(inputs, rank, training)
+    ends, held_ends = _merge(outputs, rank, training)
     together = (
-        [*merged, *ends, _gemm(batch, p, rank), _gemm(batch, rank, n)],
+        [*merged, *ends, _linear(batch, p, rank), _gemm(batch, rank, n)],
         held + held_ends + batch * rank,
     )
 
     start, stop = first_group(inputs)
     group, rest = inputs[start:stop], inputs[:start] + inputs[stop:]
-    merged, held = _merge(group, rank)
-    others, held_others = _merge(rest, rank)
+    merged, held = _merge(group, rank, training)
+    others, held_others = _merge(rest, rank, training)
     size, remaining = math.prod(group), math.prod(rest)
     if start == 0:
         product, held_product = _product(batch, size, remaining, rank, training)
@@ -110,7 +112,7 @@ def tucker_work(
     p, n, split = math.prod(inputs), math.prod(outputs), len(inputs)
     rho, sigma = math.prod(rank[:split]), math.prod(rank[split:])
     build, held = _expansion(1, inputs + outputs, rank, training)
-    rebuild = [*build, _gemm(batch, p, n)], held
+    rebuild = [*build, _linear(batch, p, n)], held
 
     current, projection, held = list(inputs), [], 0
     for start, stop, size, r in projection_order(inputs, rank[:split]):
@@ -120,13 +122,13 @@ def tucker_work(
         held += held_step + batch * before * r * after
         current[start:stop] = [r] + [1] * (stop - start - 1)
     expand, held_expand = _expansion(batch, outputs, rank[split:], training)
+    held_expand += batch * sigma - (batch * n if outputs else 0)
     fold, held_fold = _expansion(rho, outputs, rank[split:], training)
+    merge, held_merge = _merge_inputs(inputs, rank[:split], sigma, training)
     return {
         "rebuild": rebuild,
-        "project": (
-            [*projection, _gemm(batch, rho, sigma), *expand],
-            held + batch * sigma + held_expand - (batch * n if outputs else 0),
-        ),
+        "merged": ([*merge, _linear(batch, p, sigma), *expand], held_merge + held_expand),
+        "project": ([*projection, _gemm(batch, rho, sigma), *expand], held + held_expand),
         "project_folded": ([*projection, *fold, _gemm(batch, rho, n)], held + held_fold),
     }
 
@@ -156,11 +158,11 @@ def tt_work(
     p, n, split, shape = math.prod(inputs), math.prod(outputs), len(inputs), inputs + outputs
     bond, cut = rank[split], tt_split(shape, rank)
     build, held = _tt_build(shape, rank, cut)
-    rebuild = [*build, _gemm(batch, p, n)], held + p * n
+    rebuild = [*build, _linear(batch, p, n)], held + p * n
     left, held_left = _tt_left(inputs, rank[: split + 1])
     right, held_right = _tt_right(outputs, rank[split:])
     last = [_gemm(batch, bond, n)] if outputs else []
-    merged = [*left, *right, _gemm(batch, p, bond), *last], held_left + held_right + batch * bond
+    merged = [*left, *right, _linear(batch, p, bond), *last], held_left + held_right + batch * bond
 
     steps, held, rest = [], 0, p
     for mode, size in enumerate(inputs):
@@ -180,12 +182,22 @@ def _gemm(m: int, k: int, n: int) -> Work:
     return Work(2 * m * k * n, m * k + k * n + m * n)
 
 
-def _merge(sizes: Sequence[int], rank: int) -> tuple[list[Work], int]:
-    """A Khatri-Rao product, and the elements that it holds."""
+def _linear(m: int, k: int, n: int) -> Work:
+    """(m, k) x (k, n) of a batch, which takes as long as two readings of it where n is small."""
+    flops, elements, kernels = _gemm(m, k, n)
+    return Work(flops, elements + (m * k if n < NARROW else 0), kernels)
+
+
+def _merge(sizes: Sequence[int], rank: int, training: bool) -> tuple[list[Work], int]:
+    """A Khatri-Rao product, and the elements that it holds.
+
+    Its backward pass multiplies the gradient elementwise: a third tensor of its size.
+    """
     if len(sizes) < 2:
         return [], 0
     elements = math.prod(sizes) * rank
-    return [Work(elements, 2 * elements, len(sizes) - 1)], elements
+    held = elements + elements // 2 if training else elements
+    return [Work(elements, 2 * elements, len(sizes) - 1)], held
 
 
 def _product(batch: int, size: int, rest: int, rank: int, training: bool) -> tuple[list[Work], int]:
@@ -216,6 +228,24 @@ def _expansion(
         current[start:stop] = [size] + [1] * (stop - start - 1)
         held += held_step + rows * math.prod(current)
     return steps, held
+
+
+def _merge_inputs(
+    sizes: Sequence[int], rank: Sequence[int], rows: int, training: bool
+) -> tuple[list[Work], int]:
+    """Merge a Tucker core (*rank, rows) with its input factors to (rows, product of sizes)."""
+    if not in_order(sizes, rank):
+        copied = rows * math.prod(rank)
+        steps, held = _expansion(rows, sizes, rank, training)
+        return [Work(0, 2 * copied), *steps], copied + held
+    elements, before = rows * math.prod(rank[1:]) * sizes[0], 1
+    steps, held = [_gemm(elements // sizes[0], rank[0], sizes[0])], elements
+    for size, r in zip(sizes[1:], rank[1:], strict=True):
+        product, held_step = _product(before, r, elements // (before * r), size, training)
+        steps += product
+        elements, before = elements // r * size, before * size
+        held += held_step + elements
+    return ([*steps, Work(0, 2 * elements)] if len(sizes) > 1 else steps), held
 
 
 def _tt_left(sizes: Sequence[int], rank: Sequence[int]) -> tuple[list[Work], int]:

@@ -1,0 +1,157 @@
+"""Time and peak memory of forward and backward passes, many rivals in one run."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from statistics import median
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+
+# A rival this many times slower than the one in question rests after the least number of rounds.
+HOPELESS = 4
+
+
+class Rival(NamedTuple):
+    """A module with the batch that it takes and the direction of its backward pass.
+
+    Attributes
+    ----------
+    module : Module
+    x : Tensor of shape (B, *input_shape)
+        It gets a gradient, as the activation of a network in training does.
+    direction : Tensor of the output's shape
+    """
+
+    module: nn.Module
+    x: Tensor
+    direction: Tensor
+
+    def forget(self) -> None:
+        """Drop the gradients, so that every run allocates its own."""
+        self.module.zero_grad(set_to_none=True)
+        self.x.grad = None
+
+    def run(self, mark: Callable[[], None] = lambda: None) -> Tensor:
+        """Run forward, mark, run backward; the output (B, N) is returned."""
+        y = self.module(self.x)
+        mark()
+        y.backward(self.direction)
+        return y
+
+
+class Timing(NamedTuple):
+    """Medians in milliseconds, of forward alone and with backward; and in how many rounds."""
+
+    forward: float
+    both: float
+    rounds: int
+
+
+def interleaved(
+    rivals: Mapping[str, Rival], about: str, seconds: float, least: int = 5, most: int = 300
+) -> dict[str, Timing]:
+    """Time rivals in turn, round after round, so that a busy moment meets them all.
+
+    Parameters
+    ----------
+    rivals : mapping of name to Rival
+    about : str
+        The rival in question: much slower ones take part in the first rounds alone.
+    seconds : float
+        No round begins after this long, once the least number is done.
+    least, most : int
+        Rounds.
+
+    Returns
+    -------
+    dict of name to Timing
+        Medians of the calmer half of the rounds: those in which the rivals together
+        were the least slowed by whatever else the machine did.
+
+    Examples
+    --------
+    >>> x, direction = torch.ones(2, 3, requires_grad=True), torch.ones(2, 4)
+    >>> rivals = {"linear": Rival(nn.Linear(3, 4), x, direction)}
+    >>> interleaved(rivals, "linear", seconds=0)["linear"].rounds
+    5
+    """
+    rounds: list[dict[str, tuple[float, float]]] = []
+    best, names, started = dict.fromkeys(rivals, math.inf), list(rivals), time.perf_counter()
+    while len(rounds) < most and (len(rounds) < least or time.perf_counter() - started < seconds):
+        # Nobody always runs after the same rival, whose data may fill the caches.
+        shift = len(rounds) % len(names)
+        turns = names[shift:] + names[:shift]
+        if len(rounds) >= least:
+            turns = [name for name in turns if best[name] <= HOPELESS * best[about]]
+        rounds.append({name: _timed(rivals[name]) for name in turns})
+        for name, (_, both) in rounds[-1].items():
+            best[name] = min(best[name], both)
+
+    def slowed(found: dict[str, tuple[float, float]]) -> float:
+        return sum(both / best[name] for name, (_, both) in found.items()) / len(found)
+
+    rounds.sort(key=slowed)
+    return {name: _timing([found[name] for found in rounds if name in found]) for name in names}
+
+
+def peak_bytes(rival: Rival) -> int:
+    """The most bytes that one forward and backward pass holds beside parameters and batch.
+
+    Parameters
+    ----------
+    rival : Rival
+
+    Returns
+    -------
+    int
+        Output, gradients, all that is saved or temporary. On the CPU from the record
+        of allocations of torch's profiler, on CUDA from the allocator's own peak.
+
+    Examples
+    --------
+    >>> x, direction = torch.ones(2, 3, requires_grad=True), torch.ones(2, 4)
+    >>> peak_bytes(Rival(nn.Linear(3, 4, bias=False), x, direction)) == 4 * (8 + 6 + 12)
+    True
+    """
+    rival.forget()
+    if rival.x.is_cuda:
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        rival.run()
+        return torch.cuda.max_memory_allocated() - before
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # its notices are not about the measurement
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        rival.run()
+    events = profiler.profiler.kineto_results.events()
+    changes = [(event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]"]
+    live = peak = 0
+    for _, change in sorted(changes, key=lambda event: event[0]):
+        live += change
+        peak = max(peak, live)
+    return peak
+
+
+def _timing(calmest_first: list[tuple[float, float]]) -> Timing:
+    half = calmest_first[: (len(calmest_first) + 1) // 2]
+    return Timing(*(1e3 * median(column) for column in zip(*half, strict=True)), len(calmest_first))
+
+
+def _timed(rival: Rival) -> tuple[float, float]:
+    """Seconds of one forward pass, and of it with its backward pass."""
+    rival.forget()
+    if not rival.x.is_cuda:
+        marks = [time.perf_counter()]
+        rival.run(lambda: marks.append(time.perf_counter()))
+        marks.append(time.perf_counter())
+        return marks[1] - marks[0], marks[2] - marks[0]
+    start, middle, end = (torch.cuda.Event(enable_timing=True) for _ in range(3))
+    torch.cuda.synchronize()
+    start.record()
+    rival.run(middle.record)
+    end.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(middle) / 1e3, start.elapsed_time(end) / 1e3
