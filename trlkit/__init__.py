@@ -8,6 +8,7 @@ from trlkit.dropout import TensorDropout, remove_tensor_dropout, tensor_dropout
 from trlkit.layers import CPTRL, TCL, TTTRL, TuckerTRL, rank_penalty
 from trlkit.ranks import break_even_rank, rank_for_budget
 from trlkit.regression import TRL
+from trlkit.surgery import replace_classifier
 from trlkit.tensors import (
     fold,
     inner,
@@ -39,6 +40,7 @@ __all__ = [
     "rank_for_budget",
     "rank_penalty",
     "remove_tensor_dropout",
+    "replace_classifier",
     "tensor_dropout",
     "unfold",
 ]
