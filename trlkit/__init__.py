@@ -8,6 +8,7 @@ from trlkit.dropout import TensorDropout, remove_tensor_dropout, tensor_dropout
 from trlkit.layers import CPTRL, TCL, TTTRL, TuckerTRL, rank_penalty
 from trlkit.ranks import break_even_rank, rank_for_budget
 from trlkit.regression import TRL
+from trlkit.summary import summary
 from trlkit.surgery import replace_classifier
 from trlkit.tensors import (
     fold,
@@ -41,6 +42,7 @@ __all__ = [
     "rank_penalty",
     "remove_tensor_dropout",
     "replace_classifier",
+    "summary",
     "tensor_dropout",
     "unfold",
 ]
