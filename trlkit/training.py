@@ -9,7 +9,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -233,11 +233,8 @@ def evaluate(
     >>> evaluate(nn.Identity(), data).accuracy
     0.5
     """
-    loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size)
-    device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
     with evaluating(model):
-        batches = ((x.to(device), labels.to(device)) for x, labels in loader)
-        summed, right, count = _sums(model, batches, loss).tolist()
+        summed, right, count = _sums(model, batches(model, data, batch_size), loss).tolist()
     return Score(summed / count, right / count)
 
 
@@ -277,24 +274,52 @@ def features(
     >>> features(ConvNeuralNet(10, rank=4), data).tensors[0].shape
     torch.Size([8, 64, 13, 13])
     """
-    loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size)
     layer, seen = _layer(model, at), []
     hook = (
         model.register_forward_hook(lambda _, inputs, output: seen.append(output))
         if layer is None
         else layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     )
-    device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
     activations, labels = [], []
     try:
         with evaluating(model):
-            for x, label in loader:
-                model(x.to(device))
+            for x, label in batches(model, data, batch_size):
+                model(x)
                 activations.append(seen.pop().cpu())
-                labels.append(label)
+                labels.append(label.cpu())
     finally:
         hook.remove()
     return TensorDataset(torch.cat(activations), torch.cat(labels))
+
+
+def batches(
+    model: nn.Module, data: Dataset | DataLoader, batch_size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Go through data once, in its order, on the device of a model.
+
+    Parameters
+    ----------
+    model : Module
+    data : Dataset or DataLoader of (Tensor, int)
+    batch_size : int
+        For a Dataset.
+
+    Yields
+    ------
+    (Tensor of shape (B, ...), Tensor of shape (B,))
+
+    Examples
+    --------
+    >>> data = TensorDataset(torch.eye(3), torch.tensor([0, 1, 2]))
+    >>> [labels.tolist() for x, labels in batches(nn.Identity(), data, 2)]
+    [[0, 1], [2]]
+    """
+    if not isinstance(data, DataLoader):
+        # Its own generator, because a loader draws a number from the global one.
+        data = DataLoader(data, batch_size, generator=torch.Generator())
+    device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
+    for x, labels in data:
+        yield x.to(device), labels.to(device)
 
 
 def _layer(model: nn.Module, at: str | None) -> nn.Module | None:
