@@ -563,3 +563,14 @@ def test_torchsummary_runs():
 @given(layer=layers(dropout=0.3))
 def test_every_layer_prints_itself(layer):
     assert f"rank={layer.rank}" in repr(layer) and "dropout=0.3" in repr(layer)
+
+
+@each_factorization
+def test_a_weight_built_under_autocast_does_not_outlive_it(factorization):
+    layer, x = trl(factorization, contraction="rebuild").eval(), torch.randn(8, 6, 3, 3)
+    with torch.no_grad():
+        expected = layer(x)
+        layer._kept = None
+        with torch.autocast("cpu", torch.bfloat16):
+            layer(x)
+        assert torch.equal(layer(x), expected)

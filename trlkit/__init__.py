@@ -8,6 +8,8 @@ from trlkit.dropout import TensorDropout, remove_tensor_dropout, tensor_dropout
 from trlkit.layers import CPTRL, TCL, TTTRL, TuckerTRL, rank_penalty
 from trlkit.ranks import break_even_rank, rank_for_budget
 from trlkit.regression import TRL
+from trlkit.summary import summary
+from trlkit.surgery import replace_classifier
 from trlkit.tensors import (
     fold,
     inner,
@@ -39,6 +41,8 @@ __all__ = [
     "rank_for_budget",
     "rank_penalty",
     "remove_tensor_dropout",
+    "replace_classifier",
+    "summary",
     "tensor_dropout",
     "unfold",
 ]

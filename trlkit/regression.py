@@ -312,6 +312,8 @@ class TRL(Convertible, nn.Module):
             return False
         if torch.compiler.is_compiling() or torch.jit.is_tracing():
             return False
+        if torch.is_autocast_enabled("cpu"):
+            return False  # what is built here has a lower precision than a later batch may need
         # Tensors put in a parameter's place by torch.func are of another type.
         own = all(type(t) is nn.Parameter and t.device.type == "cpu" for t in weight.tensors)
         small = math.prod(weight.shape) <= KEPT_ELEMENTS

@@ -1,0 +1,363 @@
+"""Where the head of a network begins: the activation, its flatten, the linear layers after it.
+
+The forward pass is traced with :mod:`torch.fx`, from its output backwards, and
+only as deep as the way leads: everything else stays one opaque call.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import zip_longest
+
+import torch
+from torch import Tensor, fx, nn
+
+NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
+DROPOUTS = (nn.modules.dropout._DropoutNd,)
+# Average poolings as they appear in a graph; those of a mode to size 1 a TRL can learn.
+POOLINGS = (
+    *(nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
+    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
+)
+POOLING_NAMES = {"mean", *(f"{a}avg_pool{n}d" for a in ("", "adaptive_") for n in (1, 2, 3))}
+BY_HAND = 'name the place by hand, as at="classifier" or at=("avgpool", "classifier")'
+
+
+@dataclass
+class Head:
+    """The end of a forward pass, from the activation to the last linear layer.
+
+    Attributes
+    ----------
+    owner : Module
+        The innermost module whose forward pass holds all of it.
+    path : str
+        The owner's name in the network; "" for the network itself.
+    graph : torch.fx.Graph
+        The owner's forward pass.
+    activation : torch.fx.Node
+        What the tensor regression layer will take.
+    shape : tuple of int
+        The activation's, without the batch.
+    chain : list of torch.fx.Node
+        What comes after it, up to the last linear layer.
+    flatten : torch.fx.Node
+        The one in the chain that makes a matrix.
+    pooling : torch.fx.Node, optional
+        The global average pooling in the chain.
+    kept : list of torch.fx.Node
+        Normalizations in the chain between the pooling and the flatten, which stay.
+    """
+
+    owner: nn.Module
+    path: str
+    graph: fx.Graph
+    activation: fx.Node
+    shape: tuple[int, ...]
+    chain: list[fx.Node]
+    flatten: fx.Node
+    pooling: fx.Node | None = None
+    kept: list[fx.Node] = field(default_factory=list)
+
+    @property
+    def region(self) -> list[fx.Node]:
+        """What a tensor regression layer replaces, from first to last."""
+        return [node for node in self.chain if node not in self.kept]
+
+    def module(self, node: fx.Node) -> nn.Module | None:
+        """The module that a node calls."""
+        return self.owner.get_submodule(node.target) if node.op == "call_module" else None
+
+
+def find_head(model: nn.Module, example: Tensor) -> Head:
+    """Find the activation before the flatten, and the linear layers after it.
+
+    Parameters
+    ----------
+    model : Module
+        Left as it is. It maps a batch to (B, N).
+    example : Tensor of shape (2, *input_size)
+        Of the model's dtype, on its device. Two samples tell a batch from a mode of size 1.
+
+    Returns
+    -------
+    Head
+
+    Raises
+    ------
+    ValueError
+        Where the way back from the output cannot be followed: what was found, and
+        how to name the place by hand.
+
+    Notes
+    -----
+    An average pooling to size 1 belongs to the head: the tensor regression layer
+    learns it. Where no linear layer follows the flatten, a 1x1 convolution before a
+    global pooling is the linear layer, as in SqueezeNet.
+
+    Examples
+    --------
+    >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 5))
+    >>> find_head(net, torch.zeros(2, 3, 8, 8)).shape
+    (8, 6, 6)
+    """
+    owner, path, inputs, opened = model, "", (example,), frozenset()
+    while True:
+        trace = _Trace(owner, path, inputs, opened)
+        try:
+            return trace.head()
+        except _Closed as closed:
+            node = closed.node
+        if trace.ndim(node) == 2 and trace.holds_flatten(node):
+            module = owner.get_submodule(node.target)
+            inputs = _inputs_of(owner, module, inputs)
+            owner, path, opened = module, f"{path}.{node.target}".lstrip("."), frozenset()
+        else:
+            opened |= {node.target}
+
+
+@contextmanager
+def evaluating(model: nn.Module, training: bool = False) -> Iterator[None]:
+    """Put a model in eval mode, or training mode, without gradients; then back, module by module.
+
+    Examples
+    --------
+    >>> net = nn.Dropout()
+    >>> with evaluating(net):
+    ...     print(net.training)
+    False
+    >>> net.training
+    True
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        # Not model.eval(): a module may do more there than set the flag.
+        for module, _ in modes:
+            module.training = training
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+class _Closed(Exception):
+    """Raised where the way leads through a module that is to be looked into first."""
+
+    def __init__(self, node: fx.Node) -> None:
+        super().__init__(node)
+        self.node = node
+
+
+class _Tracer(fx.Tracer):
+    """Records calls of modules whole, but for those opened."""
+
+    def __init__(self, opened: Iterable[str]) -> None:
+        super().__init__()
+        self.opened = frozenset(opened)
+
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        return name not in self.opened
+
+
+class _Shapes(fx.Interpreter):
+    """Runs a graph and notes the shape of every tensor."""
+
+    def __init__(self, owner: nn.Module, graph: fx.Graph) -> None:
+        super().__init__(owner, graph=graph)
+        self.shapes: dict[fx.Node, tuple[int, ...]] = {}
+
+    def run_node(self, node: fx.Node):
+        value = super().run_node(node)
+        if isinstance(value, Tensor):
+            self.shapes[node] = tuple(value.shape)
+        return value
+
+
+class _Trace:
+    """The forward pass of one module, to be followed backwards from its output."""
+
+    def __init__(self, owner: nn.Module, path: str, inputs: tuple, opened: frozenset[str]) -> None:
+        self.owner, self.path = owner, path
+        self.graph = _traced(owner, opened)
+        interpreter = _Shapes(owner, self.graph)
+        with evaluating(owner):
+            interpreter.run(*inputs)
+        self.shapes = interpreter.shapes
+
+    def head(self) -> Head:
+        """The head; _Closed where a module hides it."""
+        flatten, after = self.flatten()
+        pooling, chain, kept = self.pooling(flatten)
+        linear = [n for n in after if isinstance(self.module(n), nn.Linear)]
+        if linear:
+            chain += after[: after.index(linear[-1]) + 1]
+        elif pooling is None:
+            raise self.refusal("which no linear layer follows", flatten)
+        else:
+            chain, kept = self.convolution(chain[0]) + chain, []
+        activation = self.before(chain[0])
+        shape = self.shapes[activation][1:]
+        return Head(
+            self.owner, self.path, self.graph, activation, shape, chain, flatten, pooling, kept
+        )
+
+    def flatten(self) -> tuple[fx.Node, list[fx.Node]]:
+        """The node that makes the activation a matrix, and what comes after it."""
+        node = next(node for node in self.graph.nodes if node.op == "output").args[0]
+        if self.ndim(node) != 2:
+            raise self.refusal("where one tensor of shape (B, classes) is needed", node)
+        after = []
+        while self.ndim(node) == 2:
+            self.look_into(node)
+            after.insert(0, node)
+            node = self.before(node)
+            if node is None:
+                raise self.refusal("but there is no activation with modes to keep", after[0])
+        flatten, *after = after
+        if self.size(flatten) != self.size(node) and not self.is_global_pooling(flatten):
+            raise self.refusal("which neither flattens an activation nor takes its mean", flatten)
+        return flatten, after
+
+    def pooling(self, flatten: fx.Node) -> tuple[fx.Node | None, list[fx.Node], list[fx.Node]]:
+        """A global average pooling, the chain from it to the flatten, the norms in the chain."""
+        chain, kept, node = [flatten], [], flatten
+        while not self.is_global_pooling(node):
+            node = self.before(node)
+            if self.is_flat(node):
+                self.look_into(node)
+            if isinstance(self.module(node), NORMS) and self.is_flat(node):
+                kept.append(node)
+            elif not self.is_global_pooling(node) and not isinstance(self.module(node), DROPOUTS):
+                # No pooling: what was passed belongs to the features.
+                return None, [flatten], []
+            chain.insert(0, node)
+        return node, chain, kept
+
+    def convolution(self, pooling: fx.Node) -> list[fx.Node]:
+        """The chain from a 1x1 convolution, and the dropouts before it, to a global pooling."""
+        chain, node = [], self.before(pooling)
+        while True:
+            self.look_into(node)
+            module = self.module(node)
+            chain.insert(0, node)
+            if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) == module.stride:
+                break
+            if not isinstance(module, (nn.ReLU, nn.ReLU6, nn.Identity, *DROPOUTS)):
+                raise self.refusal("after which come a pooling and no linear layer", node)
+            node = self.before(node)
+        while isinstance(self.module(self.before(chain[0])), DROPOUTS):
+            chain.insert(0, self.before(chain[0]))
+        return chain
+
+    def holds_flatten(self, node: fx.Node) -> bool:
+        """Whether a module takes the activation as it is, and not what was pooled of it."""
+        before = self.before(node)
+        return self.ndim(before) > 2 and not self.is_flat(before)
+
+    def is_flat(self, node: fx.Node) -> bool:
+        """Whether all modes but the batch's and the channels' have size 1."""
+        return self.size(node) == self.shapes[node][1]
+
+    def before(self, node: fx.Node) -> fx.Node | None:
+        """The one tensor that a node takes; None at the network's input."""
+        if node.op == "placeholder":
+            return None
+        inputs = [n for n in node.all_input_nodes if n in self.shapes]
+        if len(inputs) != 1:
+            raise self.refusal(f"it takes {len(inputs)} tensors, so the way back forks", node)
+        return inputs[0]
+
+    def ndim(self, node: fx.Node | None) -> int | None:
+        return len(self.shapes[node]) if node in self.shapes else None
+
+    def size(self, node: fx.Node) -> int:
+        """The number of features of a sample."""
+        return math.prod(self.shapes[node][1:])
+
+    def module(self, node: fx.Node) -> nn.Module | None:
+        return self.owner.get_submodule(node.target) if node.op == "call_module" else None
+
+    def look_into(self, node: fx.Node) -> None:
+        """Raise _Closed if a node calls a module made of others, or one of the user's own."""
+        module = self.module(node)
+        if module is None or isinstance(module, (nn.Linear, *NORMS)):
+            return
+        if isinstance(module, nn.Sequential) or not type(module).__module__.startswith("torch."):
+            raise _Closed(node)
+
+    def is_global_pooling(self, node: fx.Node) -> bool:
+        """Whether a node is the mean over all modes but the batch's and the channels'."""
+        target = node.target if isinstance(node.target, str) else node.target.__name__
+        pooling = isinstance(self.module(node), POOLINGS)
+        if not pooling and (node.op == "call_module" or target not in POOLING_NAMES):
+            return False
+        return self.shapes[node][:2] == self.shapes[self.before(node)][:2] and self.is_flat(node)
+
+    def refusal(self, why: str, node: object) -> ValueError:
+        shape = f" of shape {self.shapes[node]}" if node in self.shapes else ""
+        name = f"{type(self.owner).__name__}{f' ({self.path})' if self.path else ''}"
+        return ValueError(
+            f"cannot see the head of {name}: going back from its output there is "
+            f"{_described(node)}{shape}, {why}; {BY_HAND}"
+        )
+
+
+def _traced(owner: nn.Module, opened: frozenset[str]) -> fx.Graph:
+    """The graph of the forward pass, with ``training`` where the flag is an argument."""
+    graphs = []
+    for training in (False, True):
+        try:
+            with evaluating(owner, training):
+                graphs.append(_Tracer(opened).trace(owner))
+        except Exception as error:
+            raise ValueError(
+                f"cannot see through the forward pass of {type(owner).__name__}: {error}; {BY_HAND}"
+            ) from error
+    graph, other = graphs
+    flag = None
+    for node, twin in zip_longest(list(graph.nodes), other.nodes):
+        if None in (node, twin) or (node.op, node.target) != (twin.op, twin.target):
+            raise _two_ways(owner, node or twin)
+        node.type = None
+        arguments = [*enumerate(node.args), *node.kwargs.items()]
+        others = [*enumerate(twin.args), *twin.kwargs.items()]
+        for (key, value), (_, trained) in zip(arguments, others, strict=True):
+            if (value, trained) == (False, True):
+                if flag is None:
+                    with graph.inserting_before(next(iter(graph.nodes))):
+                        flag = graph.create_node("get_attr", "training")
+                update = node.update_arg if isinstance(key, int) else node.update_kwarg
+                update(key, flag)
+            elif repr(value) != repr(trained):
+                raise _two_ways(owner, node)
+    return graph
+
+
+def _two_ways(owner: nn.Module, node: fx.Node) -> ValueError:
+    return ValueError(
+        f"the forward pass of {type(owner).__name__} goes one way in training and another in "
+        f"evaluation, from {_described(node)} on; {BY_HAND}"
+    )
+
+
+def _inputs_of(owner: nn.Module, module: nn.Module, inputs: tuple) -> tuple:
+    """What a module is called with when its owner runs."""
+    calls = []
+    hook = module.register_forward_pre_hook(lambda _, arguments: calls.append(arguments))
+    try:
+        with evaluating(owner):
+            owner(*inputs)
+    finally:
+        hook.remove()
+    return calls[-1]
+
+
+def _described(node: object) -> str:
+    if not isinstance(node, fx.Node):
+        return f"the output, a {type(node).__name__},"
+    if node.op == "call_module":
+        return f"module {node.target!r}"
+    name = node.target if isinstance(node.target, str) else node.target.__name__
+    return {"placeholder": f"the input {name!r}"}.get(node.op, f"{name}()")
