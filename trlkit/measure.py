@@ -2,6 +2,7 @@
 
 import math
 import os
+import random
 import time
 from collections.abc import Callable, Mapping
 from statistics import median
@@ -80,11 +81,11 @@ def interleaved(
     5
     """
     rounds: list[dict[str, tuple[float, float]]] = []
-    best, names, started = dict.fromkeys(rivals, math.inf), list(rivals), time.perf_counter()
+    best, names, order = dict.fromkeys(rivals, math.inf), list(rivals), random.Random(0)
+    started = time.perf_counter()
     while len(rounds) < most and (len(rounds) < least or time.perf_counter() - started < seconds):
         # Nobody always runs after the same rival, whose data may fill the caches.
-        shift = len(rounds) % len(names)
-        turns = names[shift:] + names[:shift]
+        turns = order.sample(names, len(names))
         if len(rounds) >= least:
             turns = [name for name in turns if best[name] <= HOPELESS * best[about]]
         rounds.append({name: _timed(rivals[name]) for name in turns})
