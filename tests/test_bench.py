@@ -93,6 +93,14 @@ def test_what_does_not_fit_is_left_out_and_named(monkeypatch):
     assert result.notes == ["khatri_rao: needs 2.0 GB, 1.0 GB are free"]
 
 
+def test_a_case_that_does_not_fit_at_all_is_left_out(monkeypatch, capsys):
+    monkeypatch.setattr(bench, "_free", lambda device: 0)
+    assert list(bench.bench(TINY[:1], seconds=0)) == []
+    assert (
+        "B=3 left out; linear: needs 0.0 GB, 0.0 GB are free; tltorch:" in capsys.readouterr().err
+    )
+
+
 def test_the_grid_has_no_rank_twice_and_none_above_what_the_shape_can_use():
     cases = bench.grid()
     assert len({(*case._replace(rank=0), bench.rank_of(case)) for case in cases}) == len(cases)
