@@ -17,7 +17,7 @@ from torch import nn
 
 from trlkit.costs import PATHS
 from trlkit.layers import CPTRL, TTTRL, TuckerTRL
-from trlkit.measure import Rival, Timing, interleaved, peak_bytes
+from trlkit.measure import HOPELESS, Rival, Timing, interleaved, peak_bytes
 from trlkit.ranks import Rank, full_rank, validate_rank
 from trlkit.regression import TRL
 
@@ -228,12 +228,12 @@ def measure(case: Case, device: str = "cpu", seconds: float = 1.0) -> Result:
         raise MemoryError("; ".join(notes))
     path = layer._path(case.batch, "training")
 
-    def result(seconds: float) -> Result:
-        return Result(case, layer.rank, path, interleaved(rivals, "auto", seconds), peaks, notes)
-
-    found = result(seconds)
+    times = interleaved(rivals, "auto", seconds)
+    found = Result(case, layer.rank, path, times, peaks, notes)
     if (found.speed or math.inf) < NEAR_SPEED or found.regret > NEAR_REGRET:
-        found = result(LONGER * seconds)
+        own = times["auto"].both
+        near = {name: rivals[name] for name in rivals if times[name].both <= HOPELESS * own}
+        times.update(interleaved(near, "auto", LONGER * seconds))
     return found
 
 
