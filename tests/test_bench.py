@@ -101,6 +101,21 @@ def test_a_case_that_does_not_fit_at_all_is_left_out(monkeypatch, capsys):
     )
 
 
+def test_a_disturbed_case_is_measured_again(monkeypatch):
+    asked = []
+
+    def interleaved(rivals, about, seconds):
+        asked.append(seconds)
+        times = {name: Timing(1, 9 if name == "tltorch" else 2, 5) for name in rivals}
+        times["auto"] = Timing(1, 2 if len(asked) > 2 else 3, 5)
+        return times
+
+    monkeypatch.setattr(bench, "interleaved", interleaved)
+    result = bench.measure(TINY[0], seconds=1)
+    assert asked == [1, bench.LONGER, bench.LONGER]
+    assert result.times["auto"].both == 2 and not result.disturbed
+
+
 def test_the_grid_has_no_rank_twice_and_none_above_what_the_shape_can_use():
     cases = bench.grid()
     assert len({(*case._replace(rank=0), bench.rank_of(case)) for case in cases}) == len(cases)
