@@ -193,7 +193,7 @@ def measure(case: Case, device: str = "cpu", seconds: float = 1.0) -> Result:
     case : Case
     device : {"cpu", "cuda"}
     seconds : float
-        To time all rivals of the case, if five rounds fit in it.
+        To time all rivals of the case, if three rounds fit in it.
 
     Returns
     -------
@@ -257,7 +257,7 @@ def bench(
 ) -> Iterator[Result]:
     """Measure the cases one after the other, and say on the terminal what came out.
 
-    A case that does not fit in memory is left out.
+    A case that does not fit in memory is left out, and an interrupt ends the measurement.
 
     Parameters
     ----------
@@ -283,6 +283,9 @@ def bench(
         except MemoryError as error:
             print(f"{number}/{len(cases)} {case} left out; {error}", file=sys.stderr, flush=True)
             continue
+        except KeyboardInterrupt:
+            print(f"interrupted after {number - 1} of {len(cases)} cases", file=sys.stderr)
+            return
         beside = (
             "" if found.speed is None else f"speed {found.speed:.2f}, memory {found.memory:.2f}, "
         )

@@ -53,7 +53,7 @@ class Timing(NamedTuple):
 
 
 def interleaved(
-    rivals: Mapping[str, Rival], about: str, seconds: float, least: int = 5, most: int = 300
+    rivals: Mapping[str, Rival], about: str, seconds: float, least: int = 3, most: int = 300
 ) -> dict[str, Timing]:
     """Time rivals in turn, round after round, so that a busy moment meets them all.
 
@@ -78,7 +78,7 @@ def interleaved(
     >>> x, direction = torch.ones(2, 3, requires_grad=True), torch.ones(2, 4)
     >>> rivals = {"linear": Rival(nn.Linear(3, 4), x, direction)}
     >>> interleaved(rivals, "linear", seconds=0)["linear"].rounds
-    5
+    3
     """
     rounds: list[dict[str, tuple[float, float]]] = []
     best, names, order = dict.fromkeys(rivals, math.inf), list(rivals), random.Random(0)
