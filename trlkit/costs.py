@@ -188,18 +188,22 @@ def plan(
 def _rebuilt(
     factorization: str, input_shape: tuple[int, ...], output_shape: tuple[int, ...], rank: Rank
 ) -> int:
-    """The least elements that rebuilding mode after mode holds in training.
+    """The elements that rebuilding mode after mode, first to last, holds in training.
 
-    Those of tensorly-torch (0.5.0), less than what was measured of it: the weight and its
-    gradient; of TT also the left cores merged, of Tucker the intermediate of the last mode
-    and a gradient, while core and factors have none yet.
+    As measured of tensorly-torch 0.5.0: the weight, its gradient and the intermediates,
+    while factors and core have no gradient yet.
     """
-    weight = math.prod(input_shape + output_shape)
+    shape = input_shape + output_shape
+    held = 2 * math.prod(shape)
     if factorization == "tt":
-        return 2 * weight + math.prod(input_shape) * rank[len(input_shape)]
+        held += math.prod(input_shape) * rank[len(input_shape)]
     if factorization == "tucker":
-        return 4 * weight - tucker_parameters(input_shape + output_shape, rank)
-    return 2 * weight
+        elements = math.prod(rank)
+        for size, r in zip(shape[:-1], rank[:-1], strict=True):
+            elements = elements // r * size
+            held += elements
+        held -= tucker_parameters(shape, rank)
+    return held
 
 
 def schedule(path_at: Callable[[int], str], largest: int = 2**16) -> tuple[tuple[int, str], ...]:

@@ -51,7 +51,8 @@ def markdown(results: Sequence[Result], command: str, device: str) -> str:
         "Forward and backward of one batch in float32, which gets a gradient too. All rivals of a "
         "case have the same numbers and give the same numbers, and were timed in turn in one run; "
         "times are medians of the calmer half of the rounds. Memory is the most that one pass "
-        "holds beside the parameters and the batch: output, gradients, everything saved or temporary.",
+        "holds beside the parameters and the batch: output, gradients, everything saved or "
+        "temporary.",
         summary(results),
     ]
     for name in PATHS:

@@ -56,12 +56,12 @@ def cp_work(
     right, held_right = _merge(shape[cut:], rank, training)
     columns, rows = math.prod(shape[:cut]), math.prod(shape[cut:])
     build = [*left, *right, _gemm(columns, rank, rows)]
-    rebuild = [*build, _linear(batch, p, n)], held_left + held_right + p * n
+    rebuild = [*build, *_rows(p, n), _linear(batch, p, n)], held_left + held_right + p * n
 
     merged, held = _merge(inputs, rank, training)
     ends, held_ends = _merge(outputs, rank, training)
     together = (
-        [*merged, *ends, _linear(batch, p, rank), _gemm(batch, rank, n)],
+        [*merged, *ends, *_rows(p, rank), _linear(batch, p, rank), _gemm(batch, rank, n)],
         held + held_ends + batch * rank,
     )
 
@@ -112,7 +112,7 @@ def tucker_work(
     p, n, split = math.prod(inputs), math.prod(outputs), len(inputs)
     rho, sigma = math.prod(rank[:split]), math.prod(rank[split:])
     build, held = _expansion(1, inputs + outputs, rank, training)
-    rebuild = [*build, _linear(batch, p, n)], held
+    rebuild = [*build, *_rows(p, n), _linear(batch, p, n)], held
 
     current, projection, held = list(inputs), [], 0
     for start, stop, size, r in projection_order(inputs, rank[:split]):
@@ -158,11 +158,14 @@ def tt_work(
     p, n, split, shape = math.prod(inputs), math.prod(outputs), len(inputs), inputs + outputs
     bond, cut = rank[split], tt_split(shape, rank)
     build, held = _tt_build(shape, rank, cut)
-    rebuild = [*build, _linear(batch, p, n)], held + p * n
+    rebuild = [*build, *_rows(p, n), _linear(batch, p, n)], held + p * n
     left, held_left = _tt_left(inputs, rank[: split + 1])
     right, held_right = _tt_right(outputs, rank[split:])
     last = [_gemm(batch, bond, n)] if outputs else []
-    merged = [*left, *right, _linear(batch, p, bond), *last], held_left + held_right + batch * bond
+    merged = (
+        [*left, *right, *_rows(p, bond), _linear(batch, p, bond), *last],
+        held_left + held_right + batch * bond,
+    )
 
     steps, held, rest = [], 0, p
     for mode, size in enumerate(inputs):
@@ -186,6 +189,11 @@ def _linear(m: int, k: int, n: int) -> Work:
     """(m, k) x (k, n) of a batch, which takes as long as two readings of it where n is small."""
     flops, elements, kernels = _gemm(m, k, n)
     return Work(flops, elements + (m * k if n < NARROW else 0), kernels)
+
+
+def _rows(p: int, n: int) -> list[Work]:
+    """What lays a matrix (p, n) out as n rows, where that is worth a copy."""
+    return [Work(0, 2 * p * n)] if n < NARROW else []
 
 
 def _merge(sizes: Sequence[int], rank: int, training: bool) -> tuple[list[Work], int]:
@@ -245,6 +253,9 @@ def _merge_inputs(
         steps += product
         elements, before = elements // r * size, before * size
         held += held_step + elements
+    if training:
+        # Beside the results, gradients of no more than two of them are held at once.
+        held = (held + elements) // 2
     return ([*steps, Work(0, 2 * elements)] if len(sizes) > 1 else steps), held
 
 
