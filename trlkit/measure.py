@@ -1,5 +1,6 @@
 """Time and peak memory of forward and backward passes, many rivals in one run."""
 
+import gc
 import math
 import os
 import random
@@ -120,6 +121,8 @@ def peak_bytes(rival: Rival) -> int:
     """
     rival.forget()
     if rival.x.is_cuda:
+        gc.collect()  # what goes of itself during the pass would be counted as its own
+        torch.cuda.synchronize()
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         rival.run()
