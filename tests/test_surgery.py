@@ -224,6 +224,22 @@ def test_a_module_shared_with_the_features_stays():
     torch.testing.assert_close(model(x), report.trl(conv(x).relu()))
 
 
+def test_a_linear_layer_shared_with_the_features_stays():
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(5, 5)
+
+        def forward(self, x):
+            return self.fc(self.fc(x).flatten(1))
+
+    model = Shared()
+    report = replace_classifier(model, 3, rank=2, input_size=(1, 5))
+    assert report.name == "trl"
+    x = torch.randn(2, 1, 5)
+    torch.testing.assert_close(model(x), report.trl(model.fc(x)))
+
+
 def test_one_dimensional_and_volumetric_networks_are_seen():
     signal = nn.Sequential(nn.Conv1d(2, 4, 3), nn.Flatten(), nn.Linear(32, 5))
     assert replace_classifier(signal, 3, rank=2, input_size=(2, 10)).activation_shape == (4, 8)
@@ -324,7 +340,7 @@ def test_freeze_false_lets_everything_learn():
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
-def test_a_changed_network_is_copied_pickled_saved_and_exported(tmp_path):
+def test_a_changed_network_is_copied_pickled_saved_compiled_and_exported(tmp_path):
     model = Functional()
     replace_classifier(model, 7, rank=3, input_size=(3, 32, 32))
     assert isinstance(model, Functional)
@@ -339,6 +355,8 @@ def test_a_changed_network_is_copied_pickled_saved_and_exported(tmp_path):
     replace_classifier(again, 7, rank=3, input_size=(3, 32, 32))
     again.load_state_dict(torch.load(tmp_path / "net.pt", weights_only=True))
     torch.testing.assert_close(outputs(again, x), expected)
+    compiled = torch.compile(model.eval(), backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), expected)
     exported = torch.export.export(model.eval(), (x,)).module()
     torch.testing.assert_close(exported(x), expected)
 
@@ -412,6 +430,7 @@ def small(**options):
         (Branching(), small(), "cannot see through the forward pass of Branching: .*at="),
         (Branching(), small(at="head"), "takes a matrix .*before it is flattened"),
         (Branching(), small(at="fc"), "no such module; its children are conv, head"),
+        (sequential(), small(input_size=(4, 8, 8)), r"not run on an input of shape \(2, 4, 8, 8\)"),
         (sequential(), small(num_classes=0), "num_classes=0, but it must be an int of at least 1"),
         (sequential(), small(num_classes=True), "num_classes=True"),
         (sequential(), small(factorization="svd"), "factorization='svd'"),

@@ -239,7 +239,9 @@ def test_two_processes_train_as_one_with_the_batch_of_both(tmp_path):
         capture_output=True,
         text=True,
     )  # fmt: skip
-    assert run.returncode == 0, run.stderr
+    # Not its exit status: gloo's threads can abort a process that has finished and is exiting
+    # (github.com/pytorch/pytorch/pull/179291).
+    assert (tmp_path / "two/last.pt").exists(), run.stderr
     one = network()
     history = fit(one, data(), data(61), 3, folder=tmp_path / "one", **parts(one))
     two = torch.load(tmp_path / "two/last.pt")

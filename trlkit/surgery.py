@@ -138,7 +138,14 @@ def replace_classifier(
     """
     _check(num_classes, factorization, init, at)
     example = _example(model, input_size)
-    before, flops = _counts(model), _flops(model, example)
+    before = _counts(model)
+    try:
+        flops = _flops(model, example)
+    except Exception as error:
+        raise ValueError(
+            f"the network does not run on an input of shape {tuple(example.shape)}, so give "
+            f"input_size, without the batch, or an example batch on its device ({error})"
+        ) from error
     linear, pooled = None, False
     if at is None:
         head = find_head(model, example)
@@ -184,7 +191,7 @@ def replace_classifier(
     return Report(model, trl, name, shape, parts, flops, error)
 
 
-def _check(num_classes: int, factorization: str, init: str, at: str | None) -> None:
+def _check(num_classes: int, factorization: str, init: str, at: object) -> None:
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
         raise ValueError(f"num_classes={num_classes!r}, but it must be an int of at least 1")
     if factorization not in LAYERS:
