@@ -101,7 +101,7 @@ def test_a_case_that_does_not_fit_at_all_is_left_out(monkeypatch, capsys):
     )
 
 
-def test_a_disturbed_case_is_measured_again(monkeypatch):
+def test_a_noisy_case_is_measured_again(monkeypatch):
     asked = []
 
     def interleaved(rivals, about, seconds):
@@ -113,7 +113,7 @@ def test_a_disturbed_case_is_measured_again(monkeypatch):
     monkeypatch.setattr(bench, "interleaved", interleaved)
     result = bench.measure(TINY[0], seconds=1)
     assert asked == [1, bench.LONGER, bench.LONGER]
-    assert result.times["auto"].both == 2 and not result.disturbed
+    assert result.times["auto"].both == 2 and result.noise == 1
 
 
 def test_the_grid_has_no_rank_twice_and_none_above_what_the_shape_can_use():
@@ -142,6 +142,7 @@ def test_the_summary_has_the_means_and_the_worst_cases():
     assert "| all | 2 | 3.00 | 1.00 | 0 | 1.00 | 1.100 | 1.21 | 0.14 | 0.200 |" in text
     assert "Slowest beside tltorch: tt (512, 7, 7) N=1000 R=1000 B=128 (rebuild) 1.00;" in text
     assert "N=1000, R=1000: at most 0.20" in text
+    assert "differ by 10 % in the median and 21 % at most" in text
 
 
 def test_the_command_writes_both_files(tmp_path, capsys, monkeypatch):

@@ -26,8 +26,8 @@ LAYERS: dict[str, type[TRL]] = {"cp": CPTRL, "tucker": TuckerTRL, "tt": TTTRL}
 TOLERANCE = 1e-3
 # A result this near to a bound is measured again, for longer.
 NEAR_SPEED, NEAR_REGRET, LONGER = 1.1, 1.15, 4
-# "auto" and its own path are one program: where they differ by more, it is measured again.
-SAME, TRIES = 1.1, 3
+# A result with more noise is measured again, too.
+NOISE, TRIES = 1.1, 3
 # To time the rivals of one case.
 SECONDS = {"cpu": 1.0, "cuda": 0.15}
 # Compiling takes seconds, so it is tried at these alone.
@@ -103,12 +103,11 @@ class Result:
         return self.times["auto"].both / min(fixed)
 
     @property
-    def disturbed(self) -> bool:
-        """Whether something else on the machine is in the times: "auto" is not its own path's."""
-        if self.path not in self.times:
-            return False
-        ratio = self.times["auto"].both / self.times[self.path].both
-        return not 1 / SAME < ratio < SAME
+    def noise(self) -> float:
+        """How much slower one of two runs of one program was: "auto", and its path by name."""
+        own = self.times["auto"].both
+        ratio = self.times[self.path].both / own if self.path in self.times else 1.0
+        return max(ratio, 1 / ratio)
 
     @property
     def memory(self) -> float | None:
@@ -242,12 +241,12 @@ def measure(case: Case, device: str = "cpu", seconds: float = 1.0) -> Result:
     found = Result(case, layer.rank, path, times, peaks, notes)
     for _ in range(TRIES):
         near = (found.speed or math.inf) < NEAR_SPEED or found.regret > NEAR_REGRET
-        if not (near or found.disturbed):
+        if not near and found.noise < NOISE:
             break
         own = times["auto"].both
         close = {name: rivals[name] for name in rivals if times[name].both <= HOPELESS * own}
         times.update(interleaved(close, "auto", LONGER * seconds))
-        if not found.disturbed:
+        if found.noise < NOISE:
             break
     return found
 

@@ -9,6 +9,7 @@ import platform
 from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
+from statistics import median
 
 import torch
 
@@ -112,6 +113,11 @@ def summary(results: Sequence[Result]) -> str:
         ("Most memory beside tltorch", lambda result: result.memory, -1),
     ):
         lines.append(_worst(results, what, value, sign))
+    noise = [100 * (result.noise - 1) for result in results]
+    lines.append(
+        f"Noise: two runs of one program, the automatic choice and the same path by its name, "
+        f"differ by {median(noise):.0f} % in the median and {max(noise):.0f} % at most."
+    )
     large = [r for r in results if (r.case.outputs, r.case.rank) == (1000, 1000) and r.memory]
     if large:
         most = max(result.memory for result in large)
