@@ -313,6 +313,7 @@ for name, make in LAYERS.items():
     for parameter, right in zip(layer.parameters(), expected):
         torch.testing.assert_close(parameter.grad, right, rtol=1e-4, atol=1e-5)
 dist.destroy_process_group()
+os._exit(0)  # torch 2.14 with gloo sometimes aborts while Python ends, after all is done
 """
 
 
