@@ -102,11 +102,16 @@ def parameter_bars(counts: Mapping[str, Mapping[str, int]]) -> Figure:
     handles = [plt.Rectangle((0, 0), 1, 1, color=colors[part]) for part in parts]
     figure.legend(handles, parts, loc="outside upper center", ncols=len(parts), frameon=False)
     axes.set_yticks(range(len(counts)), list(counts))
+    _million_parameters(axes)
+    return figure
+
+
+def _million_parameters(axes: Axes) -> None:
+    """The axes of horizontal bars that count parameters, the first bar on top."""
     axes.invert_yaxis()
     axes.set_xlabel("million parameters")
     axes.margins(x=0.12)
     axes.spines[["top", "right"]].set_visible(False)
-    return figure
 
 
 def parameters_by_layer(model: nn.Module) -> Figure:
@@ -124,10 +129,7 @@ def parameters_by_layer(model: nn.Module) -> Figure:
         axes.barh(row, number / 1e6, color=colors[kind])
         axes.text(number / 1e6, row, f" {number:,}", va="center", fontsize=8)
     axes.set_yticks(range(len(layers)), [f"{name}  {kind}" for name, kind, _ in layers], fontsize=8)
-    axes.invert_yaxis()
-    axes.set_xlabel("million parameters")
-    axes.margins(x=0.12)
-    axes.spines[["top", "right"]].set_visible(False)
+    _million_parameters(axes)
     return figure
 
 
