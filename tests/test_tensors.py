@@ -123,22 +123,29 @@ def test_agrees_with_tensorly(device):
     x, matrices = normal(2, 3, 4), [normal(5, size, seed=size) for size in (2, 3, 4)]
     on = [tensor.to(device) for tensor in (x, *matrices)]
     factors = [normal(size, 6, seed=size) for size in (2, 3, 4)]
-    pairs = [
-        (trlkit.unfold(on[0], 1), tensorly.unfold(x.numpy(), 1)),
-        (trlkit.mode_dot(on[0], on[2], 1), tenalg.mode_dot(x.numpy(), matrices[1].numpy(), 1)),
-        (
-            trlkit.multi_mode_dot(on[0], on[1:]),
-            tenalg.multi_mode_dot(x.numpy(), [matrix.numpy() for matrix in matrices]),
-        ),
-        (
-            trlkit.khatri_rao([factor.to(device) for factor in factors]),
-            tenalg.khatri_rao([factor.numpy() for factor in factors]),
-        ),
-        (trlkit.kronecker(on[1:3]), tenalg.kronecker([m.numpy() for m in matrices[:2]])),
-        (trlkit.outer([on[1], on[2]]), tenalg.outer([matrices[0].numpy(), matrices[1].numpy()])),
-        (trlkit.inner(on[1], on[1].T, 1), tenalg.inner(*[m.numpy() for m in
-                                                         (matrices[0], matrices[0].T)], n_modes=1)),
-    ]  # fmt: skip
+    # Other tests import tltorch, which sets tensorly's backend to PyTorch.
+    with tensorly.backend_context("numpy", local_threadsafe=True):
+        pairs = [
+            (trlkit.unfold(on[0], 1), tensorly.unfold(x.numpy(), 1)),
+            (trlkit.mode_dot(on[0], on[2], 1), tenalg.mode_dot(x.numpy(), matrices[1].numpy(), 1)),
+            (
+                trlkit.multi_mode_dot(on[0], on[1:]),
+                tenalg.multi_mode_dot(x.numpy(), [matrix.numpy() for matrix in matrices]),
+            ),
+            (
+                trlkit.khatri_rao([factor.to(device) for factor in factors]),
+                tenalg.khatri_rao([factor.numpy() for factor in factors]),
+            ),
+            (trlkit.kronecker(on[1:3]), tenalg.kronecker([m.numpy() for m in matrices[:2]])),
+            (
+                trlkit.outer([on[1], on[2]]),
+                tenalg.outer([matrices[0].numpy(), matrices[1].numpy()]),
+            ),
+            (
+                trlkit.inner(on[1], on[1].T, 1),
+                tenalg.inner(matrices[0].numpy(), matrices[0].numpy().T, n_modes=1),
+            ),
+        ]
     for ours, theirs in pairs:
         assert torch.allclose(ours.cpu(), torch.as_tensor(theirs.copy()))
 
