@@ -20,6 +20,17 @@ PICTURES = {
         torch.ones(2, 3, 4), torch.zeros(2, 3, 4)
     ),
     "flatten_against_trl": plotting.flatten_against_trl,
+    "curves": lambda: plotting.curves(
+        {"CP": ([1, 10], [0.5, 0.1]), "TT": ([2, 20], [0.4, 0.2])},
+        "parameters",
+        "error",
+        log="xy",
+        marks={"dense": 15},
+    ),
+    "images": lambda: plotting.images(
+        {"gray": torch.rand(4, 6), "color": torch.rand(4, 6, 3), "planes": torch.rand(3, 4, 6)},
+        rows=2,
+    ),
 }
 
 
@@ -56,6 +67,19 @@ def test_entries_of_one_fiber_share_a_color():
     assert {patch.get_facecolor() for patch in left.patches} == {
         color for colors in columns.values() for color in colors
     }
+
+
+def test_curves_have_the_points_and_the_scales_asked_for():
+    (axes,) = PICTURES["curves"]().axes
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+    names = {line.get_label(): list(line.get_xdata()) for line in axes.lines}
+    assert names == {"CP": [1, 10], "TT": [2, 20], "dense": [15, 15]}
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == list(names)
+
+
+def test_signed_images_share_a_scale_around_zero():
+    figure = plotting.images({"a": torch.tensor([[1.0]]), "b": torch.tensor([[-3.0]])}, signed=True)
+    assert [axes.images[0].get_clim() for axes in figure.axes] == [(-3, 3), (-3, 3)]
 
 
 def test_only_the_entries_that_differ_are_colored():

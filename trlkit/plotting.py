@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from trlkit.tensors import mode_dot, unfold
 
 BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#E69F00", "#009E73", "#BBBBBB"
+LINES = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#D55E00")
 FIBERS = plt.get_cmap("viridis")
 DEPTH = (0.5, 0.38)  # how far the next mode-0 slice stands to the right and up
 
@@ -130,6 +131,76 @@ def parameters_by_layer(model: nn.Module) -> Figure:
         axes.text(number / 1e6, row, f" {number:,}", va="center", fontsize=8)
     axes.set_yticks(range(len(layers)), [f"{name}  {kind}" for name, kind, _ in layers], fontsize=8)
     _million_parameters(axes)
+    return figure
+
+
+def curves(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    x: str,
+    y: str,
+    log: str = "",
+    marks: Mapping[str, float] | None = None,
+) -> Figure:
+    """One or more curves with a legend.
+
+    Parameters
+    ----------
+    lines : mapping of str to (xs, ys)
+        The points of each curve, by its name.
+    x, y : str
+        What the axes show, with units.
+    log : {"", "x", "y", "xy"}
+        The logarithmic axes.
+    marks : mapping of str to float, optional
+        Upright lines, by name, where on the x axis they stand.
+    """
+    figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
+    plt.close(figure)
+    for number, (name, (xs, ys)) in enumerate(lines.items()):
+        color, marker = LINES[number % len(LINES)], "osD^vP"[number % 6]
+        axes.plot(xs, ys, marker=marker, markersize=5, color=color, label=name)
+    for number, (name, place) in enumerate((marks or {}).items()):
+        axes.axvline(place, color="#555555", linestyle=("--", ":", "-.")[number % 3], label=name)
+    axes.set(xlabel=x, ylabel=y)
+    axes.set_xscale("log" if "x" in log else "linear")
+    axes.set_yscale("log" if "y" in log else "linear")
+    axes.grid(color="#E5E5E5")
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(lines) + len(marks or ()) > 1:
+        axes.legend(frameon=False)
+    return figure
+
+
+def images(pictures: Mapping[str, Tensor], rows: int = 1, signed: bool = False) -> Figure:
+    """Pictures beside each other, each under its name.
+
+    Parameters
+    ----------
+    pictures : mapping of str to Tensor of shape (H, W), (H, W, 3) or (3, H, W)
+        Color pictures have values from 0 to 1.
+    rows : int
+        How many rows to lay them out in.
+    signed : bool
+        Draw the numbers of (H, W) pictures in two colors around 0, on one scale for all,
+        instead of each from its least to its greatest number in gray.
+    """
+    columns = -(-len(pictures) // rows)
+    width = min(10 / columns, 3.4)
+    first = next(iter(pictures.values()))
+    height, across = first.shape[:2] if first.shape[-1] == 3 else first.shape[-2:]
+    figure, grid = _figure(rows, columns, (width * columns, (width * height / across + 0.4) * rows))
+    limit = max(picture.abs().max().item() for picture in pictures.values())
+    style = {"cmap": "PuOr", "vmin": -limit, "vmax": limit} if signed else {"cmap": "gray"}
+    places = [axes for row in grid for axes in row]
+    for axes in places:
+        axes.axis("off")
+    for axes, (name, picture) in zip(places, pictures.items(), strict=False):
+        picture = picture.detach().cpu()
+        color = picture.ndim == 3
+        if color and picture.shape[-1] != 3:
+            picture = picture.movedim(0, -1)
+        axes.imshow((picture.clamp(0, 1) if color else picture).numpy(), **({} if color else style))
+        axes.set_title(name, fontsize=10)
     return figure
 
 

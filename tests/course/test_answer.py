@@ -5,9 +5,11 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from trlkit import tensors
-from trlkit.course.answer import Bounded, Foreign, LocalAnswer, Recipe, plain, run
+from trlkit.course import networks
+from trlkit.course.answer import Bounded, Foreign, LocalAnswer, Recipe, Verdict, plain, run
 
 
 class Liar:
@@ -122,7 +124,7 @@ def test_a_call_leaves_the_random_state_alone():
 def test_recipes_are_built_for_each_call():
     seen = []
     for _ in range(2):
-        run(lambda model: seen.append(model), [Recipe("small_cnn", (4, 3))])
+        run(lambda model: seen.append(model), [Recipe(networks.small_cnn, (4, 3))])
     assert seen[0] is not seen[1] and seen[0][-1].out_features == 3
 
 
@@ -149,3 +151,46 @@ def test_a_variable_under_a_pieces_name_stays():
     space = {"unfold": 3}
     exec("def mine(): return unfold", space)
     assert LocalAnswer(space["mine"]).with_pieces({"unfold": tensors.unfold}).call([]).value == 3
+
+
+def half_of(answer, x):
+    return {"half": answer(x) / 2, "verdict": Verdict("right", "as it should be")}
+
+
+def test_a_probe_runs_where_the_answer_runs():
+    x = torch.tensor([2.0, 4.0])
+    outcome = LocalAnswer(torch.exp).call([x], gradient=True, probe=half_of)
+    assert torch.equal(outcome.value["half"], x.exp() / 2)
+    assert outcome.value["verdict"] == Verdict("right", "told in other words")
+    assert outcome.gradients[0] is not None
+
+
+def test_a_class_is_an_answer_and_may_stand_in_for_a_learners():
+    space = {"nn": nn}
+    exec(
+        "class Layer(nn.Module):\n    def forward(self, x): return x\n"
+        "class Net(nn.Sequential):\n    def grown(self): return Layer()\n"
+        "def mine(): return Layer()(1), isinstance(Layer(), Layer), Net().grown()(1)\n",
+        space,
+    )
+
+    class Better(nn.Module):
+        def __init__(self):
+            super().__init__()
+
+        def forward(self, x):
+            return x + 1
+
+    answer = LocalAnswer(space["mine"]).with_pieces({"Layer": Better})
+    assert answer.kind == "callable" and LocalAnswer(space["Net"]).sees("Layer") is space["Layer"]
+    outcome = answer.call([])
+    assert outcome.value == (2, True, 2) and outcome.pieces == {"Layer"}
+
+
+def test_a_subclass_of_what_it_is_meant_to_be_is_noticed():
+    class Mine(nn.Linear):
+        pass
+
+    watching = LocalAnswer(Mine).watching(nn.Linear)
+    assert watching.call([2, 3]).borrowed
+    assert not LocalAnswer(nn.Identity).watching(nn.Linear).call([]).borrowed

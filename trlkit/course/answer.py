@@ -8,7 +8,6 @@ in this process or in another one.
 import contextlib
 import copy
 import functools
-import importlib
 import inspect
 import io
 import linecache
@@ -39,18 +38,17 @@ class Recipe:
 
     Parameters
     ----------
-    builder : str
-        A function of :mod:`trlkit.course.networks`.
+    builder : callable
+        A function of a module of trlkit, which another process can import too.
     args : tuple
         Its plain arguments.
     """
 
-    builder: str
+    builder: Callable
     args: tuple = ()
 
     def build(self) -> Any:
-        networks = importlib.import_module("trlkit.course.networks")
-        return getattr(networks, self.builder)(*self.args)
+        return self.builder(*self.args)
 
 
 @dataclass(frozen=True)
@@ -59,6 +57,19 @@ class Foreign:
 
     type: str
     text: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of a value for which no single right one exists, such as a trained layer.
+
+    ``kind`` is short and the same for all that went wrong in the same way ("right" for a
+    right one); ``text``, which no comparison looks at, tells the learner what came and what
+    was expected.
+    """
+
+    kind: str
+    text: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -96,8 +107,14 @@ class Answer(Protocol):
     kind: str  # "missing", "callable" or "value"
     value: Any  # the plain value of an answer that is no callable
 
-    def call(self, args: Sequence[Any], gradient: bool = False) -> Outcome:
-        """Call the answer on fresh copies of plain arguments (and recipes)."""
+    def call(
+        self, args: Sequence[Any], gradient: bool = False, probe: Callable | None = None
+    ) -> Outcome:
+        """Call the answer on fresh copies of plain arguments (and recipes).
+
+        A ``probe``, a function of a module of trlkit, is called where the answer runs,
+        with the answer before the arguments, and what it returns is the outcome.
+        """
 
     def with_pieces(self, pieces: Mapping[str, Callable]) -> "Answer":
         """The same answer, with these in place of the learner's functions of their names."""
@@ -124,12 +141,15 @@ class LocalAnswer:
     def value(self) -> Any:
         return plain(self.answer)
 
-    def call(self, args: Sequence[Any], gradient: bool = False) -> Outcome:
+    def call(
+        self, args: Sequence[Any], gradient: bool = False, probe: Callable | None = None
+    ) -> Outcome:
+        function = functools.partial(probe, self.answer) if probe else self.answer
         with (
             _replaced(_globals(self.answer), self.pieces) as used,
             _watched(self.watched) as borrowed,
         ):
-            outcome = run(self.answer, args, gradient)
+            outcome = run(function, args, gradient)
         return replace(outcome, pieces=frozenset(used), borrowed=bool(borrowed))
 
     def with_pieces(self, pieces: Mapping[str, Callable]) -> "LocalAnswer":
@@ -138,7 +158,8 @@ class LocalAnswer:
         return replace(self, pieces={name: pieces[name] for name in replaceable})
 
     def watching(self, function: Callable) -> "LocalAnswer":
-        return replace(self, watched=function.__code__)
+        code = getattr(function, "__code__", None) or function.__init__.__code__
+        return replace(self, watched=code)
 
     def sees(self, name: str) -> Any:
         """What ``name`` stands for in the learner's code, None where it is nothing."""
@@ -178,6 +199,8 @@ def plain(value: Any) -> Any:
     """A copy of ``value`` made of plain values alone; what is none becomes :class:`Foreign`."""
     if value is None or isinstance(value, bool):
         return value
+    if type(value) is Verdict:
+        return Verdict(str(value.kind), str(value.text))
     if isinstance(value, Tensor):
         return value.detach().as_subclass(Tensor).clone()
     if isinstance(value, int):
@@ -229,6 +252,8 @@ def _tensors(value: Any) -> list[Tensor]:
         return [value]
     if isinstance(value, tuple | list):
         return [tensor for item in value for tensor in _tensors(item)]
+    if isinstance(value, dict):
+        return _tensors(list(value.values()))
     return []
 
 
@@ -254,7 +279,8 @@ def _problem(error: BaseException) -> Problem:
 
 def _globals(answer: Any) -> dict[str, Any]:
     answer = inspect.unwrap(answer) if callable(answer) else answer
-    for code in (answer, getattr(answer, "func", None), getattr(answer, "__init__", None)):
+    own = list(vars(answer).values()) if isinstance(answer, type) else []
+    for code in (answer, getattr(answer, "func", None), *own):
         space = getattr(code, "__globals__", None)
         if space is not None:
             return space
@@ -267,6 +293,10 @@ def _replaced(space: dict[str, Any], pieces: dict[str, Callable]) -> Iterator[se
     used: set[str] = set()
 
     def noting(name: str, piece: Callable) -> Callable:
+        if isinstance(piece, type):
+            made = noting(name, piece.__init__)
+            return type(piece.__name__, (piece,), {"__init__": made, "__doc__": piece.__doc__})
+
         @functools.wraps(piece)
         def noted(*args: Any, **kwargs: Any) -> Any:
             used.add(name)

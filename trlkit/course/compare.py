@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trlkit.course.answer import Foreign
+from trlkit.course.answer import Foreign, Verdict
 
 TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 5e-3}
 
@@ -57,9 +57,12 @@ def difference(expected: Any, got: Any) -> Difference | None:
     """The first layer in which ``got`` differs from ``expected``, or None.
 
     A list may stand for a tuple and the other way round; an int may stand for a float.
+    In a dict the first key whose values differ is named.
     """
     if isinstance(expected, Tensor):
         return _tensor_difference(expected, got)
+    if isinstance(expected, Verdict):
+        return None if got == expected else Difference("verdict", got.text)
     if isinstance(expected, Foreign):
         same = isinstance(got, Foreign) and got.type == expected.type
         return None if same else _type(describe(expected), got)
@@ -73,6 +76,15 @@ def difference(expected: Any, got: Any) -> Difference | None:
             found = difference(one, other)
             if found:
                 return Difference(found.layer, f"entry {position}: {found.text}", found.hint)
+        return None
+    if isinstance(expected, dict):
+        if not isinstance(got, dict) or got.keys() != expected.keys():
+            return _type(f"a dict with the keys {', '.join(map(repr, expected))}", got)
+        for key, one in expected.items():
+            found = difference(one, got[key])
+            if found:
+                text = found.text if found.layer == "verdict" else f"{key}: {found.text}"
+                return Difference(found.layer, text, found.hint)
         return None
     if isinstance(expected, bool | str | None):
         if type(got) is not type(expected):

@@ -61,12 +61,12 @@ class Draw:
 
 @dataclass(frozen=True)
 class Exercise:
-    """A function that a learner writes.
+    """A function or a class that a learner writes.
 
     Parameters
     ----------
     name : str
-        The exercise, and the function's name in the notebook.
+        The exercise, and the answer's name in the notebook.
     signature : tuple of str
         The names of its arguments, for the messages.
     oracle : callable
@@ -79,9 +79,15 @@ class Exercise:
         Earlier exercises whose functions an answer may call.
     gradients : bool
         Whether the answer must let gradients through.
+    probe : callable, optional
+        A function of its module that is called where the answer runs, as
+        ``probe(answer, *args)``, in place of the answer itself; it puts a class or a long
+        computation to the test and returns plain values or a verdict, or both in a dict
+        whose keys are words.
     judged : callable, optional
-        Turns the value that came (or is expected) into what is compared, where
-        different values are equally right; a ValueError says why a value is none.
+        Turns the value that came (or is expected) into what is compared, where different
+        values are equally right: ``judged(value, args)`` returns what both have in common,
+        or a :class:`~trlkit.course.answer.Verdict`; a ValueError says why a value is none.
     picture : bool
         Whether a failing check draws the target beside the answer.
     """
@@ -93,6 +99,7 @@ class Exercise:
     piece: Callable = None
     uses: tuple[str, ...] = ()
     gradients: bool = True
+    probe: Callable | None = None
     judged: Callable[[Any, tuple], Any] = None
     picture: bool = False
 
@@ -108,8 +115,9 @@ class Exercise:
         if answer.kind == "missing":
             return report.no(f"`{self.name}` is not written yet")
         if answer.kind == "value":
-            text = f"`{self.name}` must be a function, it is {describe(answer.value)}"
-            return report.no(text, f"Is a variable called `{self.name}` hiding your function?")
+            what = "class" if isinstance(self.oracle, type) else "function"
+            text = f"`{self.name}` must be a {what}, it is {describe(answer.value)}"
+            return report.no(text, f"Is a variable called `{self.name}` hiding your {what}?")
         cases = list(self.cases(Draw(seed)))
         pieces: set[str] = set()
         for case in cases:
@@ -181,13 +189,18 @@ class Exercise:
                 report.ok(f"{call}{case.note and ': ' + case.note}")
                 return True
             if found.layer == "values":
-                report.ok(f"{call} returns {_kind(got.value)}")
-                report.no(f"values differ: {found.text}", found.hint)
+                if self.probe is None:
+                    report.ok(f"{call} returns {_kind(got.value)}")
+                    report.no(f"values differ: {found.text}", found.hint)
+                else:
+                    report.ok(f"takes {call}")
+                    report.no(found.text, found.hint)
                 if self.picture:
                     report.picture = (expected.value, got.value)
             else:
                 report.ok(f"takes {call}")
-                report.no(f"result: {found.text}", found.hint)
+                bare = self.probe is not None or found.layer == "verdict"
+                report.no(found.text if bare else f"result: {found.text}", found.hint)
         return False
 
     def _passes_gradients(
@@ -232,7 +245,7 @@ class Exercise:
         return self._call(oracle, case, gradient), self._call(answer, case, gradient)
 
     def _call(self, answer: Answer, case: Case, gradient: bool) -> Outcome:
-        outcome = answer.call(case.args, gradient)
+        outcome = answer.call(case.args, gradient, self.probe)
         if self.judged is None or outcome.problem:
             return outcome
         try:
@@ -305,7 +318,7 @@ def _shape(value: Any) -> str:
 
 def _plain(value: Any) -> str:
     if isinstance(value, Recipe):
-        return value.builder + (str(value.args) if value.args else "")
+        return value.builder.__name__ + (str(value.args) if value.args else "")
     return repr(value)
 
 

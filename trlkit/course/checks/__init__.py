@@ -1,17 +1,19 @@
-"""All exercises of the course, by name: a module a chapter."""
+"""All exercises of the course, by name: a module a chapter, ``chNN_topic``, found by its name."""
 
+import importlib
+import pkgutil
 from collections.abc import Sequence
 
 from trlkit.course.answer import Answer, LocalAnswer
-from trlkit.course.checks import ch00_welcome, ch01_tensors
 from trlkit.course.exercise import Exercise
 from trlkit.course.mistakes import Mistake, mistakes
 from trlkit.course.report import Report
 
+CHAPTERS = sorted(found.name for found in pkgutil.iter_modules(__path__))
 EXERCISES = {
     exercise.name: exercise
-    for module in (ch00_welcome, ch01_tensors)
-    for exercise in module.EXERCISES
+    for chapter in CHAPTERS
+    for exercise in importlib.import_module(f"{__name__}.{chapter}").EXERCISES
 }
 PIECES = {
     name: exercise.piece for name, exercise in EXERCISES.items() if isinstance(exercise, Exercise)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from trlkit.course import networks
 from trlkit.course.answer import Recipe
 from trlkit.course.exercise import Case, Draw, Exercise, Quiz
 
@@ -30,12 +31,12 @@ def fc_share(model: nn.Module) -> tuple[int, int, float]:
 
 
 def network_cases(draw: Draw) -> Iterator[Case]:
-    for builder in ("small_cnn", "nested_cnn", "frozen_cnn"):
+    for builder in (networks.small_cnn, networks.nested_cnn, networks.frozen_cnn):
         yield Case((Recipe(builder, draw.sizes(4, 3)),))
-    yield Case((Recipe("one_linear", draw.sizes(3, 2)),), "one layer alone")
-    yield Case((Recipe("without_bias", draw.sizes(6, 3)),))
-    yield Case((Recipe("convolutions_only", draw.sizes(4, 3)),), "no linear layer")
-    yield Case((Recipe("meta_cnn", draw.sizes(5, 7)),), "on the meta device")
+    yield Case((Recipe(networks.one_linear, draw.sizes(3, 2)),), "one layer alone")
+    yield Case((Recipe(networks.without_bias, draw.sizes(6, 3)),))
+    yield Case((Recipe(networks.convolutions_only, draw.sizes(4, 3)),), "no linear layer")
+    yield Case((Recipe(networks.meta_cnn, draw.sizes(5, 7)),), "on the meta device")
 
 
 def cp_trl_parameters(input_shape: tuple[int, ...], num_classes: int, rank: int) -> int:
