@@ -6,7 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import DEVICES, EVERY_PATH, LAYERS, close, dense_output, dense_weight, examples, layers
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from trlkit import bench
 from trlkit.contraction import contract_dense, project
 from trlkit.costs import (
     KEPT_ELEMENTS,
@@ -263,3 +265,37 @@ def test_per_sample_masks_act_on_each_sample_alone(factorization, data):
             own = [None if mask is None else mask[sample] for mask in masks]
             one = weight.masked(own).contract(x[sample : sample + 1], "rebuild", layer.bias, None)
             close(together[sample : sample + 1], one)
+
+
+VIEWS = set(
+    "view permute t transpose expand unsqueeze squeeze detach alias as_strided _unsafe_view "
+    "_reshape_alias numpy_T select slice empty empty_strided new_empty_strided split unbind".split()
+)
+
+
+class Kernels(TorchDispatchMode):
+    """Counts the operations that are no views: on a GPU each starts a kernel."""
+
+    count = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.count += operation._schema.name.removeprefix("aten::") not in VIEWS
+        return operation(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("case", bench.grid(), ids=str)
+def test_the_model_counts_the_kernels_that_run(case):
+    rank = bench.rank_of(case)
+    costs = plan(
+        case.factorization, case.input_shape, (case.outputs,), rank, case.batch, device="cuda"
+    ).costs
+    with torch.device("meta"):
+        layer = bench.LAYERS[case.factorization](case.input_shape, case.outputs, rank)
+        x = torch.empty(case.batch, *case.input_shape, requires_grad=True)
+        direction = torch.empty(case.batch, case.outputs)
+    for cost in costs:
+        layer.contraction, x.grad = cost.path, None
+        layer.zero_grad()
+        with Kernels() as kernels:
+            layer(x).backward(direction)
+        assert abs(cost.kernels - kernels.count) <= 4, cost

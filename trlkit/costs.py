@@ -36,7 +36,8 @@ class Rates(NamedTuple):
 
 
 # Measured: two cores of a server CPU in float32; an H100 in float32, launches from Python.
-RATES = {"cpu": Rates(150e9, 25e9, 4e-6), "cuda": Rates(40e12, 2.5e12, 8e-6)}
+# There, a kernel of a training step takes its share of autograd's work with it.
+RATES = {"cpu": Rates(150e9, 25e9, 4e-6), "cuda": Rates(40e12, 2.5e12, 40e-6)}
 # A weight above this is not kept in eval mode unless contraction="rebuild" asks for it.
 KEPT_ELEMENTS = 2**23
 
@@ -158,17 +159,19 @@ def plan(
             count = {"cp": cp_parameters, "tucker": tucker_parameters, "tt": tt_parameters}
             factors = count[factorization](input_shape + output_shape, rank)
             # The kept weight is used where the factors equal those it was built from.
-            steps = [steps[-1], Work(factors, 2 * factors, len(input_shape + output_shape))]
+            same = Work(factors, 2 * factors, len(input_shape + output_shape))
+            steps = [steps[-1], same]
             memory = math.prod(input_shape + output_shape) + factors
         if paths is None or path in paths:
-            flops, elements, kernels = (sum(column) for column in zip(*steps, strict=True))
+            steps = [step for step in steps if step.only in ("", device)]
+            kernels = sum(step.kernels + training * step.backward for step in steps)
             costs.append(
                 Cost(
                     path,
-                    passes * flops,
-                    passes * elements * itemsize,
+                    passes * sum(step.flops for step in steps),
+                    passes * sum(step.elements for step in steps) * itemsize,
                     (2 if training else 1) * memory * itemsize,
-                    passes * kernels,
+                    kernels,
                 )
             )
     limit = next((cost.memory for cost in costs if cost.path == "rebuild"), math.inf)

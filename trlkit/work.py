@@ -22,11 +22,17 @@ from trlkit.orders import (
 
 
 class Work(NamedTuple):
-    """One step: floating-point operations, elements read and written, kernels."""
+    """One step: floating-point operations, elements moved, kernels forward and backward.
+
+    Operations and elements are those of the forward pass; the backward pass of a
+    product is two products. A step that one kind of device alone takes names it.
+    """
 
     flops: int
     elements: int
     kernels: int = 1
+    backward: int = 2
+    only: str = ""
 
 
 Works = dict[str, tuple[list[Work], int]]
@@ -56,12 +62,12 @@ def cp_work(
     right, held_right = _merge(shape[cut:], rank, training)
     columns, rows = math.prod(shape[:cut]), math.prod(shape[cut:])
     build = [*left, *right, _gemm(columns, rank, rows)]
-    rebuild = [*build, *_rows(p, n), _linear(batch, p, n)], held_left + held_right + p * n
+    rebuild = [*build, *_rows(p, n), *_linear(batch, p, n)], held_left + held_right + p * n
 
     merged, held = _merge(inputs, rank, training)
     ends, held_ends = _merge(outputs, rank, training)
     together = (
-        [*merged, *ends, *_rows(p, rank), _linear(batch, p, rank), _gemm(batch, rank, n)],
+        [*merged, *ends, *_rows(p, rank), *_linear(batch, p, rank), _gemm(batch, rank, n)],
         held + held_ends + batch * rank,
     )
 
@@ -78,7 +84,7 @@ def cp_work(
     held += held_others + held_ends + held_product + batch * rank
     if remaining > 1:
         between = batch * remaining * rank
-        steps.append(Work(2 * between, 3 * between, 2))
+        steps.append(Work(2 * between, 3 * between, 2, 3))
         held += 2 * between
     return {
         "rebuild": rebuild,
@@ -112,13 +118,13 @@ def tucker_work(
     p, n, split = math.prod(inputs), math.prod(outputs), len(inputs)
     rho, sigma = math.prod(rank[:split]), math.prod(rank[split:])
     build, held = _expansion(1, inputs + outputs, rank, training)
-    rebuild = [*build, *_rows(p, n), _linear(batch, p, n)], held
+    rebuild = [*build, *_rows(p, n), *_linear(batch, p, n)], held
 
     current, projection, held = list(inputs), [], 0
     for start, stop, size, r in projection_order(inputs, rank[:split]):
         before, after = math.prod(current[:start]), math.prod(current[stop:])
         steps, held_step = _product(batch * before, size, after, r, training)
-        projection += steps
+        projection += [*_kronecker(stop - start, size * r), *steps]
         held += held_step + batch * before * r * after
         current[start:stop] = [r] + [1] * (stop - start - 1)
     expand, held_expand = _expansion(batch, outputs, rank[split:], training)
@@ -127,7 +133,7 @@ def tucker_work(
     merge, held_merge = _merge_inputs(inputs, rank[:split], sigma, training)
     return {
         "rebuild": rebuild,
-        "merged": ([*merge, _linear(batch, p, sigma), *expand], held_merge + held_expand),
+        "merged": ([*merge, *_linear(batch, p, sigma), *expand], held_merge + held_expand),
         "project": ([*projection, _gemm(batch, rho, sigma), *expand], held + held_expand),
         "project_folded": ([*projection, *fold, _gemm(batch, rho, n)], held + held_fold),
     }
@@ -158,17 +164,21 @@ def tt_work(
     p, n, split, shape = math.prod(inputs), math.prod(outputs), len(inputs), inputs + outputs
     bond, cut = rank[split], tt_split(shape, rank)
     build, held = _tt_build(shape, rank, cut)
-    rebuild = [*build, *_rows(p, n), _linear(batch, p, n)], held + p * n
+    rebuild = [*build, *_rows(p, n), *_linear(batch, p, n)], held + p * n
     left, held_left = _tt_left(inputs, rank[: split + 1])
     right, held_right = _tt_right(outputs, rank[split:])
     last = [_gemm(batch, bond, n)] if outputs else []
     merged = (
-        [*left, *right, *_rows(p, bond), _linear(batch, p, bond), *last],
+        [*left, *right, *_rows(p, bond), *_linear(batch, p, bond), *last],
         held_left + held_right + batch * bond,
     )
 
-    steps, held, rest = [], 0, p
+    steps, held, rest = [Work(0, 0, 1, 1)], 0, p  # the bias is no part of a product here
     for mode, size in enumerate(inputs):
+        if mode and not (
+            batch == 1 or batched(rank[mode - 1] * inputs[mode - 1], rank[mode], rest, training)
+        ):
+            steps.append(Work(0, 2 * batch * rest * rank[mode], 1, 1))  # swap its modes back
         rest //= size
         product, held_step = _product(batch, rank[mode] * size, rest, rank[mode + 1], training)
         steps += product
@@ -185,15 +195,15 @@ def _gemm(m: int, k: int, n: int) -> Work:
     return Work(2 * m * k * n, m * k + k * n + m * n)
 
 
-def _linear(m: int, k: int, n: int) -> Work:
-    """(m, k) x (k, n) of a batch, which takes as long as two readings of it where n is small."""
-    flops, elements, kernels = _gemm(m, k, n)
-    return Work(flops, elements + (m * k if n < NARROW else 0), kernels)
+def _linear(m: int, k: int, n: int) -> list[Work]:
+    """(m, k) x (k, n) of a batch, which a CPU reads twice as slowly where n is small."""
+    again = [Work(0, m * k, 0, 0, "cpu")] if n < NARROW else []
+    return [*again, _gemm(m, k, n)]
 
 
 def _rows(p: int, n: int) -> list[Work]:
     """What lays a matrix (p, n) out as n rows, where that is worth a copy."""
-    return [Work(0, 2 * p * n)] if n < NARROW else []
+    return [Work(0, 2 * p * n, 1, 1, "cpu")] if n < NARROW else []
 
 
 def _merge(sizes: Sequence[int], rank: int, training: bool) -> tuple[list[Work], int]:
@@ -205,7 +215,14 @@ def _merge(sizes: Sequence[int], rank: int, training: bool) -> tuple[list[Work],
         return [], 0
     elements = math.prod(sizes) * rank
     held = elements + elements // 2 if training else elements
-    return [Work(elements, 2 * elements, len(sizes) - 1)], held
+    # Backward, each product is two, and each of them is summed over the other's rows.
+    count = len(sizes) - 1
+    return [Work(elements, 2 * elements, count, 4 * count)], held
+
+
+def _kronecker(count: int, elements: int) -> list[Work]:
+    """The Kronecker product of the factors of a group, with so many elements."""
+    return [Work(elements, 2 * elements, count - 1, 4 * (count - 1))] if count > 1 else []
 
 
 def _product(batch: int, size: int, rest: int, rank: int, training: bool) -> tuple[list[Work], int]:
@@ -219,9 +236,9 @@ def _product(batch: int, size: int, rest: int, rank: int, training: bool) -> tup
         return steps, 0
     if batch == 1 or batched(size, rank, rest, training):
         gradients = batch * size * rank if training and batch > 1 else 0
-        return [*steps, Work(0, gradients, 0)], gradients // 2
+        return [*steps, Work(0, gradients, 0, 2)], gradients // 2
     copy = batch * size * rest
-    return [*steps, Work(0, 2 * copy)], copy // 2 if training else copy
+    return [*steps, Work(0, 2 * copy, 1, 1)], copy // 2 if training else copy
 
 
 def _expansion(
@@ -232,7 +249,7 @@ def _expansion(
     for start, stop, size, r in expansion_order(sizes, rank):
         before, after = math.prod(current[:start]), math.prod(current[stop:])
         product, held_step = _product(rows * before, r, after, size, training)
-        steps += product
+        steps += [*_kronecker(stop - start, size * r), *product]
         current[start:stop] = [size] + [1] * (stop - start - 1)
         held += held_step + rows * math.prod(current)
     return steps, held
