@@ -81,7 +81,8 @@ def test_without_tltorch_the_rest_is_measured(monkeypatch):
     result = bench.measure(TINY[0], seconds=0)
     assert result.notes == ["no tltorch here"] and result.speed is result.memory is None
     assert result.regret > 0
-    page = results.markdown([result], "trlkit bench", "cpu")
+    page = results.markdown([result], "trlkit bench", "cpu", planned=2)
+    assert ", 1 of its 2 cases. " in page
     assert "nothing to compare with" in page and "no tltorch here" in page
 
 

@@ -108,9 +108,9 @@ def _bench(options: argparse.Namespace) -> int:
     except (ArithmeticError, ValueError) as error:
         print(f"trlkit bench: {error}", file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
-    print(results.markdown(found, command, options.device))
+    print(results.markdown(found, command, options.device, len(cases)))
     if options.out is not None:
-        for path in results.write(found, command, options.device, options.out):
+        for path in results.write(found, command, options.device, options.out, len(cases)):
             print(f"written: {path}")
     return 0
 

@@ -19,7 +19,9 @@ from trlkit.costs import PATHS
 WORST = 5
 
 
-def write(results: Sequence[Result], command: str, device: str, out: Path) -> list[Path]:
+def write(
+    results: Sequence[Result], command: str, device: str, out: Path, planned: int
+) -> list[Path]:
     """Write a Markdown or a CSV file, or both into a folder.
 
     Parameters
@@ -30,13 +32,18 @@ def write(results: Sequence[Result], command: str, device: str, out: Path) -> li
     device : str
     out : Path
         Ends in .md or .csv, or is a folder.
+    planned : int
+        How many cases the command has.
 
     Returns
     -------
     list of Path
         The files written.
     """
-    texts = {".md": lambda: markdown(results, command, device), ".csv": lambda: as_csv(results)}
+    texts = {
+        ".md": lambda: markdown(results, command, device, planned),
+        ".csv": lambda: as_csv(results),
+    }
     paths = [out] if out.suffix in texts else [out / f"{device}{suffix}" for suffix in texts]
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,11 +51,12 @@ def write(results: Sequence[Result], command: str, device: str, out: Path) -> li
     return paths
 
 
-def markdown(results: Sequence[Result], command: str, device: str) -> str:
-    """The summary and every case, as a Markdown page."""
+def markdown(results: Sequence[Result], command: str, device: str, planned: int) -> str:
+    """The summary and every case, as a Markdown page that says how many of the planned it holds."""
+    missing = f", {len(results)} of its {planned} cases" if len(results) < planned else ""
     parts = [
         f"# Speed and peak memory, {'GPU' if device == 'cuda' else 'CPU'}",
-        f"`{command}`, {datetime.date.today()}. {environment(device)}.",
+        f"`{command}`, {datetime.date.today()}{missing}. {environment(device)}.",
         "Forward and backward of one batch in float32, which gets a gradient too. All rivals of a "
         "case have the same numbers and give the same numbers, and were timed in turn in one run; "
         "times are medians of the calmer half of the rounds. Memory is the most that one pass "
