@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from filled import ROOT
 
-from trlkit.course import build, masters
+from trlkit.course import build, chapters, masters
 
 GOOD = """\
 # %% [markdown]
@@ -61,7 +61,15 @@ FAULTS = [
     ('check("unfold", unfold)', 'check("unfold", 1)\n### BEGIN HIDDEN TESTS\n### END HIDDEN TESTS',
      CHECK, "hidden tests are added by the build"),
     ('"unfold" points', '"Unfold!" points', CHECK, "a name has letters, digits and _"),
-    ("# %% [markdown]\n# ## 1.1", '# %% [markdown] lock="a"\n# ## 1.1', 8, "marks a markdown cell"),
+    ("# %% [markdown]\n# ## 1.1", '# %% [markdown] solve="a"\n# ## 1.1', 8,
+     "marks a markdown cell"),
+    ("# %% [markdown]\n# ## 1.1", '# %% [markdown] manual="a" points=1\n# ## 1.1', 8,
+     "manual='a' has no ### BEGIN SOLUTION"),
+    ("# %% [markdown]\n# ## 1.1", '# %% [markdown] manual="a"\n# ## 1.1', 8,
+     "manual='a' needs points="),
+    ('# %% lock="imports"', '# %% manual="a" points=1', 5, "belongs on a markdown cell"),
+    ("# ## 1.1", "# ### BEGIN MARK SCHEME\n# ### END MARK SCHEME\n# ## 1.1", 8,
+     "a mark scheme stands in a cell that is not a markdown cell marked lock"),
     (" { minutes: 5, difficulty: 2 }", "", CHECK, "its title has no { minutes"),
     ("minutes: 5, difficulty: 2", "minutes: soon", 8, "a title's facts are"),
     (" { minutes: 5, difficulty: 1 }", "", 1, "a chapter starts with a title"),
@@ -211,6 +219,43 @@ def test_failed_build_leaves_the_old_notebooks(copy, old, new, message):
         build.build(copy)
     assert message in str(caught.value)
     assert contents(copy) == before
+
+
+REPORT = """
+# %% [markdown] lock="report_task"
+# ## 1.2 Report { minutes: 9, difficulty: 2 }
+#
+# Say what you chose.
+#
+# ### BEGIN MARK SCHEME
+# Two marks for a number of their own.
+# ### END MARK SCHEME
+
+# %% [markdown] manual="report" points=4
+# ### BEGIN SOLUTION
+# I chose rank 8.
+# ### END SOLUTION
+"""
+
+
+def test_a_report_is_graded_by_hand_and_its_mark_scheme_is_not_released(tmp_path):
+    write(tmp_path, GOOD + REPORT)
+    (tmp_path / "README.md").write_text("<!-- chapters -->\n<!-- /chapters -->\n")
+    build.build(tmp_path)
+    source, release = (
+        json.loads((tmp_path / folder / "01_small/01_small.ipynb").read_text())["cells"][-2:]
+        for folder in ("solutions", "notebooks")
+    )
+    assert "MARK SCHEME" in str(source) and "rank 8" in str(source)
+    task, answer = ("".join(cell["source"]) for cell in release)
+    assert "difficulty 2 of 5, about 9 minutes, 4 points" in task and "marks for" not in task
+    assert answer == "YOUR ANSWER HERE"
+    marks = release[1]["metadata"]["nbgrader"]
+    assert (marks["grade"], marks["solution"], marks["locked"]) == (True, True, False)
+    assert (marks["grade_id"], marks["points"]) == ("report", 4)
+    (chapter,) = chapters.read((tmp_path / "trlkit/course/course.json").read_text())
+    assert (chapter.points, chapter.by_hand) == (2, 4)
+    assert "| 2 and 4 by hand |" in (tmp_path / "README.md").read_text()
 
 
 def test_course_table_names_every_exercise(built):

@@ -70,6 +70,7 @@ def scores(api, chapter, student):
         return {
             grade.cell.name.removeprefix("check_"): (grade.score, grade.max_score)
             for grade in notebook.grades
+            if grade.cell.name.startswith("check_")
         }
 
 
@@ -96,6 +97,25 @@ def test_each_mistake_costs_the_points_of_its_own_exercise(course, chapter):
     lost = {mistake.exercise for mistake in chosen(chapter)} | {emptied(chapter)}
     expected = {name: (0 if name in lost else n, n) for name, n in full.items()}
     assert scores(api, chapter, "wrong") == expected
+
+
+@pytest.mark.parametrize("chapter", [c.name for c in chapters.chapters() if c.by_hand])
+def test_what_is_graded_by_hand_waits_for_a_grader_who_alone_sees_the_mark_scheme(course, chapter):
+    root, api, _ = course
+    with api.gradebook as gradebook:
+        for student, waits in (("solved", True), ("blank", False)):
+            notebook = gradebook.find_submission_notebook(chapter, chapter, student)
+            by_hand = [g for g in notebook.grades if not g.cell.name.startswith("check_")]
+            assert sum(grade.max_score for grade in by_hand) == chapters.chapter(chapter).by_hand
+            assert [bool(grade.needs_manual_grade) for grade in by_hand] == [waits] * len(by_hand)
+            assert all(grade.score == 0 for grade in by_hand)
+    autograded = root / "build/autograded/solved" / chapter / f"{chapter}.ipynb"
+    assert "MARK SCHEME" in autograded.read_text("utf-8")
+    feedback = root / "build/feedback/solved" / chapter / f"{chapter}.html"
+    assert "MARK SCHEME" not in feedback.read_text("utf-8")
+    assert "MARK SCHEME" not in (ROOT / "notebooks" / chapter / f"{chapter}.ipynb").read_text(
+        "utf-8"
+    )
 
 
 @pytest.mark.parametrize("chapter", chapter_names())

@@ -176,7 +176,7 @@ def test_no_solution_or_hidden_test_is_released(chapter):
     master, _ = masters.read_master(ROOT / "solutions" / chapter / f"{chapter}.py")
     code = [cell.source for cell in released(chapter).cells if cell.cell_type == "code"]
     text = "\n".join(cell.source for cell in released(chapter).cells)
-    assert not re.search(r"(BEGIN|END) (SOLUTION|HIDDEN)|hidden=|#~", text)
+    assert not re.search(r"(BEGIN|END) (SOLUTION|HIDDEN|MARK)|hidden=|#~", text)
     for cell in master.cells:
         region = re.search(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", cell.source, re.DOTALL)
         for line in region[1].split("\n") if region else ():

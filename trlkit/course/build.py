@@ -19,10 +19,11 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from trlkit.course.chapters import FILE, Chapter
-from trlkit.course.masters import BuildError, Cell, Master, heading, read_masters
+from trlkit.course.masters import ANSWERS, BuildError, Cell, Master, heading, read_masters
 from trlkit.course.runner import run_notebook
 
 TABLE = re.compile(r"(<!-- chapters -->\n).*?(<!-- /chapters -->)", re.DOTALL)
+LEAK = re.compile(r"(BEGIN|END) (SOLUTION|HIDDEN|MARK)|#~")
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -134,9 +135,7 @@ def release(master: Master, stage: Path) -> str:
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata = nbformat.from_dict(METADATA)
     text = dumps(notebook)
-    leaks = [
-        line for line in text.split("\n") if re.search(r"(BEGIN|END) (SOLUTION|HIDDEN)|#~", line)
-    ]
+    leaks = [line for line in text.split("\n") if LEAK.search(line)]
     if leaks:
         raise BuildError([master.fault(1, f"a solution leaks: {leaks[0].strip()}")])
     _write(path, text)
@@ -155,13 +154,18 @@ def readme_table(chapters: list[Chapter]) -> str:
         exercises = len(chapter.exercises)
         rows.append(
             f"| {link} | {chapter.minutes} | {chapter.difficulty} of 5 | {exercises} "
-            f"| {chapter.points:g} |"
+            f"| {_points(chapter.points, chapter.by_hand)} |"
         )
     minutes = sum(chapter.minutes for chapter in chapters)
     exercises = sum(len(chapter.exercises) for chapter in chapters)
     points = sum(chapter.points for chapter in chapters)
-    rows.append(f"| together | {minutes} | | {exercises} | {points:g} |")
+    by_hand = sum(chapter.by_hand for chapter in chapters)
+    rows.append(f"| together | {minutes} | | {exercises} | {_points(points, by_hand)} |")
     return "\n".join(rows) + "\n"
+
+
+def _points(by_checks: float, by_hand: float) -> str:
+    return f"{by_checks:g}" + f" and {by_hand:g} by hand" * bool(by_hand)
 
 
 def dumps(notebook: nbformat.NotebookNode) -> str:
@@ -197,7 +201,8 @@ def _chapter(master: Master, files: dict[str, str]) -> Chapter:
         type(item)(**{**asdict(item), "cell": cells[f"check-{item.name}"]}) for item in master.items
     )
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return Chapter(master.name, master.title, master.minutes, master.difficulty, items, digest)
+    facts = master.name, master.title, master.minutes, master.difficulty
+    return Chapter(*facts, items, digest, master.by_hand)
 
 
 def _points_below(cells: list[Cell], position: int) -> float:
@@ -225,16 +230,17 @@ def _cell_id(cell: Cell, taken: set[str]) -> str:
 
 
 def _nbgrader(cell: Cell) -> dict:
-    grade_id = cell.name if cell.role == "solve" else f"{cell.role}_{cell.name}"
+    grade_id = cell.name if cell.role in ("solve", "manual") else f"{cell.role}_{cell.name}"
+    graded = cell.role in ("check", "manual")
     metadata = {
-        "grade": cell.role == "check",
+        "grade": graded,
         "grade_id": grade_id,
         "locked": cell.role in ("check", "lock"),
         "schema_version": 3,
-        "solution": cell.role in ("solve", "predict"),
+        "solution": cell.role in ANSWERS,
         "task": False,
     }
-    return {**metadata, "points": cell.points} if cell.role == "check" else metadata
+    return {**metadata, "points": cell.points} if graded else metadata
 
 
 def _keep_work(root: Path, changed: dict[str, str]) -> list[str]:

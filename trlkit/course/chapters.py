@@ -34,9 +34,11 @@ class Chapter:
     difficulty: int
     exercises: tuple[Item, ...]
     digest: str  # SHA-256 of the learner's notebook as built
+    by_hand: float = 0  # the points that a person gives, beside those of the checks
 
     @property
     def points(self) -> float:
+        """The points that the checks give."""
         return sum(item.points for item in self.exercises)
 
 

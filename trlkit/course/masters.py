@@ -6,10 +6,12 @@ A master is a jupytext percent script with a marker on the cells that matter::
     # %% predict="shape"              an answer that is not graded
     # %% solve="unfold"               the learner's answer
     # %% check="unfold" points=2      what grades it
+    # %% [markdown] manual="report" points=10   text that a person grades
 
 A title may carry ``{ minutes: 10, difficulty: 2 }``. In a solve or predict cell the lines
 between ``### BEGIN SOLUTION`` and ``### END SOLUTION`` are kept from learners; those among
-them that start with ``#~`` are what learners get in their place.
+them that start with ``#~`` are what learners get in their place. A markdown cell with
+``lock="..."`` may hold a ``### BEGIN MARK SCHEME`` region, which graders alone see.
 """
 
 import re
@@ -22,7 +24,14 @@ import jupytext
 
 from trlkit.course.chapters import Item
 
-MARKERS = {"lock": set(), "predict": set(), "solve": set(), "check": {"points"}}
+MARKERS = {
+    "lock": set(),
+    "predict": set(),
+    "solve": set(),
+    "check": {"points"},
+    "manual": {"points"},
+}
+ANSWERS = ("solve", "predict", "manual")  # cells that learners fill in
 TITLE = re.compile(r"^(?P<level>#{1,6}) (?P<text>.*?)\s*(?:\{(?P<facts>[^}]*)\})?\s*$")
 CHAPTER = re.compile(r"^\d\d_[a-z0-9_]+$")
 
@@ -61,6 +70,11 @@ class Master:
     @property
     def name(self) -> str:
         return self.path.stem
+
+    @property
+    def by_hand(self) -> float:
+        """The points that a person gives."""
+        return sum(cell.points for cell in self.cells if cell.role == "manual")
 
     def fault(self, line: int, text: str) -> str:
         return f"{self.path.parent.name}/{self.path.name}:{line}: {text}"
@@ -115,17 +129,20 @@ def _mark(cell: Cell, metadata: dict) -> Iterator[str]:
     roles = [key for key in metadata if key in MARKERS]
     allowed = {*roles[:1], *(MARKERS[roles[0]] if roles else ())}
     for key in metadata.keys() - allowed:
-        yield f"unknown marker {key!r}; there are {', '.join(MARKERS)}, and points on a check"
+        known = ", ".join(MARKERS)
+        yield f"unknown marker {key!r}; there are {known}, and points on check and manual"
     if roles:
         cell.role, cell.name = roles[0], metadata[roles[0]]
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", str(cell.name)):
             yield f"{cell.role}={cell.name!r}: a name has letters, digits and _"
-        if cell.kind != "code":
+        if cell.kind != "code" and cell.role not in ("lock", "manual"):
             yield f"{cell.role}={cell.name!r} marks a markdown cell; it belongs on a code cell"
-    if cell.role == "check":
+        if cell.kind == "code" and cell.role == "manual":
+            yield f"manual={cell.name!r} marks a code cell; it belongs on a markdown cell"
+    if cell.role in ("check", "manual"):
         cell.points = metadata.get("points", 0)
         if not isinstance(cell.points, int | float) or not cell.points > 0:
-            yield f"check={cell.name!r} needs points=, a number above 0"
+            yield f"{cell.role}={cell.name!r} needs points=, a number above 0"
     yield from _regions(cell)
 
 
@@ -134,7 +151,7 @@ def _regions(cell: Cell) -> Iterator[str]:
     opened = ""
     found = Counter()
     for line in cell.source.split("\n"):
-        marker = re.search(r"### (BEGIN|END) (SOLUTION|HIDDEN TESTS)", line)
+        marker = re.search(r"### (BEGIN|END) (SOLUTION|HIDDEN TESTS|MARK SCHEME)", line)
         if marker is None:
             continue
         edge, what = marker.groups()
@@ -149,10 +166,12 @@ def _regions(cell: Cell) -> Iterator[str]:
             opened = ""
     if opened:
         yield f"BEGIN {opened} without its END"
-    if cell.role in ("solve", "predict") and not found["SOLUTION"]:
+    if cell.role in ANSWERS and not found["SOLUTION"]:
         yield f"{cell.role}={cell.name!r} has no ### BEGIN SOLUTION ... ### END SOLUTION"
-    if cell.role not in ("solve", "predict") and found["SOLUTION"]:
-        yield 'a solution stands in a cell that is not marked solve="..." or predict="..."'
+    if cell.role not in ANSWERS and found["SOLUTION"]:
+        yield f"a solution stands in a cell that is not marked {', '.join(ANSWERS)}"
+    if found["MARK SCHEME"] and (cell.role, cell.kind) != ("lock", "markdown"):
+        yield 'a mark scheme stands in a cell that is not a markdown cell marked lock="..."'
     if found["HIDDEN TESTS"]:
         yield "hidden tests are added by the build; a master has none"
     if cell.role == "check" and f'check("{cell.name}"' not in cell.source:

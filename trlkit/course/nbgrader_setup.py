@@ -37,15 +37,16 @@ class LeaveStubs(ClearSolutions):
     """Put the lines that a master marks with ``#~``, or the usual stub, in a solution's place."""
 
     def _replace_solution_region(self, cell: Any, language: str) -> bool:
-        source = REGION.sub(_stub, cell.source)
+        usual = STUB if cell.cell_type == "code" else self.text_stub
+        source = REGION.sub(lambda region: _stub(region, usual), cell.source)
         changed = source != cell.source
         cell.source = source
         return super()._replace_solution_region(cell, language) or changed
 
 
-def _stub(region: re.Match) -> str:
+def _stub(region: re.Match, usual: str) -> str:
     kept = KEPT.findall(region["body"])
-    return "\n".join(space + text for space, text in kept) or indent(STUB, region["indent"])
+    return "\n".join(space + text for space, text in kept) or indent(usual, region["indent"])
 
 
 class ClearFeedback(ClearHiddenTests):
@@ -93,7 +94,14 @@ def configure(c: Any, root: Path) -> None:
         ComputeChecksums,
         CheckCellMetadata,
     ]
-    c.GenerateFeedback.preprocessors = [GetGrades, ClearFeedback, CSSHTMLHeaderPreprocessor]
+    # Autograding shows a mark scheme to the grader, in the locked cell above the answer.
+    c.ClearMarkScheme.enforce_metadata = False
+    c.GenerateFeedback.preprocessors = [
+        GetGrades,
+        ClearFeedback,
+        ClearMarkScheme,
+        CSSHTMLHeaderPreprocessor,
+    ]
     c.Autograde.create_student = True
     c.Execute.timeout = 120
     c.Execute.iopub_timeout = 60

@@ -58,7 +58,8 @@ def show(folder: Path | None) -> int:
             continue
         got += points
         exercises, score = f"{done}/{len(chapter.exercises)}", f"{points:g}/{chapter.points:g}"
-        print(f"{title:44s} {exercises:>9s} {score:>9s}  {_bar(chapter, points)}")
+        hand = f"  and {chapter.by_hand:g} by hand" if chapter.by_hand else ""
+        print(f"{title:44s} {exercises:>9s} {score:>9s}  {_bar(chapter, points)}{hand}")
     print(f"{'together':44s} {'':9s} {f'{got:g}/{out_of:g}':>9s}")
     return 0 if got == out_of else 1
 
