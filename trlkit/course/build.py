@@ -38,7 +38,7 @@ def build(root: Path, check: bool = False) -> list[str]:
     root : Path
         The course: the folder that holds ``solutions/``.
     check : bool
-        Change nothing; say what differs from what a build would make.
+        Change nothing, try nothing out; say what differs from what a build would make.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def build(root: Path, check: bool = False) -> list[str]:
     """
     masters = read_masters(root)
     with tempfile.TemporaryDirectory(prefix="trlkit-build-") as folder:
-        files = make(masters, root, Path(folder))
+        files = make(masters, root, Path(folder), try_out=not check)
     changed = {path: text for path, text in files.items() if _content(root / path) != text}
     if check:
         stray = {str(path.relative_to(root)) for path in root.glob("notebooks/*/*.ipynb")} - {
@@ -68,7 +68,7 @@ def build(root: Path, check: bool = False) -> list[str]:
     return said + [f"wrote {path}" for path in changed]
 
 
-def make(masters: list[Master], root: Path, stage: Path) -> dict[str, str]:
+def make(masters: list[Master], root: Path, stage: Path, try_out: bool = True) -> dict[str, str]:
     """The text of every generated file, by its path under ``root``; made in ``stage``."""
     for name in ("autotests.yml", "nbgrader_config.py"):
         shutil.copy(root / name, stage / name)
@@ -79,7 +79,7 @@ def make(masters: list[Master], root: Path, stage: Path) -> dict[str, str]:
         _write(stage / path, files[path])
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         for master, text in zip(
-            masters, pool.map(lambda m: release(m, stage), masters), strict=True
+            masters, pool.map(lambda m: release(m, stage, try_out), masters), strict=True
         ):
             files[f"notebooks/{master.name}/{master.name}.ipynb"] = text
     table = [_chapter(master, files) for master in masters]
@@ -123,10 +123,11 @@ def hidden_tests(master: Master, cell: Cell) -> str:
     )
 
 
-def release(master: Master, stage: Path) -> str:
-    """The learner's notebook, made by nbgrader in ``stage`` and tried out there."""
+def release(master: Master, stage: Path, try_out: bool) -> str:
+    """The learner's notebook, made by nbgrader in ``stage`` and, if asked, tried out there."""
     name = f"{master.name}/{master.name}.ipynb"
-    _try_out(master, stage / "solutions" / name, solved=True)
+    if try_out:
+        _try_out(master, stage / "solutions" / name, solved=True)
     command = [sys.executable, "-m", "nbgrader", "generate_assignment", master.name, "--no-db"]
     done = subprocess.run(command, cwd=stage, capture_output=True, text=True, env=_offline())
     path = stage / "notebooks" / name
@@ -139,7 +140,8 @@ def release(master: Master, stage: Path) -> str:
     if leaks:
         raise BuildError([master.fault(1, f"a solution leaks: {leaks[0].strip()}")])
     _write(path, text)
-    _try_out(master, path, solved=False)
+    if try_out:
+        _try_out(master, path, solved=False)
     return text
 
 
