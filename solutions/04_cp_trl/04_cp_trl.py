@@ -45,7 +45,7 @@ plotting.flatten_against_trl((512, 7, 7), num_classes=1000, rank=100)
 
 # %% [markdown]
 # In the code, `factors` is the list $[U_0, \dots, U_N, V]$: those of the input modes in their order, then that of the
-# classes. Below, $P$ is the product of the input sizes (25088 for VGG16), $N$ the number of classes, $B$ the batch size
+# classes. Below, $P$ is the product of the input sizes (25088 for VGG16), $C$ the number of classes, $B$ the batch size
 # and $R$ the rank.
 
 # %% [markdown]
@@ -71,7 +71,7 @@ def cp_forward_rebuild(x, factors, bias):
     """
     ### BEGIN SOLUTION
     inputs = trlkit.khatri_rao(list(factors[:-1]))  # (P, R)
-    weight = inputs @ factors[-1].T  # (P, R) x (R, N) -> (P, N)
+    weight = inputs @ factors[-1].T  # (P, R) x (R, C) -> (P, C)
     return x.flatten(1) @ weight + bias
     ### END SOLUTION
 
@@ -81,7 +81,7 @@ check("cp_forward_rebuild", cp_forward_rebuild)
 # %% [markdown]
 # <details><summary>Hint: I don't know where to begin</summary>
 # Row p of the Khatri-Rao product of the input factors belongs to one entry of the flattened activation. Which matrix
-# product with the class factor gives the weight as a matrix (P, N)?
+# product with the class factor gives the weight as a matrix (P, C)?
 # </details>
 #
 # <details><summary>Hint: the shape is right and the numbers are too large</summary>
@@ -137,7 +137,7 @@ reveal(prediction_largest, lambda: 128 * 7 * 7 * 100)
 
 # %% [markdown]
 # Write it for any number of input modes, in any order of the modes that you like. The check looks at the values, at
-# the gradients, and also **watches the tensors that you make**: none may be as large as the weight ($P \cdot N$ numbers)
+# the gradients, and also **watches the tensors that you make**: none may be as large as the weight ($P \cdot C$ numbers)
 # or as the Khatri-Rao product of all input factors ($P \cdot R$ numbers), or larger.
 
 # %% solve="cp_forward_by_modes"
@@ -157,7 +157,7 @@ def cp_forward_by_modes(x, factors, bias):
     z = torch.einsum("bi...,ir->b...r", x, factors[0])  # the first mode becomes the rank
     for factor in factors[1:-1]:
         z = torch.einsum("bi...r,ir->b...r", z, factor)  # r stays: column r meets column r
-    return z @ factors[-1].T + bias  # (B, R) x (R, N) -> (B, N)
+    return z @ factors[-1].T + bias  # (B, R) x (R, C) -> (B, C)
     ### END SOLUTION
 
 # %% check="cp_forward_by_modes" points=3
@@ -274,8 +274,9 @@ check("cp_factor_std", cp_factor_std)
 # (the variance asked, divided by the rank) to the power 1 / (2 x the number of factors). The 2 makes a standard
 # deviation of a variance.
 # </details>
-#
-# The measurement again, with your spread. An average over draws is exactly what the two rules promise; at rank 1 one single
+
+# %% [markdown]
+# The measurement again, with your spread. The variance, averaged over draws, is what the two rules promise; at rank 1 a single
 # draw can be far from it, since a product of four normal numbers is often tiny and now and then large:
 
 # %%
@@ -426,7 +427,7 @@ mine.load_state_dict(trlkit.CPTRL((16, 7, 7), 10, rank=20).state_dict())
 train, _, test = data.digits(8)
 images, labels = train.tensors[0][:, 0], train.tensors[1]  # the three channels are equal
 held_out, held_out_labels = test.tensors[0][:, 0], test.tensors[1]
-plotting.images({str(label): image for label, image in zip(labels[:10].tolist(), images[:10])})
+plotting.images({str(digit): images[labels == digit][0] for digit in range(10)}, rows=2)
 
 # %% [markdown]
 # Train a layer of the given rank. The check gives you 600 images and asks the layer that you return about
@@ -472,8 +473,11 @@ check("train_cptrl_digits", train_cptrl_digits)
 # More steps, or a larger learning rate; does the loss still fall at the end? And cross_entropy wants the plain scores:
 # no softmax before it.
 # </details>
-#
-# And what did it learn? The weight of a digit is a picture: purple pixels speak against it, orange ones for it.
+
+# %% [markdown]
+# And what did it learn? The weight of a digit is a picture: purple pixels speak for it, orange ones against it. (A digit 0 has a hole in
+# the middle. And don't read the corners: they are empty in nearly every image, so no image says what the weight should be there;
+# a CP weight puts in what its columns, learned elsewhere, happen to give.)
 
 # %%
 torch.manual_seed(0)
@@ -506,7 +510,7 @@ for name, model in models.items():
 
 # %% [markdown]
 # One run of each, with one seed: differences of a percent or two mean nothing here (one digit in 270 is 0.4 %). What you
-# can say: a few columns are too few, and far fewer parameters than the Linear's suffice. Above some rank the layer has
+# can say: three terms are too few, and less than half of the Linear's parameters suffice. Above some rank the layer has
 # more parameters than what it replaces. Section 4.10 is about that.
 
 # %% [markdown]
@@ -611,7 +615,7 @@ plotting.curves(lines, "rank (batch 128)", "GFLOP", log="xy")
 # ## 4.9 Where they cross, and what the clock says { minutes: 12, difficulty: 4 }
 #
 # Somewhere between 10 and 1000 classes the lines cross. **Derive where.** Write down the inequality *mode by mode < rebuild*
-# with $P$, $N$, $B$, $R$ and $S$, where $S$ is what the input modes cost beside the factor $2BR$ (for three modes $S = I_0 I_1
+# with $P$, $C$, $B$, $R$ and $S$, where $S$ is what the input modes cost beside the factor $2BR$ (for three modes $S = I_0 I_1
 # I_2 + I_1 I_2 + I_2$). The number of classes stands on both sides: bring it to one.
 #
 # Return the smallest number of classes at which mode by mode costs *fewer* operations. In all cases of the check,
@@ -641,7 +645,7 @@ check("crossover_classes", crossover_classes)
 
 # %% [markdown]
 # <details><summary>Hint: I don't know where to begin</summary>
-# Divide both sides by 2. Mode by mode is BRS + BRN; rebuilding is PN(B + R). Everything with N to the right, everything else
+# Divide both sides by 2. Mode by mode is BRS + BRC; rebuilding is PC(B + R). Everything with C to the right, everything else
 # to the left.
 # </details>
 #
@@ -653,10 +657,11 @@ check("crossover_classes", crossover_classes)
 # <details><summary>Hint: a skeleton</summary>
 # S in a loop over the sizes. Then the largest whole number that is not above BRS / (P(B + R) - BR), plus 1.
 # </details>
-#
+
+# %% [markdown]
 # For a large activation $S \approx P$, and what is left is short enough to remember: mode by mode is cheaper when
 #
-# $$N > \frac{B R}{B + R}$$
+# $$C > \frac{B R}{B + R}$$
 #
 # For $B = R$ that is half of either; and it is never more than the smaller of the two. The map of it: above its line, mode by
 # mode is cheaper for that batch size.
@@ -667,7 +672,7 @@ lines = {
     f"batch {size}": (ranks, [crossover_classes(size, (512, 7, 7), rank) for rank in ranks])
     for size in (1, 8, 32, 128)
 }
-plotting.curves(lines, "rank", "classes at which both cost the same", log="xy")
+plotting.curves(lines, "rank", "classes from which on mode by mode is cheaper", log="xy")
 
 # %% [markdown]
 # Operations are not seconds. So measure: both ways, taking turns, so that a busy moment of the machine meets both; one
@@ -675,41 +680,37 @@ plotting.curves(lines, "rank", "classes at which both cost the same", log="xy")
 # crossing, and for 1000.
 
 # %%
-def milliseconds(ways, rounds=5):
-    """The median time of each way; the ways take turns."""
+def milliseconds(ways, *args, rounds=5):
+    """The median time of each way on the same arguments; the ways take turns."""
     taken = {name: [] for name in ways}
     for _ in range(rounds + 1):
         for name, way in ways.items():
             began = time.perf_counter()
-            way()
+            way(*args)
             taken[name].append(1e3 * (time.perf_counter() - began))
     return {name: median(times[1:]) for name, times in taken.items()}
 
 
+# %%
 torch.manual_seed(0)
 x = torch.randn(128, 512, 7, 7)
-print("classes   FLOPs: rebuild / by modes   measured: rebuild   by modes   ratio")
+ways = {"rebuild": cp_forward_rebuild, "by modes": cp_forward_by_modes}
+print("classes   counted: rebuild / by modes   measured: rebuild    by modes   rebuild / by modes")
 for n in (10, crossover_classes(128, (512, 7, 7), 100), 1000):
+    counted = cp_flops(128, (512, 7, 7), n, 100)
     parts = [torch.randn(size, 100) for size in (512, 7, 7, n)]
-    shift = torch.zeros(n)
-    ways = {
-        "rebuild": lambda: cp_forward_rebuild(x, parts, shift),
-        "by modes": lambda: cp_forward_by_modes(x, parts, shift),
-    }
-    rebuild, by_modes = cp_flops(128, (512, 7, 7), n, 100)
-    times = milliseconds(ways)
-    print(f"{n:>7}{rebuild / by_modes:>28.2f}", end="")
-    print(f"{times['rebuild']:>17.1f} ms{times['by modes']:>8.1f} ms", end="")
-    print(f"{times['rebuild'] / times['by modes']:>8.2f}")
+    times = milliseconds(ways, x, parts, torch.zeros(n))
+    print(f"{n:>7}{counted[0] / counted[1]:>30.2f}", end="")
+    print("".join(f"{taken:>{width}.1f} ms" for taken, width in zip(times.values(), (17, 9))), end="")
+    print(f"{times['rebuild'] / times['by modes']:>21.2f}")
 
 # %% [markdown]
 # Look at the two ratios of each row. Far from the crossing they should agree on which way is faster: below 1 for 10
 # classes, well above it for 1000. **Near the crossing nobody should bet**: the count says 1.0, and the clock says
-# whatever memory, caches, threads and your einsums make of it. Building the weight also writes and reads it: that is no
-# operation and takes its time. In 51 timings on a CPU the count of operations named the faster path in 48; the three others were
-# at the boundary. (Measured on two cores for this course. And on an H100 it told
-# little: at these sizes and batch 128 every way took 0.8 to 1.2 ms, forward and backward, since starting the kernels
-# is what takes the time.)
+# what else there is: writing and reading the weight is no operation and takes time, and so does laying out tensors
+# anew for an einsum; one large product runs closer to the machine's best than several small ones. In 51 timings on a
+# CPU the count of operations named the faster way in 48; the other three were at the boundary. On an H100 the count tells little at
+# these sizes: at batch 128 every way took 0.8 to 1.2 ms, forward and backward, since starting the kernels is what takes the time.
 #
 # `trlkit.CPTRL` has a cost model of its own, which counts the bytes as well, and takes the cheaper path for each batch size. Ask
 # it:
@@ -773,7 +774,8 @@ check("cp_saving_rank", cp_saving_rank)
 # <details><summary>Hint: it is off by one in a rare case</summary>
 # What if the counts are equal at some rank? That is no saving.
 # </details>
-#
+
+# %% [markdown]
 # A rank that has been tried on VGG16 for 10 classes is 10000. Here is what it saves, against two baselines: one linear
 # layer from the activation to the classes, and VGG16's own classifier of three, which a TRL can replace as a whole.
 
@@ -794,6 +796,8 @@ for rank in (100, 468, 490, 10_000):
 # %% [markdown]
 # Both of these are true of rank 10000: it is **4.3 % of the classifier** that VGG16 came with, and it is **21 times one linear
 # layer**. Whoever tells you a saving must say against what. And a linear layer is an honest baseline: it also replaces those three.
+#
+# (`tltorch.TRL`, with its scale for each term, stops saving one rank earlier, after 467.)
 #
 # There is a second limit. A tensor (512, 7, 7, 10) is 7 x 7 x 10 = 490 columns of 512 numbers, and each column, put in its place,
 # is a rank-1 tensor. So **at rank 490 a CP weight can be any weight whatever**: beyond it there is nothing more to represent.
@@ -826,14 +830,14 @@ check("quiz_rank_index", quiz_rank_index)
 # **In the place of one `nn.Linear(25088, 10)` stands `CPTRL((512, 7, 7), 10, 10000)`. What is right?**
 #
 # - **a** It has about 4 % of the parameters.
-# - **b** It saves parameters, but fewer than rank 100 would.
-# - **c** It has about 21 times as many parameters, and can represent the same weights.
+# - **b** It has about 21 times as many parameters, and can represent the same weights.
+# - **c** It saves parameters, but fewer than rank 100 would.
 # - **d** It has about 21 times as many parameters, and can represent weights that the Linear cannot.
 
 # %% solve="quiz_rank_10000"
 ### BEGIN SOLUTION
 #~ quiz_rank_10000 = ...  # "a", "b", "c" or "d"
-quiz_rank_10000 = "c"
+quiz_rank_10000 = "b"
 ### END SOLUTION
 
 # %% check="quiz_rank_10000" points=1
@@ -848,13 +852,13 @@ check("quiz_rank_10000", quiz_rank_10000)
 #
 # - **a** Mode by mode, as the weight is never built.
 # - **b** Rebuilding the weight for each image.
-# - **c** Building the weight once, keeping it, and multiplying each image by it.
-# - **d** Mode by mode and a kept weight cost the same.
+# - **c** Mode by mode, or building the weight once and keeping it: these cost the same.
+# - **d** Building the weight once, keeping it, and multiplying each image by it.
 
 # %% solve="quiz_kept_weight"
 ### BEGIN SOLUTION
 #~ quiz_kept_weight = ...  # "a", "b", "c" or "d"
-quiz_kept_weight = "c"
+quiz_kept_weight = "d"
 ### END SOLUTION
 
 # %% check="quiz_kept_weight" points=1
@@ -866,7 +870,7 @@ check("quiz_kept_weight", quiz_kept_weight)
 #
 # - A CP TRL is a linear layer whose weight is a sum of $R$ rank-1 tensors. The index $r$ is shared by all factors: it stays to
 #   the end.
-# - There is more than one way to compute it, with the same result. Mode by mode is cheaper for $N > BR/(B+R)$; in
+# - There is more than one way to compute it, with the same result. Mode by mode is cheaper for $C > BR/(B+R)$; in
 #   eval mode the weight can be built once and kept, and then the layer costs what one Linear costs.
 # - Factors start with $\sigma = (3PR)^{-1/(2n)}$, $n$ the number of factors; spread 1 makes outputs of spread $\sqrt{PR}$.
 # - A Parameter in a Python list is none. Count your parameters whenever you have written a layer.

@@ -421,7 +421,7 @@ EXERCISES = (
         ("images", "labels", "rank"),
         train_cptrl_digits,
         train_cptrl_digits_cases,
-        uses=("CPTRL",),
+        uses=("cp_forward_rebuild", "cp_forward_by_modes", "cp_factor_std", "CPTRL"),
         gradients=False,
         probe=trained,
     ),

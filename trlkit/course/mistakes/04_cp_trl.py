@@ -737,10 +737,10 @@ quiz_rank_index = "d"
 quiz_rank_10000 = "a"
 
 
-# %% mistake="quiz_rank_10000" name="b"
+# %% mistake="quiz_rank_10000" name="c"
 # There is no saving against the one Linear at this rank: see the break-even rank.
 # Look at: 10000 against cp_saving_rank((512, 7, 7), 10, 250890).
-quiz_rank_10000 = "b"
+quiz_rank_10000 = "c"
 
 
 # %% mistake="quiz_rank_10000" name="d"
@@ -763,8 +763,8 @@ quiz_kept_weight = "a"
 quiz_kept_weight = "b"
 
 
-# %% mistake="quiz_kept_weight" name="d"
+# %% mistake="quiz_kept_weight" name="c"
 # One Linear of 25088 x 10 costs 2 x 25088 x 10 operations a sample. Compare with what mode by mode
 # costs at rank 100.
 # Look at: cp_flops(1, (512, 7, 7), 10, 100).
-quiz_kept_weight = "d"
+quiz_kept_weight = "c"
