@@ -194,8 +194,8 @@ def tried_layer(answer: Callable, input_shape: tuple, num_classes: int, rank: in
 
 def parameters_verdict(layer: Any, input_shape: tuple, num_classes: int, rank: int) -> Verdict:
     if not isinstance(layer, nn.Module):
-        text = "is no nn.Module: start with `class CPTRL(nn.Module):`"
-        return Verdict("no module", f"CPTRL(...) is {describe(layer)}; it {text}")
+        text = "what CPTRL(...) makes is no nn.Module: start with `class CPTRL(nn.Module):`"
+        return Verdict("no module", text)
     sizes = (*input_shape, num_classes)
     expected = {f"factors.{k}": (size, rank) for k, size in enumerate(sizes)}
     expected["bias"] = (num_classes,)
@@ -217,7 +217,12 @@ def parameters_verdict(layer: Any, input_shape: tuple, num_classes: int, rank: i
         text += f"\n`self.factors` is a plain {type(factors).__name__}, where nn.Module never looks"
     elif found.keys() == expected.keys():
         wrong = [name for name in found if found[name] != expected[name]]
-        kind = "shapes " + ("of factors" if wrong[0] != "bias" else "of bias")
+        kind = "shapes " + ("of factors" if wrong != ["bias"] else "of bias")
+        text = "\n".join(
+            f"its parameter {name} has shape {found[name]}, expected {expected[name]}"
+            for name in expected
+            if name in wrong
+        )
     elif "bias" not in found and isinstance(vars(layer).get("bias"), Tensor):
         kind = "bias no parameter"
         text += "\n`self.bias` is a tensor and no nn.Parameter: no optimizer will find it"

@@ -440,9 +440,9 @@ def train_cptrl_digits(images, labels, rank):
 
 
 # %% mistake="train_cptrl_digits" name="uphill"
-# Your layer is far worse than guessing: it is sure of itself and wrong. The loss was made larger,
-# where it should get smaller.
-# Look at: the sign of your loss; then the learning rate.
+# Your layer is far worse than guessing: it is sure of itself and wrong. The steps led away from
+# the goal: uphill, or much too far, or by gradients to which all the earlier ones were added.
+# Look at: the sign of your loss, zero_grad in every step, and the learning rate.
 def train_cptrl_digits(images, labels, rank):
     layer = CPTRL((8, 8), 10, rank)
     optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
