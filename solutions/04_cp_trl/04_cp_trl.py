@@ -721,7 +721,8 @@ print()
 print(trlkit.CPTRL((512, 7, 7), 1000, rank=100).explain(batch_size=128))
 
 # %% [markdown]
-# `khatri_rao` there is a third way: multiply the input factors with each other (but not with the classes'), then one
+# These are forward and backward together: three times the operations of `cp_flops`, and a little for the Khatri-Rao
+# products. `khatri_rao` is a third way: multiply the input factors with each other (but not with the classes'), then one
 # matrix product with the batch. "MB held" is what training keeps beside batch, output and factors: another reason not to build
 # a large weight.
 
