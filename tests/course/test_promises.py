@@ -1,6 +1,7 @@
 """What every chapter keeps: solutions pass, blanks fail, each mistake costs its own points."""
 
 import json
+import os
 import re
 import time
 from collections import Counter
@@ -164,7 +165,7 @@ def no_network(tmp_path, monkeypatch):
         "socket.socket.connect = socket.socket.connect_ex = cut\n"
         "socket.getaddrinfo = socket.create_connection = cut\n"
     )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
