@@ -1,5 +1,7 @@
 """The pictures draw, show what they claim, and leave pyplot as it was."""
 
+import base64
+
 import matplotlib.pyplot as plt
 import pytest
 import torch
@@ -45,6 +47,25 @@ def test_picture_draws_whole(name, tmp_path):
         for text in [*axes.texts, axes.title]:
             box = text.get_window_extent()
             assert not text.get_text() or (box.x0 >= edge.x0 - 2 and box.x1 <= edge.x1 + 2), text
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_picture_says_what_it_shows(name):
+    picture = PICTURES[name]()
+    data, metadata = picture._repr_mimebundle_()
+    assert metadata["image/png"]["alt"] == data["text/plain"] == picture.alt
+    assert picture.what and picture.alt.startswith(picture.what) and len(picture.alt) < 1500
+    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
+
+
+def test_words_of_a_picture_hold_its_numbers():
+    assert PICTURES["parameter_bars"]().alt == ("Bars of parameter counts, in millions. A: 3.0 M.")
+    assert "0.weight" not in PICTURES["parameters_by_layer"]().alt
+    assert "0  Conv2d: 112, 2  Linear: 18" in PICTURES["parameters_by_layer"]().alt
+    said = PICTURES["curves"]().alt
+    assert "error over parameters: CP from 0.5 at 1 to 0.1 at 10; TT from 0.4 at 2" in said
+    assert "dense at 15" in said
+    assert PICTURES["images"]().alt.endswith("gray. color. planes.")
 
 
 def words(figure):

@@ -1,8 +1,11 @@
-"""The pictures of the course. Every function returns a matplotlib Figure to show or save.
+"""The pictures of the course. Every function returns a :class:`Picture` to show or save.
 
-Colors come from palettes that color-blind readers can tell apart.
+A picture says in words what it shows, for those who cannot see it; its colors come from
+palettes that color-blind readers can tell apart.
 """
 
+import base64
+import io
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -21,7 +24,36 @@ FIBERS = plt.get_cmap("viridis")
 DEPTH = (0.5, 0.38)  # how far the next mode-0 slice stands to the right and up
 
 
-def unfoldings(shape: Sequence[int] = (2, 3, 4)) -> Figure:
+class Picture(Figure):
+    """A matplotlib figure with a text that stands in for it.
+
+    Attributes
+    ----------
+    what : str
+        What it shows as a whole.
+
+    Examples
+    --------
+    >>> curves({"CP": ([1, 10], [0.5, 0.125])}, "parameters", "error").alt
+    'Curves. error over parameters: CP from 0.5 at 1 to 0.125 at 10.'
+    """
+
+    what: str = ""
+
+    @property
+    def alt(self) -> str:
+        """What the picture shows, in words and numbers."""
+        return ". ".join(filter(None, [self.what, *map(_said, self.axes)])) + "."
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+        """The picture for a notebook, with its text."""
+        png = io.BytesIO()
+        self.savefig(png, format="png", dpi=100)
+        data = base64.b64encode(png.getvalue()).decode("ascii")
+        return {"image/png": data, "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
+
+
+def unfoldings(shape: Sequence[int] = (2, 3, 4)) -> Picture:
     """A tensor 1, 2, 3, ... and its three unfoldings; entries of one fiber share a color.
 
     Parameters
@@ -30,7 +62,7 @@ def unfoldings(shape: Sequence[int] = (2, 3, 4)) -> Figure:
         Mode 0 goes into the page, mode 1 down, mode 2 to the right.
     """
     x = torch.arange(1, 1 + torch.Size(shape).numel()).reshape(*shape)
-    figure, rows = _figure(3, 2, (10, 8), width_ratios=[1, 1.9])
+    figure, rows = _figure(3, 2, (10, 8), "A tensor and its unfoldings", width_ratios=[1, 1.9])
     for mode, (left, right) in enumerate(rows):
         fibers = _fiber_numbers(shape, mode)
         _cube(left, x, fibers)
@@ -40,10 +72,10 @@ def unfoldings(shape: Sequence[int] = (2, 3, 4)) -> Figure:
     return figure
 
 
-def fibers_and_slices(shape: Sequence[int] = (3, 4, 5)) -> Figure:
+def fibers_and_slices(shape: Sequence[int] = (3, 4, 5)) -> Picture:
     """Above the fibers of the three modes, below the slices; each one in a color of its own."""
     x = torch.arange(1, 1 + torch.Size(shape).numel()).reshape(*shape)
-    figure, (above, below) = _figure(2, 3, (10, 6.5))
+    figure, (above, below) = _figure(2, 3, (10, 6.5), "The fibers and the slices of a tensor")
     for mode in range(3):
         _cube(above[mode], x, _fiber_numbers(shape, mode), numbers=False)
         above[mode].set_title(f"mode-{mode} fibers: all indices fixed but one", fontsize=9)
@@ -53,11 +85,13 @@ def fibers_and_slices(shape: Sequence[int] = (3, 4, 5)) -> Figure:
     return figure
 
 
-def mode_product(shape: Sequence[int] = (2, 3, 4), rows: int = 5, mode: int = 1) -> Figure:
+def mode_product(shape: Sequence[int] = (2, 3, 4), rows: int = 5, mode: int = 1) -> Picture:
     """A tensor, the matrix that multiplies its mode, and the tensor that comes out."""
     x = torch.ones(*shape)
     y = mode_dot(x, torch.ones(rows, shape[mode]), mode)
-    figure, ((left, middle, right),) = _figure(1, 3, (10, 3.4))
+    figure, ((left, middle, right),) = _figure(
+        1, 3, (10, 3.4), "A tensor times a matrix along one mode"
+    )
     _cube(left, x, _fiber_numbers(shape, mode), numbers=False)
     left.set_title(f"x  {tuple(shape)}: its mode-{mode} fibers")
     matrix = torch.zeros(rows, shape[mode])
@@ -68,9 +102,11 @@ def mode_product(shape: Sequence[int] = (2, 3, 4), rows: int = 5, mode: int = 1)
     return figure
 
 
-def khatri_rao_columns(rows: Sequence[int] = (2, 3), rank: int = 4) -> Figure:
+def khatri_rao_columns(rows: Sequence[int] = (2, 3), rank: int = 4) -> Picture:
     """Two matrices and their Khatri-Rao product; columns that belong together share a color."""
-    figure, ((left, middle, right),) = _figure(1, 3, (9, 3.6))
+    figure, ((left, middle, right),) = _figure(
+        1, 3, (9, 3.6), "Two matrices and their Khatri-Rao product"
+    )
     sizes = (rows[0], rows[1], rows[0] * rows[1])
     titles = ("A", "B", "khatri_rao([A, B])")
     for axes, size, title in zip((left, middle, right), sizes, titles, strict=True):
@@ -81,7 +117,7 @@ def khatri_rao_columns(rows: Sequence[int] = (2, 3), rank: int = 4) -> Figure:
     return figure
 
 
-def parameter_bars(counts: Mapping[str, Mapping[str, int]]) -> Figure:
+def parameter_bars(counts: Mapping[str, Mapping[str, int]]) -> Picture:
     """Stacked bars of parameter counts, one bar for each network.
 
     Parameters
@@ -90,8 +126,8 @@ def parameter_bars(counts: Mapping[str, Mapping[str, int]]) -> Figure:
         For each network its parts and their parameters, such as
         ``{"VGG16": {"convolutions": 14_714_688, "fully connected": 123_642_856}}``.
     """
-    figure, axes = plt.subplots(figsize=(9, 1.1 + 0.55 * len(counts)), layout="constrained")
-    plt.close(figure)
+    what = "Bars of parameter counts, in millions"
+    figure, ((axes,),) = _figure(1, 1, (9, 1.1 + 0.55 * len(counts)), what)
     parts = list(dict.fromkeys(part for count in counts.values() for part in count))
     colors = dict(zip(parts, (BLUE, ORANGE, GREEN, GRAY) * len(parts), strict=False))
     for row, count in enumerate(counts.values()):
@@ -115,15 +151,15 @@ def _million_parameters(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def parameters_by_layer(model: nn.Module) -> Figure:
+def parameters_by_layer(model: nn.Module) -> Picture:
     """A bar for each layer of a network that has parameters of its own."""
     layers = [
         (name, type(layer).__name__, sum(p.numel() for p in layer.parameters(recurse=False)))
         for name, layer in model.named_modules()
         if any(True for _ in layer.parameters(recurse=False))
     ]
-    figure, axes = plt.subplots(figsize=(9, 0.6 + 0.24 * len(layers)), layout="constrained")
-    plt.close(figure)
+    what = "Bars of the parameters of each layer"
+    figure, ((axes,),) = _figure(1, 1, (9, 0.6 + 0.24 * len(layers)), what)
     kinds = list(dict.fromkeys(kind for _, kind, _ in layers))
     colors = dict(zip(kinds, (BLUE, ORANGE, GREEN, GRAY) * len(kinds), strict=False))
     for row, (_, kind, number) in enumerate(layers):
@@ -140,7 +176,7 @@ def curves(
     y: str,
     log: str = "",
     marks: Mapping[str, float] | None = None,
-) -> Figure:
+) -> Picture:
     """One or more curves with a legend.
 
     Parameters
@@ -154,8 +190,7 @@ def curves(
     marks : mapping of str to float, optional
         Upright lines, by name, where on the x axis they stand.
     """
-    figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
-    plt.close(figure)
+    figure, ((axes,),) = _figure(1, 1, (8, 4.2), "Curves")
     for number, (name, (xs, ys)) in enumerate(lines.items()):
         color, marker = LINES[number % len(LINES)], "osD^vP"[number % 6]
         axes.plot(xs, ys, marker=marker, markersize=5, color=color, label=name)
@@ -171,7 +206,7 @@ def curves(
     return figure
 
 
-def images(pictures: Mapping[str, Tensor], rows: int = 1, signed: bool = False) -> Figure:
+def images(pictures: Mapping[str, Tensor], rows: int = 1, signed: bool = False) -> Picture:
     """Pictures beside each other, each under its name.
 
     Parameters
@@ -188,7 +223,8 @@ def images(pictures: Mapping[str, Tensor], rows: int = 1, signed: bool = False) 
     width = min(10 / columns, 3.4)
     first = next(iter(pictures.values()))
     height, across = first.shape[:2] if first.shape[-1] == 3 else first.shape[-2:]
-    figure, grid = _figure(rows, columns, (width * columns, (width * height / across + 0.4) * rows))
+    size = (width * columns, (width * height / across + 0.4) * rows)
+    figure, grid = _figure(rows, columns, size, "Pictures beside each other")
     limit = max(picture.abs().max().item() for picture in pictures.values())
     style = {"cmap": "PuOr", "vmin": -limit, "vmax": limit} if signed else {"cmap": "gray"}
     places = [axes for row in grid for axes in row]
@@ -204,7 +240,7 @@ def images(pictures: Mapping[str, Tensor], rows: int = 1, signed: bool = False) 
     return figure
 
 
-def target_and_yours(expected: Tensor, got: Tensor) -> Figure:
+def target_and_yours(expected: Tensor, got: Tensor) -> Picture:
     """The expected tensor, the one that came, and where they differ.
 
     Tensors of more than two modes are shown unfolded along mode 0.
@@ -214,7 +250,7 @@ def target_and_yours(expected: Tensor, got: Tensor) -> Figure:
     wrong = ~torch.isclose(*matrices, rtol=1e-5, atol=1e-8)
     rows, columns = wrong.shape
     size = (min(1.4 + 0.9 * columns, 12), min(0.9 + 0.9 * rows, 9))
-    figure, axes = _figure(2, 1, size)
+    figure, axes = _figure(2, 1, size, "The expected tensor above yours")
     numbers = wrong.numel() <= 120
     _grid(axes[0][0], matrices[0], torch.where(wrong, 0.5, -1), numbers)
     _grid(axes[1][0], matrices[1], torch.where(wrong, 0.5, -1), numbers)
@@ -226,9 +262,11 @@ def target_and_yours(expected: Tensor, got: Tensor) -> Figure:
 
 def flatten_against_trl(
     input_shape: Sequence[int] = (512, 7, 7), num_classes: int = 1000, rank: int = 100
-) -> Figure:
+) -> Picture:
     """Two ways from an activation to classes, and their parameters: flatten + Linear, CP TRL."""
-    figure, rows = _figure(2, 3, (9, 5), width_ratios=[1, 1.5, 0.8])
+    figure, rows = _figure(
+        2, 3, (9, 5), "From an activation to classes", width_ratios=[1, 1.5, 0.8]
+    )
     dense = torch.Size(input_shape).numel() * num_classes + num_classes
     sizes = (*input_shape, num_classes)
     low = rank * sum(sizes) + num_classes
@@ -265,13 +303,41 @@ def _bars(
 
 
 def _figure(
-    rows: int, columns: int, size: tuple[float, float], **grid
-) -> tuple[Figure, list[list[Axes]]]:
+    rows: int, columns: int, size: tuple[float, float], what: str, **grid
+) -> tuple[Picture, list[list[Axes]]]:
     figure, axes = plt.subplots(
-        rows, columns, figsize=size, layout="constrained", squeeze=False, gridspec_kw=grid or None
+        rows,
+        columns,
+        figsize=size,
+        layout="constrained",
+        squeeze=False,
+        gridspec_kw=grid or None,
+        FigureClass=Picture,
     )
     plt.close(figure)  # pyplot would show it a second time
+    figure.what = what
     return figure, axes.tolist()
+
+
+def _said(axes: Axes) -> str:
+    """What one part of a picture says: its titles, bars, and where each curve starts and ends."""
+    words = [axes.get_title(loc) for loc in ("left", "center", "right")]
+    if axes.axison:
+        names = [label.get_text() for label in axes.get_yticklabels()]
+        words += [
+            f"{name}: {text.get_text().strip()}"
+            for name, text in zip(names, axes.texts, strict=False)
+        ]
+    curves = []
+    for line in axes.lines if axes.axison else ():
+        (x, *_, last_x), (y, *_, last_y) = ([*map(float, data)] for data in line.get_data())
+        if x == last_x:
+            curves.append(f"{line.get_label()} at {x:g}")
+        else:
+            curves.append(f"{line.get_label()} from {y:.3g} at {x:g} to {last_y:.3g} at {last_x:g}")
+    if curves:
+        words.append(f"{axes.get_ylabel()} over {axes.get_xlabel()}: {'; '.join(curves)}")
+    return ", ".join(filter(None, words))
 
 
 def _fiber_numbers(shape: Sequence[int], mode: int) -> Tensor:
