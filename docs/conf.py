@@ -1,0 +1,50 @@
+"""Sphinx's configuration of the course's site."""
+
+import re
+
+import trlkit
+
+project = "Tensor regression layers"
+author = "the course's authors"
+version = release = trlkit.__version__
+extensions = [
+    "myst_nb",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
+    "sphinx_design",
+    "trlkit.course.mathml",
+]
+html_theme = "furo"
+html_title = "Tensor regression layers: a course"
+html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["course.css"]
+html_show_sphinx = False
+html_copy_source = False
+html_theme_options = {
+    "sidebar_hide_name": False,
+    "light_css_variables": {"color-brand-primary": "#005A9C", "color-brand-content": "#005A9C"},
+    "dark_css_variables": {"color-brand-primary": "#8CC8FF", "color-brand-content": "#8CC8FF"},
+}
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"
+nb_merge_streams = True
+numpydoc_show_class_members = False
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+templates_path = []
+exclude_patterns = ["_build"]
+
+
+def leave_stars(app, what, name, obj, options, lines):
+    """``*input_shape`` in a shape is Python's star, not the start of emphasized words."""
+    for number, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            lines[number] = re.sub(r"(?<![`*\w])\*(?=[a-z_])", r"\\*", line)
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", leave_stars, priority=100)
