@@ -1,0 +1,23 @@
+"""Sphinx's configuration of the slides."""
+
+root_doc = "index"
+project = "Tensor regression layers"
+extensions = ["myst_parser", "sphinx_revealjs", "trlkit.course.mathml", "trlkit.course.picture"]
+myst_enable_extensions = ["colon_fence", "dollarmath", "attrs_block"]
+html_math_renderer = "mathml"
+revealjs_style_theme = "white"
+revealjs_static_path = ["_static"]
+revealjs_css_files = ["course.css"]
+revealjs_script_plugins = [
+    {"name": "RevealNotes", "src": "revealjs/plugin/notes/notes.js"},
+    {"name": "RevealHighlight", "src": "revealjs/plugin/highlight/highlight.js"},
+]
+revealjs_script_conf = {
+    "hash": True,
+    "slideNumber": "c/t",
+    "width": 1280,
+    "height": 720,
+    "margin": 0.05,
+    "center": False,
+    "transition": "none",
+}
