@@ -14,6 +14,7 @@ PICTURES = {
     "fibers_and_slices": lambda: plotting.fibers_and_slices((3, 4, 5)),
     "mode_product": lambda: plotting.mode_product((2, 3, 4), rows=5, mode=2),
     "khatri_rao_columns": lambda: plotting.khatri_rao_columns((2, 3), rank=4),
+    "decompositions": lambda: plotting.decompositions((4, 5, 6), 3, (2, 3, 2), (1, 2, 3, 1)),
     "parameter_bars": lambda: plotting.parameter_bars({"A": {"x": 10**6, "y": 2 * 10**6}}),
     "parameters_by_layer": lambda: plotting.parameters_by_layer(MODEL),
     "target_and_yours": lambda: plotting.target_and_yours(
@@ -53,6 +54,8 @@ def words(figure):
 
 def test_numbers_in_the_pictures_are_computed():
     assert "25,089,000 parameters" in words(PICTURES["flatten_against_trl"]())
+    shown = words(PICTURES["decompositions"]())
+    assert all(f"{count} numbers" in shown for count in (45, 12 + 8 + 15 + 12, 8 + 30 + 18))
     assert "153,600 parameters" in words(PICTURES["flatten_against_trl"]())
     assert "112" in words(PICTURES["parameters_by_layer"]())  # 4 * 3 * 9 + 4
     assert "3.0 M" in words(PICTURES["parameter_bars"]())
