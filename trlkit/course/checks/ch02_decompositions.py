@@ -15,6 +15,8 @@ from trlkit.course.checks.ch01_tensors import multi_mode_dot, unfold
 from trlkit.course.compare import describe
 from trlkit.course.exercise import Case, Draw, Exercise, Quiz
 
+RIGHT = Verdict("right")
+
 
 def outer(vectors: Sequence[Tensor]) -> Tensor:
     return functools.reduce(lambda x, vector: torch.tensordot(x, vector, dims=0), vectors)
@@ -147,21 +149,16 @@ def hosvd_cases(draw: Draw) -> Iterator[Case]:
     yield Case((draw.normal(5, 4, 3).float(), (2, 3, 2)), "float32")
 
 
-def kept(x: Tensor, factors: Sequence[Tensor]) -> list[Tensor]:
-    """What factors with orthonormal columns keep of a tensor, whatever their signs."""
-    return [factor @ factor.T for factor in factors]
-
-
 def judged_hosvd(value: Any, args: tuple) -> Any:
     """The pair (core, factors), judged by what it must satisfy: signs are free."""
     x, ranks = args
-    told = _pair_of_tensors(value, x, ranks)
-    if told is not None:
-        return told
+    form = _pair_of_tensors(value, x, ranks)
+    if form != RIGHT:
+        return {"form": form, "values": None}
     core, factors = value[0], list(value[1])
     close = 1e-3 if x.dtype == torch.float32 else 1e-6
     norm = x.norm().item()
-    orthonormal = subspace = projected = Verdict("right")
+    orthonormal = subspace = projected = RIGHT
     for mode, (factor, rank) in enumerate(zip(factors, ranks, strict=True)):
         gap = (factor.T @ factor - torch.eye(rank, dtype=x.dtype)).abs().max().item()
         if not gap <= close:
@@ -173,7 +170,7 @@ def judged_hosvd(value: Any, args: tuple) -> Any:
             break
         best = leading(unfold(x, mode), rank)
         ways = [(u.T @ unfold(x, mode)).norm().item() for u in (factor, best)]
-        if not (kept(x, [factor])[0] - kept(x, [best])[0]).abs().max() <= 10 * close:
+        if not (factor @ factor.T - best @ best.T).abs().max() <= 10 * close:
             shares = [f"{(way / norm) ** 2:.2%}" for way in ways]
             text = (
                 f"the columns of factors[{mode}] are orthonormal, but not those asked for: they "
@@ -182,7 +179,7 @@ def judged_hosvd(value: Any, args: tuple) -> Any:
             )
             subspace = Verdict(f"factors[{mode}] not leading", text)
             break
-    if orthonormal == subspace == Verdict("right"):
+    if orthonormal == subspace == RIGHT:
         wanted = multi_mode_dot(x, [factor.T for factor in factors], range(x.ndim))
         gap = (core - wanted).abs().max().item()
         if not gap <= close * max(1.0, norm):
@@ -191,16 +188,17 @@ def judged_hosvd(value: Any, args: tuple) -> Any:
                 f"along every mode by the transposed factor, by up to {gap:.3g}"
             )
             projected = Verdict("core", text)
-    return {
+    values = {
         "orthonormal columns": orthonormal,
         "leading singular vectors": subspace,
         "core": projected,
-        "factors[k] @ factors[k].T": kept(x, factors),
+        "factors[k] @ factors[k].T": [factor @ factor.T for factor in factors],
         "the tensor that they make": multi_mode_dot(core, factors, range(x.ndim)),
     }
+    return {"form": form, "values": values}
 
 
-def _pair_of_tensors(value: Any, x: Tensor, ranks: Sequence[int]) -> Verdict | None:
+def _pair_of_tensors(value: Any, x: Tensor, ranks: Sequence[int]) -> Verdict:
     """What is wrong with the form of a pair (core, factors), if anything is."""
     pair = isinstance(value, tuple | list) and len(value) == 2 and isinstance(value[0], Tensor)
     if not pair or not isinstance(value[1], tuple | list):
@@ -216,7 +214,7 @@ def _pair_of_tensors(value: Any, x: Tensor, ranks: Sequence[int]) -> Verdict | N
 
 def _forms(
     tensors: Sequence[Any], shapes: Sequence[tuple], names: Sequence[str], dtype: torch.dtype
-) -> Verdict | None:
+) -> Verdict:
     """What is wrong with the number, the shapes and the dtypes of tensors, if anything is."""
     if not all(isinstance(tensor, Tensor) for tensor in tensors):
         wrong = next(k for k, tensor in enumerate(tensors) if not isinstance(tensor, Tensor))
@@ -236,7 +234,7 @@ def _forms(
         if tensor.dtype != dtype:
             text = f"{name} has dtype {tensor.dtype}, expected x's own, {dtype}"
             return Verdict(f"dtype {tensor.dtype}", text)
-    return None
+    return RIGHT
 
 
 def tt_to_tensor(cores: Sequence[Tensor]) -> Tensor:
@@ -313,19 +311,19 @@ def judged_tt(value: Any, args: tuple) -> Any:
     x, ranks = args
     if not isinstance(value, tuple | list):
         text = f"expected a list of {x.ndim} cores, got {describe(value)}"
-        return Verdict(f"no list: {describe(value)}", text)
+        return {"form": Verdict(f"no list: {describe(value)}", text), "values": None}
     names = [f"cores[{k}]" for k in range(max(len(value), x.ndim))]
     shapes = list(zip(ranks[:-1], x.shape, ranks[1:], strict=True))
-    told = _forms(list(value), shapes, names, x.dtype)
-    if told is not None:
-        return told
+    form = _forms(list(value), shapes, names, x.dtype)
+    if form != RIGHT:
+        return {"form": form, "values": None}
     close = 1e-3 if x.dtype == torch.float32 else 1e-6
     norm = x.norm().item()
     made = value[0][0]
     for core in value[1:]:
         made = torch.tensordot(made, core, dims=1)
     made = made.squeeze(-1)
-    orthonormal = near = Verdict("right")
+    orthonormal = near = RIGHT
     for k, core in enumerate(value[:-1]):
         left = core.reshape(-1, ranks[k + 1])
         gap = (left.T @ left - torch.eye(ranks[k + 1], dtype=x.dtype)).abs().max().item()
@@ -346,7 +344,8 @@ def judged_tt(value: Any, args: tuple) -> Any:
         if abs(errors[0] - errors[1]) < 1e-3:
             text = "the cores have the right shapes, but they make another tensor than TT-SVD's do"
         near = Verdict("another tensor", text)
-    return {"orthonormal columns": orthonormal, "error": near, "the tensor they make": made}
+    values = {"orthonormal columns": orthonormal, "error": near, "the tensor that they make": made}
+    return {"form": form, "values": values}
 
 
 EXERCISES = (
