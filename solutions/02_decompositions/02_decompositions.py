@@ -184,7 +184,8 @@ check("decomposition_parameters", decomposition_parameters)
 # <details><summary>Hint: a skeleton</summary>
 # Three cases. <code>math.prod</code> multiplies the entries of a tuple; <code>zip(shape, rank)</code> pairs them.
 # </details>
-#
+
+# %% [markdown]
 # Not every stored number is a freedom. One can double a column of $F_0$ and halve the same column of $F_1$, and the
 # CP tensor does not notice. How many directions are really left? They can be counted: the rank of the derivative
 # of the tensor with respect to all stored numbers.
@@ -289,7 +290,8 @@ check("cp_als_sweep", cp_als_sweep)
 # Five lines in the loop: <code>others</code>, <code>gram</code> (Gram matrices multiplied entry by entry),
 # <code>right = unfold(x, mode) @ khatri_rao(others)</code>, solve, store.
 # </details>
-#
+
+# %% [markdown]
 # Let your sweep work on a tensor that *is* of CP rank 3, from random factors. (The cells up to the end of 2.5 use your
 # function; all later ones do without.)
 
@@ -323,7 +325,8 @@ for mode in range(3):
 #
 # The condition for three modes is $k_0 + k_1 + k_2 \ge 2R + 2$. Here $k_n$, the *k-rank* of $F_n$, is the largest $k$ such
 # that *any* $k$ columns are linearly independent. Random factors have $k_n = \min(I_n, R)$. For $d$ modes the right side
-# is $2R + d - 1$ (Sidiropoulos and Bro 2000). It is sufficient; for small $R$ it is also necessary, not in general.
+# is $2R + d - 1$ (Sidiropoulos and Bro 2000). It is sufficient; for $R = 2$ and $3$
+# also necessary, beyond that not (ten Berge and Sidiropoulos 2002).
 
 # %% [markdown]
 # ## 2.5 When there is no best approximation
@@ -345,8 +348,9 @@ for n in (1, 10, 100, 1000, 10_000):
 # %% [markdown]
 # Two terms come as close to `w` as you like, and never reach it, since its rank is 3. One says that `w` has **border
 # rank** 2. A "best approximation of rank 2" does not exist: each can be bettered. The price stands on the right: two
-# huge terms, almost opposite, that cancel. De Silva and Lim (2008) show that this is no oddity: such tensors fill a whole
-# volume among real tensors of many shapes. Your ALS, not knowing better, sets out on the endless way:
+# huge terms, almost opposite, that cancel. De Silva and Lim (2008) show that this is no oddity: *no* real
+# 2 x 2 x 2 tensor of rank 3 has a best approximation of rank 2, and those tensors fill a whole volume, not a thin set.
+# Your ALS, not knowing better, sets out on the endless way:
 
 # %%
 torch.manual_seed(0)
@@ -358,10 +362,10 @@ for sweep in range(1, 1001):
         errors.append(relative_error(w, torch.einsum("ir,jr,kr->ijk", *factors)))
         norms.append(math.prod(factor[:, 0].norm().item() for factor in factors))
 lines = {"relative error": (sweeps, errors), "norm of the first term": (sweeps, norms)}
-plotting.curves(lines, "sweeps", "", log="xy")
+plotting.curves(lines, "sweeps", "error, norm", log="xy")
 
 # %% [markdown]
-# An error that creeps, and factors that grow without end: when you see both in a layer that you train, it is not your
+# An error that creeps, and factors that grow without end: when you see both in a layer that you train, it need not be your
 # learning rate. A lower rank, a penalty on the factors (weight decay), or a Tucker form help: the set of tensors of bounded
 # multilinear rank (or TT ranks) is closed, so there a best approximation always exists.
 
@@ -477,7 +481,8 @@ check("hosvd", hosvd)
 # <details><summary>Hint: a skeleton</summary>
 # A loop over the modes that appends the first <code>ranks[k]</code> columns of U; then one <code>multi_mode_dot</code>.
 # </details>
-#
+
+# %% [markdown]
 # ### How good is it?
 #
 # For mode $k$ let $\varepsilon_k^2$ be the sum of the squared singular values of $X_{[k]}$ that were cut off. *No* tensor of these ranks can be
@@ -502,7 +507,7 @@ plotting.images({"photo": photo})
 # %%
 spectra = [torch.linalg.svdvals(unfold(photo, mode)) for mode in range(3)]
 print("ranks          largest cut   best found   HOSVD    bound   HOSVD / best found (at most 1.73)")
-for ranks in ((2, 2, 1), (5, 5, 2), (10, 40, 2), (20, 20, 3), (40, 40, 3)):
+for ranks in ((2, 2, 1), (5, 5, 2), (10, 20, 2), (20, 20, 3), (40, 40, 3)):
     factors = [torch.linalg.svd(unfold(photo, k)).U[:, :r] for k, r in enumerate(ranks)]
     projected = multi_mode_dot(photo, [u @ u.T for u in factors])
     error = (photo - projected).norm()
@@ -512,7 +517,8 @@ for ranks in ((2, 2, 1), (5, 5, 2), (10, 40, 2), (20, 20, 3), (40, 40, 3)):
     print(f"{str(ranks):14} {row[0]:11.3f} {row[1]:12.3f} {row[2]:7.3f} {row[3]:8.3f} {error / best:8.3f}")
 
 # %% [markdown]
-# The bound holds, and real life is kinder: the HOSVD is within a few percent of the best that was found.
+# The bound holds, and real life is kinder: the HOSVD is within a few percent of the best that was found. (None of these ranks
+# is above the product of the other two: a core of shape (10, 40, 2) would waste half of its 40.)
 
 # %% [markdown]
 # ## 2.8 Tensor train: a chain of cores { minutes: 6, difficulty: 2 }
@@ -630,7 +636,8 @@ check("tt_svd", tt_svd)
 # In the loop: reshape, <code>torch.linalg.svd(..., full_matrices=False)</code>, append a core, make the new rest from the first
 # rows of Vh, each times its singular value.
 # </details>
-#
+
+# %% [markdown]
 # The error is bounded as before: its square is at most the sum of what each SVD cut off, and so at most $d - 1$ times the
 # square of the best possible. Since you see the singular values *before* you cut, you can also choose the ranks by the error that you are
 # willing to make.
@@ -691,11 +698,12 @@ plotting.curves(lines, "numbers stored (the photograph: 49,920)", "relative erro
 # %% [markdown]
 # What to read from the picture, honestly:
 #
-# - **CP** is the most frugal here, by a small margin over **Tucker**. It is also the slowest by far, and it promises
-#   nothing: another start may end elsewhere.
+# - **CP** is the most frugal here, **Tucker** comes next; at few numbers the two are close. CP is also the slowest by
+#   far, and it promises nothing: another start may end elsewhere.
 # - **TT brings nothing here.** With three modes, the last of size 3, its first cut *is* the matrix SVD, and the second cuts nothing
 #   off. Their curves lie on each other.
-# - All of these are far from what a camera does. JPEG works on small blocks and spends its bits where eyes look.
+# - None of this is what a camera does. JPEG works on blocks of 8 x 8 pixels with fixed cosines, and spends its bits where
+#   eyes look.
 #
 # TT was made for many modes. Cut the photograph into blocks of 8 x 8 pixels, which makes it a tensor of five modes: 13 x 20 blocks, 8 x 8
 # pixels, 3 colors. Only the order of the numbers has changed.
@@ -715,20 +723,21 @@ for r in (10, 20, 40):
 # %%
 torch.manual_seed(0)
 noise = random(*photo.shape)
-print("Tucker (30, 30, 3) of the photograph:", round(error(race["tucker"][30]), 4))
-print("Tucker (30, 30, 3) of noise:         ", round(relative_error(noise, decompose(noise, (30, 30, 3), "tucker").dense()), 4))
+form = decompose(noise, (30, 30, 3), "tucker")
+print(f"error of Tucker (30, 30, 3), photograph: {error(race['tucker'][30]):.4f}")
+print(f"error of Tucker (30, 30, 3), noise:      {relative_error(noise, form.dense()):.4f}")
 
 # %% [markdown]
-# Nothing compresses noise. A photograph is smooth, and that is why few numbers do. Is the weight of a trained network like a photograph, or like noise?
-# Often nearer to noise: decomposing it after training costs accuracy. That is why a tensor regression layer *learns*
-# its factors from the start, rather than having them cut out of a finished weight.
+# A photograph is smooth, and that is why few numbers do; noise needs nearly all of its own. Whether the weight of a trained
+# network is more like the one or the other is not known beforehand, and cutting it down may cost accuracy. A tensor
+# regression layer does not ask: it *learns* its factors from the start, so that whatever it learns has a low rank.
 #
 # Look at the numbers as pictures. This is rank 10:
 
 # %%
 def compressed(rank):
     """The photograph from each form of this rank, and what it takes."""
-    pictures = {"photo: 49,920": photo}
+    pictures = {f"photo: {photo.numel():,} numbers": photo}
     for name in ("cp", "tucker", "tt"):
         form = race[name][rank]
         pictures[f"{name}: {numbers(form):,} numbers, error {error(form):.3f}"] = form.dense()
@@ -820,8 +829,7 @@ check("quiz_border_rank", quiz_border_rank)
 # - Everything reduces to matrices: least squares and SVDs on unfoldings.
 # - What can be compressed depends on the tensor, and on how it is cut into modes; compare at equal numbers stored, and with a
 #   plain matrix SVD beside it.
-
-# %% [markdown]
+#
 # ## To go further
 #
 # - Kolda, Bader: *Tensor Decompositions and Applications*, SIAM Review 51 (2009), sections 3 and 4. Uniqueness, ALS, HOSVD, HOOI.
@@ -830,6 +838,7 @@ check("quiz_border_rank", quiz_border_rank)
 # - Oseledets: *Tensor-Train Decomposition*, SIAM J. Sci. Comput. 33 (2011).
 # - Kruskal: *Three-Way Arrays: Rank and Uniqueness of Trilinear Decompositions*, Linear Algebra Appl. 18 (1977); Sidiropoulos, Bro: *On the
 #   Uniqueness of Multilinear Decomposition of N-Way Arrays*, J. Chemometrics 14 (2000).
+# - Ten Berge, Sidiropoulos: *On Uniqueness in CANDECOMP/PARAFAC*, Psychometrika 67 (2002).
 # - Hillar, Lim: *Most Tensor Problems Are NP-Hard*, J. ACM 60 (2013). Vannieuwenhoven, Vandebril, Meerbergen: *A New Truncation
 #   Strategy for the Higher-Order Singular Value Decomposition*, SIAM J. Sci. Comput. 34 (2012).
 #

@@ -200,16 +200,26 @@ def judged_hosvd(value: Any, args: tuple) -> Any:
 
 def _pair_of_tensors(value: Any, x: Tensor, ranks: Sequence[int]) -> Verdict:
     """What is wrong with the form of a pair (core, factors), if anything is."""
-    pair = isinstance(value, tuple | list) and len(value) == 2 and isinstance(value[0], Tensor)
+    pair = isinstance(value, tuple | list) and len(value) == 2
     if not pair or not isinstance(value[1], tuple | list):
-        text = f"expected a pair (core, list of factors), got {describe(value)}"
-        return Verdict(f"no pair: {describe(value)}", text)
+        text = f"expected a pair (core, list of factors), got {_what(value)}"
+        return Verdict(f"no pair: {_what(value)}", text)
     return _forms(
         [value[0], *value[1]],
         [tuple(ranks), *zip(x.shape, ranks, strict=True)],
         ["core", *(f"factors[{mode}]" for mode in range(max(len(value[1]), x.ndim)))],
         x.dtype,
     )
+
+
+def _what(value: Any) -> str:
+    """What came, a list or a tuple by what stands in it."""
+    if not isinstance(value, tuple | list):
+        return describe(value)
+    listed = (
+        f"a {type(v).__name__}" if isinstance(v, tuple | list) else describe(v) for v in value
+    )
+    return f"a {type(value).__name__} of " + (" and ".join(listed) or "nothing")
 
 
 def _forms(
@@ -310,8 +320,8 @@ def judged_tt(value: Any, args: tuple) -> Any:
     """The cores, judged by what they must satisfy: signs are free."""
     x, ranks = args
     if not isinstance(value, tuple | list):
-        text = f"expected a list of {x.ndim} cores, got {describe(value)}"
-        return {"form": Verdict(f"no list: {describe(value)}", text), "values": None}
+        text = f"expected a list of {x.ndim} cores, got {_what(value)}"
+        return {"form": Verdict(f"no list: {_what(value)}", text), "values": None}
     names = [f"cores[{k}]" for k in range(max(len(value), x.ndim))]
     shapes = list(zip(ranks[:-1], x.shape, ranks[1:], strict=True))
     form = _forms(list(value), shapes, names, x.dtype)

@@ -258,9 +258,9 @@ def cp_als_sweep(x, factors):
 
 
 # %% mistake="cp_als_sweep" name="into the given list"
-# Your numbers are right, but you wrote them into the list that was given, which its owner may
-# still need.
-# Look at: the name of the list that you assign into; `list(factors)` makes a new one.
+# Your numbers are right, but you wrote them into the list that was given, or into its tensors. Its
+# owner may still need them.
+# Look at: the list that you assign into; `list(factors)` makes a new one.
 def cp_als_sweep(x, factors):
     for mode in range(x.ndim):
         others = [factor for k, factor in enumerate(factors) if k != mode]
