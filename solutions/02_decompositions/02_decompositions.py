@@ -95,6 +95,10 @@ prediction = 52_600
 # %%
 reveal(prediction, lambda: sum(torch.zeros(size, 100).numel() for size in (512, 7, 7)))
 
+# %% [markdown]
+# That is more than the tensor has. A CP form saves numbers only as long as $R \sum_k I_k$ is below $\prod_k I_k$; a rank that
+# sounds modest may be beyond that. Always compare. Now write the sum:
+
 # %% solve="cp_to_tensor"
 def cp_to_tensor(factors):
     """The tensor that CP factors stand for: the sum over r of the outer products of their columns r.
@@ -678,7 +682,7 @@ def numbers(form):
 race = {
     "cp": {r: decompose(photo, r, "cp") for r in (5, 10, 20, 40)},
     "tucker": {r: decompose(photo, (r, r, 3), "tucker") for r in (5, 10, 20, 30, 40)},
-    "tt": {r: decompose(photo, (1, r, 3, 1), "tt") for r in (3, 5, 10, 18, 40)},
+    "tt": {r: decompose(photo, (1, r, 3, 1), "tt") for r in (3, 5, 10, 18, 20, 40)},
 }
 race["matrix SVD"] = {r: decompose(photo.reshape(104, 480), r, "cp") for r in (3, 5, 10, 18, 40)}
 
@@ -750,7 +754,7 @@ compressed(10)
 # And here with a slider for the rank. Mind what the titles say: at one *rank* the three are of very different sizes.
 
 # %%
-@interact(rank=SelectionSlider(options=[5, 10, 40], value=10))
+@interact(rank=SelectionSlider(options=[5, 10, 20, 40], value=10))
 def slide(rank):
     return compressed(rank)
 
