@@ -91,3 +91,17 @@ def test_only_the_entries_that_differ_are_colored():
     top = plotting.target_and_yours(expected, got).axes[0]
     colored = [p.get_xy() for p in top.patches if p.get_facecolor() != (1.0, 1.0, 1.0, 1.0)]
     assert colored == [(2, 1)]
+
+
+def test_slider_draws_once_at_once_and_again_when_it_moves():
+    drawn = []
+
+    def draw(rank):
+        drawn.append(rank)
+        return PICTURES["curves"]()
+
+    chooser, picture = plotting.slider(draw, "rank", [5, 10, 20], 10).children
+    first = bytes(picture.value)
+    assert drawn == [10] and first.startswith(b"\x89PNG")
+    chooser.value = 20
+    assert drawn == [10, 20]

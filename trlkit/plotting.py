@@ -3,8 +3,9 @@
 Colors come from palettes that color-blind readers can tell apart.
 """
 
+import io
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import torch
@@ -263,6 +264,35 @@ def images(pictures: Mapping[str, Tensor], rows: int = 1, signed: bool = False) 
         axes.imshow((picture.clamp(0, 1) if color else picture).numpy(), **({} if color else style))
         axes.set_title(name, fontsize=10)
     return figure
+
+
+def slider(draw: Callable[..., Figure], label: str, options: Sequence, value):
+    """A slider and the picture that it chooses, as an ipywidgets box.
+
+    Parameters
+    ----------
+    draw : callable
+        Takes one of the options, returns a Figure. It runs once at once, with ``value``.
+    label : str
+    options : sequence
+    value : one of the options
+
+    Notes
+    -----
+    Not by ``ipywidgets.interact``: where no browser listens, its Output widget keeps nbclient 0.11
+    (nbconvert, nbgrader) waiting until the cell's time limit, in two of three runs.
+    """
+    from ipywidgets import Image, SelectionSlider, VBox
+
+    def png(choice) -> bytes:
+        buffer = io.BytesIO()
+        draw(choice).savefig(buffer, format="png")
+        return buffer.getvalue()
+
+    chooser = SelectionSlider(options=options, value=value, description=label)
+    picture = Image(value=png(value), layout={"max_width": "100%", "align_self": "flex-start"})
+    chooser.observe(lambda change: setattr(picture, "value", png(change["new"])), "value")
+    return VBox([chooser, picture])
 
 
 def target_and_yours(expected: Tensor, got: Tensor) -> Figure:

@@ -24,7 +24,6 @@
 import math
 
 import torch
-from ipywidgets import SelectionSlider, interact
 
 import trlkit
 from trlkit import fold, khatri_rao, mode_dot, multi_mode_dot, outer, plotting, unfold
@@ -754,9 +753,7 @@ compressed(10)
 # And here with a slider for the rank. Mind what the titles say: at one *rank* the three are of very different sizes.
 
 # %%
-@interact(rank=SelectionSlider(options=[5, 10, 20, 40], value=10))
-def slide(rank):
-    return compressed(rank)
+plotting.slider(compressed, "rank", options=[5, 10, 20, 40], value=10)
 
 # %% [markdown]
 # ## 2.11 Quiz: one tensor, four answers { minutes: 1, difficulty: 2 }
