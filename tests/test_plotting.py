@@ -16,6 +16,7 @@ PICTURES = {
     "fibers_and_slices": lambda: plotting.fibers_and_slices((3, 4, 5)),
     "mode_product": lambda: plotting.mode_product((2, 3, 4), rows=5, mode=2),
     "khatri_rao_columns": lambda: plotting.khatri_rao_columns((2, 3), rank=4),
+    "decompositions": lambda: plotting.decompositions((4, 5, 6), 3, (2, 3, 2), (1, 2, 3, 1)),
     "parameter_bars": lambda: plotting.parameter_bars({"A": {"x": 10**6, "y": 2 * 10**6}}),
     "parameters_by_layer": lambda: plotting.parameters_by_layer(MODEL),
     "target_and_yours": lambda: plotting.target_and_yours(
@@ -74,6 +75,8 @@ def words(figure):
 
 def test_numbers_in_the_pictures_are_computed():
     assert "25,089,000 parameters" in words(PICTURES["flatten_against_trl"]())
+    shown = words(PICTURES["decompositions"]())
+    assert all(f"{count} numbers" in shown for count in (45, 12 + 8 + 15 + 12, 8 + 30 + 18))
     assert "153,600 parameters" in words(PICTURES["flatten_against_trl"]())
     assert "112" in words(PICTURES["parameters_by_layer"]())  # 4 * 3 * 9 + 4
     assert "3.0 M" in words(PICTURES["parameter_bars"]())
@@ -109,3 +112,22 @@ def test_only_the_entries_that_differ_are_colored():
     top = plotting.target_and_yours(expected, got).axes[0]
     colored = [p.get_xy() for p in top.patches if p.get_facecolor() != (1.0, 1.0, 1.0, 1.0)]
     assert colored == [(2, 1)]
+
+
+def test_slider_draws_once_at_once_and_again_when_it_moves():
+    drawn = []
+
+    def draw(rank):
+        drawn.append(rank)
+        return PICTURES["curves"]()
+
+    box = plotting.slider(draw, "rank", [5, 10, 20], 10)
+    chooser, picture = box.children
+    data, words = box._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert base64.b64decode(data["image/png"]) == picture.value
+    assert words["image/png"]["alt"] == PICTURES["curves"]().alt
+    first = bytes(picture.value)
+    assert drawn == [10] and first.startswith(b"\x89PNG")
+    chooser.value = 20
+    assert drawn == [10, 20]
