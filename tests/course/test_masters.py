@@ -60,7 +60,7 @@ FAULTS = [
     ('check("unfold", unfold)', "assert unfold", CHECK, "must call check(\"unfold\", ...)"),
     ('check("unfold", unfold)', 'check("unfold", 1)\n### BEGIN HIDDEN TESTS\n### END HIDDEN TESTS',
      CHECK, "hidden tests are added by the build"),
-    ('"unfold" points', '"Unfold!" points', CHECK, "a name has small letters, digits and _"),
+    ('"unfold" points', '"Unfold!" points', CHECK, "a name has letters, digits and _"),
     ("# %% [markdown]\n# ## 1.1", '# %% [markdown] lock="a"\n# ## 1.1', 8, "marks a markdown cell"),
     (" { minutes: 5, difficulty: 2 }", "", CHECK, "its title has no { minutes"),
     ("minutes: 5, difficulty: 2", "minutes: soon", 8, "a title's facts are"),

@@ -118,8 +118,8 @@ def _mark(cell: Cell, metadata: dict) -> Iterator[str]:
         yield f"unknown marker {key!r}; there are {', '.join(MARKERS)}, and points on a check"
     if roles:
         cell.role, cell.name = roles[0], metadata[roles[0]]
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", str(cell.name)):
-            yield f"{cell.role}={cell.name!r}: a name has small letters, digits and _"
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", str(cell.name)):
+            yield f"{cell.role}={cell.name!r}: a name has letters, digits and _"
         if cell.kind != "code":
             yield f"{cell.role}={cell.name!r} marks a markdown cell; it belongs on a code cell"
     if cell.role == "check":
