@@ -690,7 +690,7 @@ reveal(prediction, lambda: (gain, mean["Tucker (16, 2, 2, 10)"] > 0.9))
 # Read it as a judge would. Against the head *as it was*, one learned pooling looks like a step; against the same head
 # trained for as long, hardly anything is left, and the seeds differ by more than that. Four poolings are another
 # matter: a thousand parameters come closer to the flattened Linear with its eight thousand, because they can tell
-# above from below and left from right.
+# where on the image something is.
 #
 # All of them had to live with features that were made for an average. What if the convolutions train *with* the
 # pooling, from scratch?
@@ -738,13 +738,13 @@ def basis(factor):
 
 
 rows, columns = (basis(heads["Tucker (16, 2, 2, 10)"].factors[k]) for k in (1, 2))
-names = ("as good as an average", "a column profile", "a row profile", "both")
+names = ("nearly an average", "a column profile", "a row profile", "both")
 products = [torch.outer(rows[:, i], columns[:, j]) for i in (0, 1) for j in (0, 1)]
 plotting.images(dict(zip(names, products)), signed=True)
 
 # %% [markdown]
-# The second and third compare one side of the image with another, which no average can: orange counts for, purple
-# against.
+# The second and third set some columns or rows against others, which no average can: what is purple counts one way, what
+# is orange the other.
 
 # %% [markdown]
 # ## 5.9 Bonus: a tensor train { minutes: 7, difficulty: 3 }
