@@ -635,6 +635,14 @@ def accuracy_of(model, x, labels):
         return (model(x).argmax(dim=1) == labels).double().mean().item()
 
 
+# %% mistake="accuracy_of" name="measured as it comes"
+# You measure the model as it comes: in training mode if it is in training mode, and with
+# gradients on.
+# Look at: the two modes in the text above, one after the other.
+def accuracy_of(model, x, labels):
+    return (model(x).argmax(dim=1) == labels).double().mean().item()
+
+
 # %% mistake="accuracy_of" name="left in eval mode"
 # You leave the model in eval mode. The training that goes on after your measurement then has
 # no dropout and a frozen batch norm.
