@@ -249,7 +249,7 @@ plotting.parameter_bars({name: {"convolutions": convolutions, "head": head} for 
 # ## 7.4 Replace the head { minutes: 13, difficulty: 3 }
 #
 # Build the same network with a TRL. The convolutions and the pooling stay as they are in `CNNWithFC`, under the same
-# names; flatten, `fc1`, `relu1` and `fc2` go, and one layer called `trl` comes:
+# names (they are there already); flatten, `fc1`, `relu1` and `fc2` are gone, and one layer called `trl` comes:
 # `trlkit.CPTRL(input_shape, num_classes, rank)`, with its bias. Two things to keep in mind:
 #
 # - **The shape belongs to the image size.** `CNNWithTRL(7, 16, image_size=48)` must work as well; you have
@@ -272,10 +272,10 @@ class CNNWithTRL(nn.Module):
 
     def __init__(self, num_classes, rank, image_size=32):
         super().__init__()
-        ### BEGIN SOLUTION
         self.conv_layer1 = nn.Conv2d(3, 32, kernel_size=3)
         self.max_pool1 = nn.MaxPool2d(kernel_size=2, stride=2)
         self.conv_layer2 = nn.Conv2d(32, 64, kernel_size=3)
+        ### BEGIN SOLUTION
         layers = [("conv", 32, 3, 1, 0), ("pool", 2, 2), ("conv", 64, 3, 1, 0)]
         activation = activation_shape(layers, (3, image_size, image_size))
         self.trl = trlkit.CPTRL(activation, num_classes, rank)
@@ -294,8 +294,8 @@ check("CNNWithTRL", CNNWithTRL)
 
 # %% [markdown]
 # <details><summary>Hint: I don't know where to begin</summary>
-# Copy <code>CNNWithFC</code>. In <code>__init__</code> three lines go and one comes; in <code>forward</code> the line
-# with the reshape goes, too: the TRL takes the activation as it is.
+# Compare with <code>CNNWithFC</code>. In <code>__init__</code> three lines are gone already, and one must come. In
+# <code>forward</code> the line with the reshape goes, too: the TRL takes the activation as it is.
 # </details>
 #
 # <details><summary>Hint: it complains about the shape of x</summary>
@@ -421,29 +421,10 @@ certain = F.one_hot(torch.tensor([3]), 10).float()  # (1, 10), as a softmax coul
 reveal(prediction, lambda: round(F.cross_entropy(certain, torch.tensor([3])).item(), 1))
 
 # %% [markdown]
-# The best loss that this network can ever report, and the gradients on the way there are small. Nothing crashes; it
-# just learns worse. Here is one linear layer on the small 8 x 8 digits, trained both ways with the same steps:
-
-# %%
-images, labels = data.digits(size=8).train.tensors
-lines = {}
-for name, softmax in {"logits": nn.Identity(), "softmax first": nn.Softmax(dim=1)}.items():
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 10))
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    wrong = []
-    for _ in range(100):
-        scores = model(images)
-        wrong.append(100 * (scores.argmax(1) != labels).double().mean().item())
-        optimizer.zero_grad()
-        F.cross_entropy(softmax(scores), labels).backward()
-        optimizer.step()
-    lines[name] = (range(100), wrong)
-
-plotting.curves(lines, "steps", "training images read wrong, in percent", log="y")
-
-# %% [markdown]
-# Now your own step. It takes the model in whatever mode it comes (a validation may just have put it in eval mode) and
+# That would be the best loss that this network can ever report, and the gradients on the way there are small. Nothing
+# crashes; it just learns worse.
+#
+# Now write the step. It takes the model in whatever mode it comes (a validation may just have put it in eval mode) and
 # leaves it in training mode.
 
 # %% solve="train_on_batch"
@@ -486,6 +467,25 @@ check("train_on_batch", train_on_batch)
 # A loss is a tensor of one entry that remembers the whole forward pass. <code>.item()</code> is its number.
 # </details>
 #
+# What a softmax too many does: one linear layer on the small 8 x 8 digits, 100 of your steps on all training images, with
+# and without a softmax at its end.
+
+# %%
+images, labels = data.digits(size=8).train.tensors
+lines = {}
+for name, end in {"logits": nn.Identity(), "softmax first": nn.Softmax(dim=1)}.items():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 10), end)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    wrong = []
+    for _ in range(100):
+        wrong.append(100 * (model(images).argmax(1) != labels).double().mean().item())
+        train_on_batch(model, optimizer, images, labels)
+    lines[name] = (range(100), wrong)
+
+plotting.curves(lines, "steps", "training images read wrong, in percent", log="y")
+
+# %% [markdown]
 # ### Once through real digits
 #
 # The 1,797 handwritten digits of scikit-learn, 8 x 8 pixels, enlarged to 32 x 32 and with three equal channels. They come
@@ -566,10 +566,10 @@ print(f"accuracy on the validation set: {accuracy_of(network, *digits.validation
 #
 # From here on `trlkit` does the steps: `training.fit` is your step in a loop, with a progress bar, a validation after each
 # epoch, and the seconds; it uses a GPU if there is one. `models.ConvNeuralNet(10)` is `CNNWithFC`, `ConvNeuralNet(10, rank=16)`
-# is `CNNWithTRL`. Four epochs each, with the rate that most people take first: Adam at 0.001.
+# is `CNNWithTRL`. Three epochs each, by Adam, at first with PyTorch's default learning rate of 0.001.
 
 # %%
-def trained(model, dataset, learning_rate, epochs=4):
+def trained(model, dataset, learning_rate, epochs=3):
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     return training.fit(model, dataset.train, dataset.validation, epochs, optimizer=optimizer)
 
@@ -594,9 +594,9 @@ def accuracy_curves(histories):
 accuracy_curves(histories)
 
 # %% [markdown]
-# So the TRL is much worse? Not so fast. The rate was chosen for the other network. Each weight of a TRL is a *product* of
-# four small numbers, and a step that suits a plain weight may be too small for them. **A fair comparison gives each network
-# the rate that suits it**, chosen on the validation set.
+# So the TRL is much worse? Not so fast. Each entry of its weight is a sum of *products* of four numbers, and a step that
+# suits plain weights need not suit those. **A fair comparison gives each network the rate that suits it**, chosen on the
+# validation set.
 #
 # **Predict before you run.** The same TRL at rate 0.01. Does the gap to the flatten + FC network at least halve?
 
@@ -616,7 +616,7 @@ reveal(prediction, fc - fast < (fc - slow) / 2)
 accuracy_curves(histories)
 
 # %% [markdown]
-# (Is 0.001 the best for flatten + FC? Change the number above and see. You owe it the same care.)
+# (Is 0.001 the best for flatten + FC? Change the number above and see: it deserves the same care.)
 #
 # ### Accuracy against parameters
 #
