@@ -196,7 +196,8 @@ def parameter_bars(counts: Mapping[str, Mapping[str, int]]) -> Picture:
         for part, number in count.items():
             axes.barh(row, number / 1e6, left=left, color=colors[part], edgecolor="white")
             left += number / 1e6
-        axes.text(left, row, f" {left:,.1f} M", va="center", fontsize=9)
+        total = f"{left:,.1f}" if left >= 1 else f"{left:.2g}"
+        axes.text(left, row, f" {total} M", va="center", fontsize=9)
     handles = [plt.Rectangle((0, 0), 1, 1, color=colors[part]) for part in parts]
     figure.legend(handles, parts, loc="outside upper center", ncols=len(parts), frameon=False)
     axes.set_yticks(range(len(counts)), list(counts))
