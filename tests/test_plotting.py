@@ -66,6 +66,8 @@ def test_words_of_a_picture_hold_its_numbers():
     said = PICTURES["curves"]().alt
     assert "error over parameters: CP from 0.5 at 1 to 0.1 at 10; TT from 0.4 at 2" in said
     assert "dense at 15" in said
+    single = plotting.curves({"one": ([3], [0.25]), "none": ([], [])}, "x", "y").alt
+    assert single == "Curves. y over x: one: 0.25 at 3."
     assert PICTURES["images"]().alt.endswith("gray. color. planes.")
 
 

@@ -429,8 +429,13 @@ def _said(axes: Axes) -> str:
         ]
     curves = []
     for line in axes.lines if axes.axison else ():
-        (x, *_, last_x), (y, *_, last_y) = ([*map(float, data)] for data in line.get_data())
-        if x == last_x:
+        points = [(float(x), float(y)) for x, y in zip(*line.get_data(), strict=True)]
+        if not points:
+            continue
+        (x, y), (last_x, last_y) = points[0], points[-1]
+        if len(points) == 1:
+            curves.append(f"{line.get_label()}: {y:.3g} at {x:g}")
+        elif x == last_x:
             curves.append(f"{line.get_label()} at {x:g}")
         else:
             curves.append(f"{line.get_label()} from {y:.3g} at {x:g} to {last_y:.3g} at {last_x:g}")
