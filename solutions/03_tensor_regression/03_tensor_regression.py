@@ -335,16 +335,16 @@ uneven = [5 * start[0], start[1] / 5]
 reveal(prediction, lambda: end(uneven, lr=0.1))
 
 # %%
-print("loss after 1000 steps")
-print("scale  " + "".join(f"lr = {lr:<12g}" for lr in (0.1, 0.01, 0.001)))
+print("loss after 500 steps")
+print("scale  " + "".join(f"lr = {lr:<12g}" for lr in (0.1, 0.01, 0.002)))
 for c in (1, 5, 10):
-    ends = [end([c * start[0], start[1] / c], lr, steps=1000) for lr in (0.1, 0.01, 0.001)]
+    ends = [end([c * start[0], start[1] / c], lr, steps=500) for lr in (0.1, 0.01, 0.002)]
     print(f"{c:5d}  " + "".join(f"{loss:17s}" for loss in ends))
 
 # %% [markdown]
 # The gradient of one factor is made of the *other* one. Where that is 5 times too large, the step is 5 times too
 # long, for a factor that is 5 times too small. A step size that is small enough not to explode is too small for the
-# large factor: it stands nearly still, and only the small one learns. That is what 0.754 in the last row means: it is about the best that the small
+# large factor: it stands nearly still, and only the small one learns. That is what the losses of about 0.75 mean: it is the best that the small
 # factor can do alone, and not far from predicting the mean. A network with a layer of factors has many such scales.
 #
 # The cure: spread the scale evenly. For each component $r$, give column $r$ of all factors the same norm, and keep the product of
@@ -708,7 +708,7 @@ def pixels_and_classes(part):
 train, _, test = (pixels_and_classes(part) for part in data.digits(8))
 
 
-def train_cp(x, targets, rank, steps=500):
+def train_cp(x, targets, rank, steps=400):
     torch.manual_seed(0)
     sizes = (*x.shape[1:], targets.shape[1])
     factors = [nn.Parameter(0.3 * torch.randn(n, rank, dtype=x.dtype)) for n in sizes]
@@ -753,7 +753,7 @@ for name, size in sizes.items():
 
 # %% [markdown]
 # With 100 samples ridge wins, by its penalty: the same dense weight without one (last row) does no better than the factors, which have none
-# either. (They can: give Adam a `weight_decay`.) With more samples, rank 20 is about as good (one digit in 270 is 0.4 %). That is
+# either. (They can: give Adam a `weight_decay`.) With more samples, rank 20 is nearly as good (one digit in 270 is 0.4 %). That is
 # not the cross: with 64 pixels there is little to save, and nothing says that the weights of ten digits are made of a few patterns, each a column profile times a row profile. What the
 # low rank buys here is size: rank 10 has 270 numbers in place of 650.
 #
