@@ -291,8 +291,8 @@ print(f"{learning:,} of {sum(p.numel() for p in net.parameters()):,} parameters 
 # %% [markdown]
 # ## 8.5 What rank 10000 costs { minutes: 12, difficulty: 2 }
 #
-# A well-known example of this surgery takes rank 10000 for the ten classes and (512, 7, 7). The text around it says
-# that a TRL saves parameters. Does this one?
+# One tutorial on this surgery takes rank 10000 for ten classes and (512, 7, 7), and gives as the reason for a TRL that it
+# saves parameters. Does this one?
 #
 # **Predict before you run.** How many parameters has that CP TRL, bias included? Within a tenth will do.
 
@@ -372,7 +372,7 @@ check("head_costs", head_costs)
 # %%
 costs = head_costs((512, 7, 7), 10, rank=10_000)
 for name, baseline in costs.items():
-    print(f"{name:12s}{baseline:13,d}   the TRL has {costs['TRL'] / baseline:10.2%} of it")
+    print(f"{name:12s}{baseline:13,d}   the TRL is {costs['TRL'] / baseline:8.2f} times as large")
 
 bars = {f"TRL, rank {r}": {"head": head_costs((512, 7, 7), 10, r)["TRL"]} for r in (100, 467, 10_000)}
 plotting.parameter_bars(bars | {name: {"head": costs[name]} for name in ("Linear", "pooled", "enough")})
@@ -695,8 +695,8 @@ print(f"\n{'head':24s}{'parameters':>10s}{'held out':>10s}", *rows, sep="\n")
 # that an offline run has, it says:
 #
 # - at the *same* number of parameters, the TRL of rank 10 against the mean, **the mean is ahead**;
-# - the TRL passes it at higher ranks, with several times its parameters. Rank 200 is far more than the 40 that hold any
-#   weight of this shape, and with dropout it does well: a high rank can help training, it just isn't a saving;
+# - the TRL catches up at higher ranks, with several times its parameters. Rank 200 is far more than the 40 that hold any
+#   weight of this shape, and with dropout it does no worse: a high rank is no mistake, it just isn't a saving;
 # - **one Linear** with the parameters of rank 40 is as good as any of them.
 #
 # With ImageNet's features the numbers are others, and the three comparisons remain the ones to make.
