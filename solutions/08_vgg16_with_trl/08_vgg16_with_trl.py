@@ -249,7 +249,7 @@ def vgg_with_trl(model, num_classes, rank, dropout, size):
     With VGG16 and size=224, avgpool takes (512, 7, 7).
     """
     ### BEGIN SOLUTION
-    freeze_network(model)
+    model = freeze_network(model)
     shape = model.features(torch.zeros(1, 3, size, size)).shape[1:]
     model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout=dropout)
     model.classifier = nn.Sequential()
