@@ -168,8 +168,7 @@ if not pretrained:
 # %%
 photo = data.photographs()["china"].permute(2, 0, 1)[:, :, 100:527]
 photo = nn.functional.interpolate(photo[None], size=(224, 224), mode="bilinear", antialias=True)[0]
-with torch.no_grad():
-    maps = vgg.features(((photo - mean) / std)[None])[0]  # (512, 7, 7)
+maps = vgg.features(((photo - mean) / std)[None])[0].detach()  # (512, 7, 7)
 widest = maps.std((1, 2)).topk(9).indices.tolist()
 pictures = {"the photograph": photo} | {f"channel {c}": maps[c] for c in widest}
 plotting.images(pictures, rows=2)
@@ -712,11 +711,9 @@ print(f"\n{'head':24s}{'parameters':>10s}{'held out':>10s}", *rows, sep="\n")
 torch.manual_seed(0)
 resnet = models.resnet50(num_classes=10).eval()  # weights="IMAGENET1K_V2" where you have them
 x = torch.randn(2, 3, SIZE, SIZE)
-with torch.no_grad():
-    before = resnet(x)
+before = resnet(x).detach()
 report = trlkit.replace_classifier(resnet, 10, init="pretrained", input_size=(3, SIZE, SIZE))
-with torch.no_grad():
-    change = (resnet(x) - before).abs().max() / before.abs().max()
+change = (resnet(x) - before).detach().abs().max() / before.abs().max()
 print(report, f"\n\nthe output has changed by {change:.0e} of its size")
 
 # %% [markdown]
@@ -744,10 +741,9 @@ class FrozenBackbone(nn.Module):
     """
 
     def __init__(self, network):
-        ### BEGIN SOLUTION
-        #~ super().__init__()
-        #~ raise NotImplementedError
         super().__init__()
+        ### BEGIN SOLUTION
+        #~ raise NotImplementedError
         self.network = freeze_network(network)
         ### END SOLUTION
 
@@ -787,8 +783,7 @@ COMPILE = False
 head = CPTRL(shape, CLASSES, rank=40).to(device).eval()
 fast = torch.compile(head, fullgraph=True) if COMPILE else head
 x = held_out_cache.tensors[0].to(device)
-with torch.no_grad():
-    assert torch.allclose(fast(x), head(x), atol=1e-4)
+assert torch.allclose(fast(x), head(x), atol=1e-4)
 print("compiled, and the same numbers" if COMPILE else "not compiled: set COMPILE = True to try")
 
 # %% [markdown]
