@@ -315,8 +315,8 @@ for _ in range(60):
 plotting.curves({"ALS, rank 3": (range(1, 61), errors)}, "sweeps", "relative error", log="y")
 
 # %% [markdown]
-# The error falls to nothing (from another start it may take longer): the tensor is found again. Are the *factors* found again, too? Compare their columns by
-# the cosine of the angle between them, the hidden ones down, yours to the right:
+# The error falls to nothing (from another start it may take longer): the tensor is found again. Are the *factors* found again,
+# too? Compare their columns by the cosine of the angle between them, the hidden ones down, yours to the right:
 
 # %%
 normed = [[f / f.norm(dim=0) for f in pieces] for pieces in (hidden, factors)]
@@ -651,8 +651,8 @@ check("tt_svd", tt_svd)
 
 # %% [markdown]
 # The squared error is the sum of what the SVDs on the way cut off. Each of these is at most what the same cut would lose on
-# $X$ itself, hence at most the square of the best possible error: $d - 1$ times that in all. Since you see the singular values *before* you cut, you can also choose the ranks by the error that you are
-# willing to make.
+# $X$ itself, hence at most the square of the best possible error: $d - 1$ times that in all. Since you see the singular values
+# *before* you cut, you can also choose the ranks by the error that you are willing to make.
 
 # %% [markdown]
 # ## 2.10 The photograph, three ways
@@ -675,7 +675,8 @@ prediction = ("cp", "tucker", "tt")
 ### END SOLUTION
 
 # %% [markdown]
-# The next cell takes some seconds; nearly all of them go to CP, which needs the most sweeps, from two starting points of 200 at most.
+# The next cell takes some seconds; nearly all of them go to CP, which needs the most sweeps, up to 200
+# from each of two starting points.
 
 # %%
 def error(form):
@@ -753,8 +754,8 @@ print(f"error of the mean alone, for both:       {relative_error(photo, photo.me
 
 # %% [markdown]
 # A photograph is smooth, and that is why few numbers do; shuffled, 10,600 numbers do not get far beyond a single one, the
-# mean. Whether the weight of a trained network is more like the one or the other is not known beforehand, and cutting it down may cost accuracy. A tensor
-# regression layer does not ask: it *learns* its factors from the start, so that whatever it learns has a low rank.
+# mean. Whether the weight of a trained network is more like the one or the other is not known beforehand, and cutting it
+# down may cost accuracy. A tensor regression layer does not ask: it *learns* its factors from the start, so that whatever it learns has a low rank.
 #
 # Look at the numbers as pictures. This is rank 10:
 
