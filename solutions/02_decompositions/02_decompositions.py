@@ -80,7 +80,7 @@ print("TT ranks        ", (1, *cuts, 1))
 #
 # on the unfoldings, with the Khatri-Rao product $\odot$ of all factors but the mode's own, in their order. (Kolda
 # and Bader write the same with the factors in reverse order, since their unfoldings let the first index run
-# fastest. Their formulas and ours agree on the tensor, never on the columns of its unfolding.)
+# fastest. Their formulas and ours agree on the tensor; from three modes on, not on the columns of its unfolding.)
 #
 # **Predict before you run.** The factors of a CP tensor of shape (512, 7, 7) and rank 100: how many numbers do they
 # hold together? The tensor itself holds 25,088.
@@ -206,10 +206,14 @@ def random(*shape):
     return torch.randn(*shape, dtype=torch.float64)
 
 
+def tucker(core, f, g, h):
+    return torch.einsum("abc,ia,jb,kc->ijk", core, f, g, h)
+
+
 torch.manual_seed(0)
 cp = [random(size, 2) for size in (4, 5, 6)]
 print("CP      stored, free:", freedom(lambda f, g, h: torch.einsum("ir,jr,kr->ijk", f, g, h), *cp))
-print("Tucker  stored, free:", freedom(lambda c, *f: multi_mode_dot(c, f), random(2, 2, 2), *cp))
+print("Tucker  stored, free:", freedom(tucker, random(2, 2, 2), *cp))
 tt = [random(1, 4, 2), random(2, 5, 2), random(2, 6, 1)]
 print("TT      stored, free:", freedom(lambda f, g, h: torch.einsum("aib,bjc,ckd->ijk", f, g, h), *tt))
 
@@ -217,7 +221,8 @@ print("TT      stored, free:", freedom(lambda f, g, h: torch.einsum("aib,bjc,ckd
 # CP loses $R$ scales for all modes but one, here $2 \cdot 2$. Tucker loses an invertible $(R_k, R_k)$ matrix for each
 # mode, which can be moved from the factor into the core: $\sum_k R_k^2 = 12$. TT loses one for each inner rank,
 # $R_k^2$ numbers between two cores: $4 + 4$. The counts of stored numbers stay what memory costs; the free ones are
-# what the form can express.
+# what the form can express. (CP and Tucker both end at 26, since the tensors of CP rank 2 fill a whole volume of the
+# 2 x 2 x 2 cores. From rank 3 on Tucker reaches farther.)
 
 # %% [markdown]
 # ## 2.4 CP by alternating least squares { minutes: 14, difficulty: 4 }
@@ -252,7 +257,8 @@ def cp_als_sweep(x, factors):
 
     x: Tensor of shape (I_0, ..., I_N); factors: list of Tensors, factors[k] of shape (I_k, R).
     Modes 0, 1, ..., N in this order. The update of mode n replaces factors[n] by the solution F of
-    F V = unfold(x, n) K, from the newest factors of the other modes; no column is rescaled.
+    F V = unfold(x, n) K, from the newest factors of the other modes; no column is rescaled. (V is
+    invertible in all cases here.)
     Returns a new list of the updated factors; the list that was given stays as it is.
 
     >>> x = outer([torch.tensor([1., 2.]), torch.tensor([3., 4.])])
@@ -309,8 +315,8 @@ for _ in range(60):
 plotting.curves({"ALS, rank 3": (range(1, 61), errors)}, "sweeps", "relative error", log="y")
 
 # %% [markdown]
-# The error falls to nothing: the tensor is found again. Are the *factors* found again, too? Compare their columns by
-# the cosine of the angle between them, the hidden ones down, yours to the right:
+# The error falls to nothing (from another start it may take longer): the tensor is found again. Are the *factors* found again,
+# too? Compare their columns by the cosine of the angle between them, the hidden ones down, yours to the right:
 
 # %%
 normed = [[f / f.norm(dim=0) for f in pieces] for pieces in (hidden, factors)]
@@ -327,9 +333,9 @@ for mode in range(3):
 # - the lengths and signs within a term (as long as their product stays).
 #
 # The condition for three modes is $k_0 + k_1 + k_2 \ge 2R + 2$. Here $k_n$, the *k-rank* of $F_n$, is the largest $k$ such
-# that *any* $k$ columns are linearly independent. Random factors have $k_n = \min(I_n, R)$. For $d$ modes the right side
-# is $2R + d - 1$ (Sidiropoulos and Bro 2000). It is sufficient; for $R = 2$ and $3$
-# also necessary, beyond that not (ten Berge and Sidiropoulos 2002).
+# that *any* $k$ columns are linearly independent. Random factors have $k_n = \min(I_n, R)$ with probability
+# one. For $d$ modes ($d = N + 1$ in our formulas) the right side is $2R + d - 1$ (Sidiropoulos and Bro 2000). The condition is
+# sufficient; for three modes and $R = 2$ or $3$ also necessary, beyond that not (ten Berge and Sidiropoulos 2002).
 
 # %% [markdown]
 # ## 2.5 When there is no best approximation
@@ -364,6 +370,9 @@ for sweep in range(1, 1001):
     if sweep in sweeps:
         errors.append(relative_error(w, torch.einsum("ir,jr,kr->ijk", *factors)))
         norms.append(math.prod(factor[:, 0].norm().item() for factor in factors))
+first, second = (outer([factor[:, r] for factor in factors]) for r in range(2))
+cosine = (first * second).sum() / (first.norm() * second.norm())
+print(f"norms at the end {first.norm():.2f} and {second.norm():.2f}, cosine of their angle {cosine:.4f}")
 lines = {"relative error": (sweeps, errors), "norm of the first term": (sweeps, norms)}
 plotting.curves(lines, "sweeps", "error, norm", log="xy")
 
@@ -434,13 +443,13 @@ prediction = ((20, 30, 2), (160, 30))
 ### END SOLUTION
 
 # %%
-factors = [torch.zeros(104, 20), torch.zeros(160, 30), torch.zeros(3, 2)]
-core = multi_mode_dot(torch.zeros(104, 160, 3), [factor.T for factor in factors])
-reveal(prediction, lambda: (core.shape, factors[1].shape))
+shape, ranks = (104, 160, 3), (20, 30, 2)
+reveal(prediction, lambda: (ranks, (shape[1], ranks[1])))
 
 # %% [markdown]
 # Singular vectors are defined up to their sign, so the check does not compare your numbers with its own: it tests that the
-# columns are orthonormal, that they span the right space, and that the core goes with them.
+# columns are orthonormal, that they span the right space in falling order of the singular values, and that the core goes with
+# them.
 
 # %% solve="hosvd"
 def hosvd(x, ranks):
@@ -490,7 +499,7 @@ check("hosvd", hosvd)
 #
 # For mode $k$ let $\varepsilon_k^2$ be the sum of the squared singular values of $X_{[k]}$ that were cut off. *No* tensor of these ranks can be
 # closer to $X$ than the largest $\varepsilon_k$ (Eckart and Young, on that unfolding). And the HOSVD's squared error is at most the sum
-# of all $\varepsilon_k^2$, which is at most $d$ times the largest, for $d$ modes. So
+# of all $\varepsilon_k^2$, which is at most $d$ times the largest, for $d = N + 1$ modes. So
 #
 # $$\max_k \varepsilon_k \;\le\; \text{best error} \;\le\; \text{error of the HOSVD} \;\le\; \sqrt{\textstyle\sum_k \varepsilon_k^2}
 # \;\le\; \sqrt{d}\; \cdot\, \text{best error}$$
@@ -511,13 +520,13 @@ plotting.images({"photo": photo})
 spectra = [torch.linalg.svdvals(unfold(photo, mode)) for mode in range(3)]
 print("ranks          largest cut   best found   HOSVD    bound   HOSVD / best found (at most 1.73)")
 for ranks in ((2, 2, 1), (5, 5, 2), (10, 20, 2), (20, 20, 3), (40, 40, 3)):
-    factors = [torch.linalg.svd(unfold(photo, k)).U[:, :r] for k, r in enumerate(ranks)]
+    factors = [torch.linalg.svd(unfold(photo, k), full_matrices=False).U[:, :r] for k, r in enumerate(ranks)]
     projected = multi_mode_dot(photo, [u @ u.T for u in factors])
-    error = (photo - projected).norm()
+    ours = (photo - projected).norm()
     best = (photo - decompose(photo, ranks, "tucker").dense()).norm()
     cut = torch.stack([values[r:].square().sum() for values, r in zip(spectra, ranks)])
-    row = (cut.max().sqrt(), best, error, cut.sum().sqrt())
-    print(f"{str(ranks):14} {row[0]:11.3f} {row[1]:12.3f} {row[2]:7.3f} {row[3]:8.3f} {error / best:8.3f}")
+    row = (cut.max().sqrt(), best, ours, cut.sum().sqrt())
+    print(f"{str(ranks):14} {row[0]:11.3f} {row[1]:12.3f} {row[2]:7.3f} {row[3]:8.3f} {ours / best:8.3f}")
 
 # %% [markdown]
 # The bound holds, and real life is kinder: the HOSVD is within a few percent of the best that was found. (None of these ranks
@@ -601,7 +610,7 @@ def tt_svd(x, ranks):
     """The TT-SVD, from the left to the right.
 
     x: Tensor of shape (I_0, ..., I_N), N >= 1.
-    ranks: tuple of N + 2 ints, (1, R_1, ..., R_N, 1), none above what the SVD of its step has to give.
+    ranks: tuple of N + 2 ints, (1, R_1, ..., R_N, 1), with R_{k+1} <= min(R_k I_k, I_{k+1} ... I_N).
     Returns a list of N + 1 Tensors, cores[k] of shape (ranks[k], I_k, ranks[k + 1]); each but the last,
     reshaped to (ranks[k] * I_k, ranks[k + 1]), has orthonormal columns.
 
@@ -641,9 +650,9 @@ check("tt_svd", tt_svd)
 # </details>
 
 # %% [markdown]
-# The error is bounded as before: its square is at most the sum of what each SVD cut off, and so at most $d - 1$ times the
-# square of the best possible. Since you see the singular values *before* you cut, you can also choose the ranks by the error that you are
-# willing to make.
+# The squared error is the sum of what the SVDs on the way cut off. Each of these is at most what the same cut would lose on
+# $X$ itself, hence at most the square of the best possible error: $d - 1$ times that in all. Since you see the singular values
+# *before* you cut, you can also choose the ranks by the error that you are willing to make.
 
 # %% [markdown]
 # ## 2.10 The photograph, three ways
@@ -651,7 +660,7 @@ check("tt_svd", tt_svd)
 # Now let the forms compete on the photograph, for the same number of stored numbers. In the race:
 #
 # - **CP** of rank $R$;
-# - **Tucker** of rank $(r, r, 3)$: colors are kept whole, there are only three;
+# - **Tucker** of rank $(r, r, 3)$, by HOOI: colors are kept whole, there are only three;
 # - **TT** of rank $(1, r, 3, 1)$;
 # - as the one to beat, what you knew before this chapter: the **SVD of a matrix**, the photograph with rows on one side, columns and colors
 #   together on the other.
@@ -666,8 +675,8 @@ prediction = ("cp", "tucker", "tt")
 ### END SOLUTION
 
 # %% [markdown]
-# The next cell takes some seconds; nearly all of them go to CP, which is the only one that iterates, from two starting points of 200 sweeps
-# at most.
+# The next cell takes some seconds; nearly all of them go to CP, which needs the most sweeps, up to 200
+# from each of two starting points.
 
 # %%
 def error(form):
@@ -683,6 +692,7 @@ race = {
     "tucker": {r: decompose(photo, (r, r, 3), "tucker") for r in (5, 10, 20, 30, 40)},
     "tt": {r: decompose(photo, (1, r, 3, 1), "tt") for r in (3, 5, 10, 18, 20, 40)},
 }
+# The best CP of a matrix is its truncated SVD.
 race["matrix SVD"] = {r: decompose(photo.reshape(104, 480), r, "cp") for r in (3, 5, 10, 18, 40)}
 
 # %%
@@ -704,7 +714,7 @@ plotting.curves(lines, "numbers stored (the photograph: 49,920)", "relative erro
 # - **CP** is the most frugal here, **Tucker** comes next; at few numbers the two are close. CP is also the slowest by
 #   far, and it promises nothing: another start may end elsewhere.
 # - **TT brings nothing here.** With three modes, the last of size 3, its first cut *is* the matrix SVD, and the second cuts nothing
-#   off. Their curves lie on each other.
+#   off. Their curves lie on each other. Both depend on the order of the modes, as CP and Tucker do not: see below.
 # - None of this is what a camera does. JPEG works on blocks of 8 x 8 pixels with fixed cosines, and spends its bits where
 #   eyes look.
 #
@@ -713,27 +723,39 @@ plotting.curves(lines, "numbers stored (the photograph: 49,920)", "relative erro
 
 # %%
 blocks = photo.reshape(13, 8, 20, 8, 3).permute(0, 2, 1, 3, 4)  # (13, 20, 8, 8, 3)
-for r in (10, 20, 40):
-    form = decompose(blocks, (1, 13, r, r // 2, 3, 1), "tt")
-    wrong = relative_error(blocks, form.dense())
-    print(f"TT of the blocks, rank (1, 13, {r}, {r // 2}, 3, 1): {numbers(form):6,} numbers, error {wrong:.4f}")
+turned = photo.movedim(1, 0)  # (160, 104, 3)
+tries = {
+    "TT of the blocks": (blocks, (1, 13, 27, 13, 3, 1), "tt"),
+    "SVD of the blocks, 260 x 192": (blocks.reshape(260, 192), 24, "cp"),
+    "SVD, columns x (rows, colors)": (turned.reshape(160, 312), 22, "cp"),
+}
+results = {f"{name} of the photograph": (numbers(f), error(f)) for name, f in same.items()}
+for name, (tensor, rank, kind) in tries.items():
+    form = decompose(tensor, rank, kind)
+    results[name] = numbers(form), relative_error(tensor, form.dense())
+for name, (count, wrong) in results.items():
+    print(f"{name:30} {count:7,} numbers   relative error {wrong:.4f}")
 
 # %% [markdown]
-# Now TT stands beside CP and Tucker. **How you cut a tensor into modes matters as much as which form you choose.**
+# TT now passes Tucker and stays behind CP; a plain SVD of the block matrix gains nearly as much. Even without blocks, the matrix
+# with the photograph's *columns* on one side is better than the one in the race. **How you cut a tensor into modes matters
+# as much as which form you choose.** (CP can have the blocks, too: `decompose(blocks, 60, "cp")` takes its time.)
 #
-# And is it the method that compresses, or the photograph? Pure noise of the same shape, and the same rank:
+# And is it the method that compresses, or the photograph? Here are the photograph's own numbers, shuffled: the same values and
+# the same norm, but no neighbors.
 
 # %%
 torch.manual_seed(0)
-noise = random(*photo.shape)
-form = decompose(noise, (30, 30, 3), "tucker")
+shuffled = photo.flatten()[torch.randperm(photo.numel())].reshape(photo.shape)
+form = decompose(shuffled, (30, 30, 3), "tucker")
 print(f"error of Tucker (30, 30, 3), photograph: {error(race['tucker'][30]):.4f}")
-print(f"error of Tucker (30, 30, 3), noise:      {relative_error(noise, form.dense()):.4f}")
+print(f"error of Tucker (30, 30, 3), shuffled:   {relative_error(shuffled, form.dense()):.4f}")
+print(f"error of the mean alone, for both:       {relative_error(photo, photo.mean().expand_as(photo)):.4f}")
 
 # %% [markdown]
-# A photograph is smooth, and that is why few numbers do; noise needs nearly all of its own. Whether the weight of a trained
-# network is more like the one or the other is not known beforehand, and cutting it down may cost accuracy. A tensor
-# regression layer does not ask: it *learns* its factors from the start, so that whatever it learns has a low rank.
+# A photograph is smooth, and that is why few numbers do; shuffled, 10,600 numbers do not get far beyond a single one, the
+# mean. Whether the weight of a trained network is more like the one or the other is not known beforehand, and cutting it
+# down may cost accuracy. A tensor regression layer does not ask: it *learns* its factors from the start, so that whatever it learns has a low rank.
 #
 # Look at the numbers as pictures. This is rank 10:
 

@@ -32,6 +32,20 @@ def cp_to_tensor(factors):
     return x
 
 
+# %% wrong="cp_to_tensor" name="four letters"
+# Letters for four modes at most.
+def cp_to_tensor(factors):
+    letters = "abcd"[: len(factors)]
+    return torch.einsum(",".join(c + "r" for c in letters) + "->" + letters, *factors)
+
+
+# %% wrong="cp_to_tensor" name="always float64"
+# A sum that starts as float64.
+def cp_to_tensor(factors):
+    factors = [f.double() for f in factors]
+    return sum(outer([f[:, r] for f in factors]) for r in range(factors[0].shape[1]))
+
+
 # %% wrong="cp_to_tensor" name="detached"
 # No gradient.
 def cp_to_tensor(factors):
@@ -59,6 +73,37 @@ def decomposition_parameters(shape, rank, kind):
     else:
         n = sum(a * n * b for a, n, b in zip(rank, shape, rank[1:]))
     return min(n, math.prod(shape))
+
+
+# %% wrong="decomposition_parameters" name="at least two cores"
+# The first and the last core counted apart.
+def decomposition_parameters(shape, rank, kind):
+    if kind == "cp":
+        return rank * sum(shape)
+    if kind == "tucker":
+        return math.prod(rank) + sum(n * r for n, r in zip(shape, rank))
+    inner = sum(a * n * b for a, n, b in zip(rank[1:], shape[1:-1], rank[2:]))
+    return shape[0] * rank[1] + inner + rank[-2] * shape[-1]
+
+
+# %% wrong="cp_als_sweep" name="always float64"
+# More precise, but another dtype.
+def cp_als_sweep(x, factors):
+    x, new = x.double(), [f.double() for f in factors]
+    for n in range(x.ndim):
+        K = khatri_rao(new[:n] + new[n + 1 :])
+        new[n] = torch.linalg.lstsq(K, unfold(x, n).T).solution.T
+    return new
+
+
+# %% wrong="cp_als_sweep" name="squeezed"
+# Modes of size 1 are lost.
+def cp_als_sweep(x, factors):
+    x, new = x.squeeze(), list(factors)
+    for n in range(x.ndim):
+        K = khatri_rao(new[:n] + new[n + 1 :])
+        new[n] = torch.linalg.lstsq(K, unfold(x, n).T).solution.T
+    return new
 
 
 # %% wrong="cp_als_sweep" name="three modes"
@@ -110,6 +155,18 @@ def tucker_to_tensor(core, factors):
     return core
 
 
+# %% wrong="tucker_to_tensor" name="always float64"
+# More precise, but another dtype.
+def tucker_to_tensor(core, factors):
+    return multi_mode_dot(core.double(), [f.double() for f in factors])
+
+
+# %% wrong="tucker_to_tensor" name="squeezed"
+# Modes of size 1 are lost.
+def tucker_to_tensor(core, factors):
+    return multi_mode_dot(core, factors).squeeze()
+
+
 # %% wrong="tucker_to_tensor" name="mode told by size"
 # Each factor goes to the first mode it fits.
 def tucker_to_tensor(core, factors):
@@ -123,6 +180,23 @@ def tucker_to_tensor(core, factors):
 # ranks[0] for every mode.
 def hosvd(x, ranks):
     us = [torch.linalg.svd(unfold(x, k))[0][:, : ranks[0]] for k in range(x.ndim)]
+    return multi_mode_dot(x, [u.T for u in us]), us
+
+
+# %% wrong="hosvd" name="rising order"
+# The right vectors from the last to the first.
+def hosvd(x, ranks):
+    us = [torch.linalg.svd(unfold(x, k))[0][:, :r].flip(1) for k, r in enumerate(ranks)]
+    return multi_mode_dot(x, [u.T for u in us]), us
+
+
+# %% wrong="hosvd" name="another basis"
+# The right space, by a rotated basis.
+def hosvd(x, ranks):
+    us = []
+    for k, r in enumerate(ranks):
+        q = torch.linalg.qr(torch.arange(1.0, r * r + 1, dtype=x.dtype).reshape(r, r).cos())[0]
+        us.append(torch.linalg.svd(unfold(x, k))[0][:, :r] @ q)
     return multi_mode_dot(x, [u.T for u in us]), us
 
 
@@ -172,6 +246,15 @@ def hosvd(x, ranks):
     return x.new_full(tuple(ranks), float("nan")), us
 
 
+# %% wrong="tt_to_tensor" name="always float64"
+# More precise, but another dtype.
+def tt_to_tensor(cores):
+    x = cores[0][0].double()
+    for core in cores[1:]:
+        x = torch.tensordot(x, core.double(), dims=1)
+    return x[..., 0]
+
+
 # %% wrong="tt_to_tensor" name="two or three cores"
 # One case for each length.
 def tt_to_tensor(cores):
@@ -201,6 +284,19 @@ def tt_svd(x, ranks):
         cores.append(u[:, :r].reshape(left, x.shape[k], r))
         rest, left = s[:r, None] * vh[:r], r
     return [*cores, rest.reshape(left, x.shape[-1], 1)]
+
+
+# %% wrong="tt_svd" name="squeezed"
+# Modes of size 1 are lost.
+def tt_svd(x, ranks):
+    x = x.squeeze()
+    cores, rest = [], x
+    for k in range(x.ndim - 1):
+        u, s, vh = torch.linalg.svd(rest.reshape(ranks[k] * x.shape[k], -1), full_matrices=False)
+        r = ranks[k + 1]
+        cores.append(u[:, :r].reshape(ranks[k], x.shape[k], r))
+        rest = s[:r, None] * vh[:r]
+    return [*cores, rest.reshape(ranks[len(cores)], x.shape[-1], 1)]
 
 
 # %% wrong="tt_svd" name="random cores"

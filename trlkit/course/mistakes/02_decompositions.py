@@ -120,6 +120,18 @@ def decomposition_parameters(shape, rank, kind):
     return sum(n * a for n, a in zip(shape, rank))
 
 
+# %% mistake="decomposition_parameters" name="one rank squared"
+# For TT you used one rank twice in each core. The ranks on the two sides of a core are two entries
+# of `rank`.
+# Look at: the shape of core 0.
+def decomposition_parameters(shape, rank, kind):
+    if kind == "cp":
+        return rank * sum(shape)
+    if kind == "tucker":
+        return math.prod(rank) + sum(n * r for n, r in zip(shape, rank))
+    return sum(n * r * r for n, r in zip(shape, rank))
+
+
 # %% mistake="decomposition_parameters" name="CP with a full core"
 # For CP you also counted a core of R ** order numbers. CP has no core: its terms need no
 # combinations, which is what sets it apart from Tucker.
@@ -213,6 +225,44 @@ def cp_als_sweep(x, factors):
     return factors
 
 
+# %% mistake="cp_als_sweep" name="grams before the loop"
+# Your Gram matrices are those of the factors that were given. When a factor is replaced, its Gram
+# matrix changes, too; only your K is made of the newest factors.
+# Look at: the place of your Gram matrices, before the loop or in it.
+def cp_als_sweep(x, factors):
+    factors = list(factors)
+    grams = [factor.T @ factor for factor in factors]
+    for mode in range(x.ndim):
+        others = [factor for k, factor in enumerate(factors) if k != mode]
+        gram = math.prod(gram for k, gram in enumerate(grams) if k != mode)
+        factors[mode] = unfold(x, mode) @ khatri_rao(others) @ torch.linalg.pinv(gram)
+    return factors
+
+
+# %% mistake="cp_als_sweep" name="gram of the rows"
+# You multiply a factor by its own transpose from the right, F F^T: that compares its rows and has
+# shape (I_k, I_k). The Gram matrix of its columns is (R, R).
+# Look at: the side on which the transposed factor stands.
+def cp_als_sweep(x, factors):
+    factors = list(factors)
+    for mode in range(x.ndim):
+        others = [factor for k, factor in enumerate(factors) if k != mode]
+        gram = math.prod(factor @ factor.T for factor in others)
+        factors[mode] = unfold(x, mode) @ khatri_rao(others) @ torch.linalg.pinv(gram)
+    return factors
+
+
+# %% mistake="cp_als_sweep" name="last mode left out"
+# You updated all modes but the last. A sweep gives every mode its turn.
+# Look at: the end of your range.
+def cp_als_sweep(x, factors):
+    factors = list(factors)
+    for mode in range(x.ndim - 1):
+        others = [factor for k, factor in enumerate(factors) if k != mode]
+        factors[mode] = torch.linalg.lstsq(khatri_rao(others), unfold(x, mode).T).solution.T
+    return factors
+
+
 # %% mistake="cp_als_sweep" name="khatri-rao reversed"
 # Your Khatri-Rao product runs through the factors from the last to the first, as Kolda and
 # Bader's formula does for their column-major unfolding. Ours takes them in their own order.
@@ -269,8 +319,8 @@ def cp_als_sweep(x, factors):
 
 
 # %% mistake="tucker_to_tensor" name="transposed where square"
-# You multiply by the transpose of a factor where it is square. factors[k] of shape (I_k, R_k) takes
-# the ranks of the core to the sizes of the tensor as it is.
+# You multiply by transposed factors. factors[k] of shape (I_k, R_k) takes the ranks of the core to
+# the sizes of the tensor as it is.
 # Look at: which index of the factor you sum over.
 def tucker_to_tensor(core, factors):
     for mode, factor in enumerate(factors):
@@ -301,6 +351,17 @@ def tucker_to_tensor(core, factors):
         shape[mode] = factor.shape[0]
         core = (factor @ unfold(core, mode)).reshape(shape)
     return core
+
+
+# %% mistake="tucker_to_tensor" name="kronecker reversed"
+# Your Kronecker product runs through the factors from the last to the first, as the books' formula
+# does for a column-major unfolding. Ours takes them in their own order.
+# Look at: the order of the factors behind the unfolded core.
+def tucker_to_tensor(core, factors):
+    long = torch.ones(1, 1, dtype=core.dtype)
+    for factor in factors[:0:-1]:
+        long = torch.kron(long, factor)
+    return fold(factors[0] @ unfold(core, 0) @ long.T, 0, [len(factor) for factor in factors])
 
 
 # %% mistake="tucker_to_tensor" name="diagonal of the core"
@@ -375,6 +436,16 @@ def hosvd(x, ranks):
     return multi_mode_dot(x, [u.T for u in factors]), factors
 
 
+# %% mistake="hosvd" name="rows of U"
+# You took rows of U. The singular vectors are its columns.
+# Look at: which of the two indices of U you cut at ranks[k].
+def hosvd(x, ranks):
+    factors = []
+    for k, r in enumerate(ranks):
+        factors.append(torch.linalg.svd(unfold(x, k), full_matrices=False).U[:r].T)
+    return multi_mode_dot(x, [u.T for u in factors]), factors
+
+
 # %% mistake="hosvd" name="scaled by the singular values"
 # You multiplied the singular vectors by their singular values. The columns of the factors must be
 # orthonormal; how much each direction counts is said by the core.
@@ -407,9 +478,9 @@ def hosvd(x, ranks):
 
 
 # %% mistake="hosvd" name="factors transposed"
-# Your factors are transposed: factors[k] has shape (I_k, R_k), the singular vectors are its
-# columns. It is for the core that they are transposed.
-# Look at: the list that you return, and the one that you multiply x by.
+# Your factors are transposed, or rows of U: factors[k] has shape (I_k, R_k), the singular vectors
+# are its columns. It is for the core that they are transposed.
+# Look at: the index of U that you cut, the list that you return, and the one you multiply x by.
 def hosvd(x, ranks):
     factors = []
     for k, r in enumerate(ranks):
@@ -534,6 +605,20 @@ def tt_svd(x, ranks):
         r = ranks[k + 1]
         cores.append((u[:, :r] * s[:r].sqrt()).reshape(ranks[k], x.shape[k], r))
         rest = s[:r, None].sqrt() * vh[:r]
+    return [*cores, rest.reshape(ranks[-2], x.shape[-1], 1)]
+
+
+# %% mistake="tt_svd" name="singular values along the columns"
+# S times Vh, entry by entry, aligns S with the columns of Vh (or fails, where their number is
+# another). Each *row* of Vh belongs to a singular value.
+# Look at: the shape that S must have for that; `S[:, None]` is a column.
+def tt_svd(x, ranks):
+    cores, rest = [], x
+    for k in range(x.ndim - 1):
+        u, s, vh = torch.linalg.svd(rest.reshape(ranks[k] * x.shape[k], -1), full_matrices=False)
+        r = ranks[k + 1]
+        cores.append(u[:, :r].reshape(ranks[k], x.shape[k], r))
+        rest = s[:r] * vh[:r]
     return [*cores, rest.reshape(ranks[-2], x.shape[-1], 1)]
 
 
