@@ -169,6 +169,11 @@ class DropoutCP(nn.Module):
     """
 
     ### BEGIN SOLUTION
+    #~ def __init__(self, factors, p):
+    #~     raise NotImplementedError
+    #~
+    #~ def forward(self, x):
+    #~     raise NotImplementedError
     def __init__(self, factors, p):
         super().__init__()
         if not 0 <= p < 1:
@@ -507,7 +512,7 @@ check("expected_weight", expected_weight)
 # is trained with dropped weights and used with the full one; a bias means that it is used with another weight than it was trained for,
 # and nothing tells you.
 #
-# Write `is_unbiased`. The check gives it eighteen or so implementations, some right and some broken, and says which
+# Write `is_unbiased`. The check gives it some twenty implementations, some right and some broken, and says which
 # broken one your test let through and which right one it accused. A good test does neither. Among them:
 #
 # - right ones that look unusual: the scale may be spread over the factors, the dropped columns may be left out instead of set to zero, a

@@ -226,13 +226,17 @@ def layer_cases(draw: Draw) -> Iterator[Case]:
 
 
 class HookedCP(nn.Module):
-    """Dropout sits in a hook on the weight; only with ``calls`` does forward call it."""
+    """Dropout sits in a hook on the weight; only with ``calls`` does forward call it.
+
+    A layer that rarely drops is asked about several times.
+    """
 
     def __init__(self, rank: int, p: float, calls: bool):
         super().__init__()
         torch.manual_seed(0)
-        self.weight = CPPieces([torch.randn(size, rank) for size in (3, 4, 2)])
+        self.weight = CPPieces([torch.randn(size, rank) for size in (12, 2)])
         self.calls = calls
+        self.asked = ASKED if rank * p < 0.5 and p > 0 else 1
 
         def hook(module, args, factors):
             if not module.training:
@@ -244,11 +248,11 @@ class HookedCP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         factors = self.weight() if self.calls else self.weight.factors
-        return torch.einsum("bhw,hr,wr,nr->bn", x, *factors)
+        return x.flatten(1) @ factors[0] @ factors[1].T
 
 
 class CPPieces(nn.Module):
-    """The factors of a CP weight, as a module that returns them."""
+    """The input factors of a CP weight, joined, and the output's: a module that returns them."""
 
     def __init__(self, factors):
         super().__init__()
@@ -280,7 +284,7 @@ def really_drops(layer: nn.Module, x: Tensor) -> bool:
     before = layer.training
     layer.train()
     first = layer(x)
-    same = all(torch.equal(layer(x), first) for _ in range(150))
+    same = all(torch.equal(layer(x), first) for _ in range(100))
     layer.train(before)
     return not same
 
@@ -288,9 +292,10 @@ def really_drops(layer: nn.Module, x: Tensor) -> bool:
 def really_drops_probe(answer, layer: nn.Module, x: Tensor) -> dict[str, Any]:
     torch.manual_seed(1)
     before = layer.training
-    count = f"asked {ASKED} times, the times that it says True"
+    times = getattr(layer, "asked", 1)
+    count = f"asked {times} times, the times that it says True"
     found = {"what it says": RIGHT, count: 0, "the layer's mode": RIGHT}
-    said = [answer(layer, x) for _ in range(ASKED)]
+    said = [answer(layer, x) for _ in range(times)]
     for value in said:
         if type(value) is not bool:
             text = f"must return True or False, got {describe(value)}"
@@ -476,6 +481,10 @@ SPREAD = "CP, right: spreads the scale over the factors"
 def implementation(kind: str, rank: Sequence[int]) -> Callable[[Sequence[Tensor], float], Tensor]:
     """A tensor dropout: given a mask for each rank mode and p, the weight that is left."""
     core, factors = pieces(rank)
+    joint = torch.einsum("br,cr->bcr", *factors[1:]).flatten(0, 1) if core is None else None
+
+    def rebuilt(first: Tensor, rest: Tensor) -> Tensor:
+        return (first @ rest.T).reshape(SIZES)
 
     def dropout(keeps: Sequence[Tensor], p: float) -> Tensor:
         keeps = [keep.double() for keep in keeps]
@@ -487,13 +496,12 @@ def implementation(kind: str, rank: Sequence[int]) -> Callable[[Sequence[Tensor]
             return tucker_weight(core, [f * m for f, m in zip(factors, masks, strict=True)])
         keep, scale = keeps[0], 1 / (1 - p)
         if kind == GATHERED:
-            left = torch.einsum("ar,br,cr->abc", *(factor[:, keep > 0] for factor in factors))
-            return left * scale
+            return rebuilt(factors[0][:, keep > 0], joint[:, keep > 0]) * scale
         if kind == SPREAD:
-            mask = keep * scale ** (1 / 3)
-            return torch.einsum("ar,br,cr->abc", *(factor * mask for factor in factors))
+            root = scale**0.5
+            return rebuilt(factors[0] * keep * root, joint * keep * root)
         mask = CP_MASKS["CP, right" if kind == SHIFTED else kind](keep, p)
-        weight = torch.einsum("ar,br,cr->abc", factors[0] * mask, *factors[1:])
+        weight = rebuilt(factors[0] * mask, joint)
         return (1 - p) * weight + p * weight.roll(1, 0) if kind == SHIFTED else weight
 
     return dropout
@@ -546,10 +554,10 @@ def is_unbiased_probe(answer, kind: str, weight: Tensor, rank: tuple) -> Verdict
 
 def is_unbiased_cases(draw: Draw) -> Iterator[Case]:
     for kind in CP_KINDS:
-        rank = (draw.choice(3, [2, 3, 4]),)
+        rank = (draw.choice(3, [2, 3]),)
         yield Case((kind, full_weight(rank), rank))
     for kind in TUCKER_MASKS:
-        rank = draw.choice((1, 2, 3), [(3, 1, 2), (3, 2, 1), (2, 1, 3)])
+        rank = draw.choice((1, 3), [(3, 1), (1, 4), (1, 3)])
         yield Case((kind, full_weight(rank), rank))
 
 
