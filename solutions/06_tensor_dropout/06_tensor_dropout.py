@@ -128,11 +128,11 @@ check("drop_cp", drop_cp)
 # %%
 torch.manual_seed(0)
 x = torch.randn(64, 8, 8)
-ps = [0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
+ps = [0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
 layers = {
-    "CP, rank 4": CPTRL((8, 8), 1, rank=4, bias=False),
-    "CP, rank 64": CPTRL((8, 8), 1, rank=64, bias=False),
-    "Tucker, rank (4, 4, 1), all modes": TuckerTRL((8, 8), 1, rank=(4, 4, 1), bias=False),
+    "CP, rank 4": CPTRL((8, 8), 5, rank=4, bias=False),
+    "CP, rank 64": CPTRL((8, 8), 5, rank=64, bias=False),
+    "Tucker, rank (5, 5, 5), all modes": TuckerTRL((8, 8), 5, rank=(5, 5, 5), bias=False),
 }
 lines = {}
 for name, layer in layers.items():
@@ -140,14 +140,15 @@ for name, layer in layers.items():
     for p in ps:
         trlkit.tensor_dropout(layer, p).train()
         with torch.no_grad():
-            passes = torch.stack([layer(x) for _ in range(200)])
+            passes = torch.stack([layer(x) for _ in range(400)])
         spread.append((passes.var(0).mean().sqrt() / size).item())
     lines[name] = (ps, spread)
 plotting.curves(lines, "p, the probability of dropping", "spread of an output / size of the outputs", log="y")
 
 # %% [markdown]
 # At $p = 0.5$ the noise of a CP is about as large as the signal, whatever its rank; where three modes are dropped from,
-# it is several times the signal. For every layer there is a $p$ at which nothing can be learned any more.
+# it is larger still. Towards $p = 1$ both
+# grow without bound, and the noise drowns whatever there is to learn.
 #
 # Write the layer for a CP weight, without a bias. One mask for the whole batch. For the coins `torch.rand(R)` and a
 # comparison are enough; your `drop_cp` does the rest.
@@ -311,12 +312,13 @@ check("really_drops", really_drops)
 # $$\tilde W = G \times_0 \big(U_0\, \mathrm{diag}(m^{(0)})\big) \times_1 \big(U_1\, \mathrm{diag}(m^{(1)})\big) \cdots$$
 #
 # Every entry of the core belongs to one component of *each* mode and survives only if all of them stay. Where the 16
-# entries of a core (4, 4) survive, for three draws at $p = 0.5$ (whole rows and columns go):
+# entries of a core (4, 4) survive, for three
+# draws at $p = 0.5$ (whole rows and columns go; a dark entry is multiplied by 4, a light one by 0):
 
 # %%
-generator = torch.Generator().manual_seed(1)
+generator = torch.Generator().manual_seed(4)
 draws = [(torch.rand(2, 4, generator=generator) >= 0.5) / 0.5 for _ in range(3)]
-plotting.images({f"draw {n}: 0 or 4": torch.outer(*m) for n, m in enumerate(draws, 1)}, signed=True)
+plotting.images({f"draw {n}": torch.outer(*m) for n, m in enumerate(draws, 1)}, signed=True)
 
 # %% [markdown]
 # Not every mode has to be dropped from. A mode of rank 1 has a single component, and dropping it would erase the whole
@@ -580,24 +582,10 @@ check("is_unbiased", is_unbiased)
 # </details>
 
 # %% [markdown]
-# And `trlkit`? Its layers mask their weight by a tensor for each rank mode, so the same enumeration applies to them. Here for
-# a Tucker layer whose mode 1 is skipped:
-
-# %%
-layer = TuckerTRL((4, 3), 2, rank=(2, 1, 2), dtype=torch.float64)
-cases = [[torch.tensor(k) for k in itertools.product([False, True], repeat=2)]] * 2
-for p in (0.05, 0.5, 0.95):
-    mean = 0
-    for first, last in itertools.product(*cases):
-        stay = int(first.sum() + last.sum())
-        masks = [first / (1 - p), None, last / (1 - p)]
-        masks = [mask if mask is None else mask.double() for mask in masks]
-        mean = mean + (1 - p) ** stay * p ** (4 - stay) * layer._weight().masked(masks).dense()
-    print(f"p = {p}: off by at most {(mean - layer.to_dense()).abs().max().item():.0e}")
+# `trlkit`'s own layers are tested in this way: CP, Tucker and TT, over all masks, at several $p$ (`tests/test_dropout.py` in its
+# repository). An enumeration is short, exact and never flickers, which is all that one can ask of a test.
 
 # %% [markdown]
-# (What is left is the rounding of the masks, which this cell made in float32 on their way.)
-#
 # ## 6.8 The regularizer that it implies { minutes: 13, difficulty: 4 }
 #
 # The weight is unbiased. Is the *loss* too? Take a squared error. For one output $\tilde y = \sum_r m_r c_r$, where $c_r$ is
@@ -618,7 +606,7 @@ for p in (0.05, 0.5, 0.95):
 # approximately.) Its factor:
 
 # %%
-ps = [number / 100 for number in range(0, 100, 3)]
+ps = [number / 100 for number in range(0, 95, 5)]
 plotting.curves({"p / (1 - p)": (ps, [p / (1 - p) for p in ps])}, "p, the probability of dropping", "factor of the penalty")
 
 # %% [markdown]
@@ -714,8 +702,9 @@ print(f"trained {2 * len(seeds)} networks in {time.perf_counter() - began:.0f} s
 
 # %% [markdown]
 # Two ways to make it hard. **Noise**: Gaussian numbers are added to the pixels, which lie between 0 and 1.
-# **FGSM** (the fast gradient sign method): every pixel is moved by the same small step in the direction in which the loss grows, which is far worse than chance.
-# This is a stronger digit, its noisy and its attacked version:
+# **FGSM** (the fast gradient sign method): every pixel is moved by the same small step in the direction in which the loss grows, which
+# does far more harm than noise of that size. Here is a digit, a noisy and an attacked version of it, and what a network
+# without dropout takes them for:
 
 # %%
 net, x, label = nets[0.0][0], held_out.tensors[0][:1].clone().requires_grad_(), held_out.tensors[1][:1]
@@ -762,13 +751,12 @@ for title, strengths, found in (("noise", noise, under_noise), ("FGSM", steps, u
 # %% [markdown]
 # How to read such a table:
 #
-# - One digit of 270 is 0.4 points. A mean gain that is smaller than the range beside it is not a result.
-# - On our machine the gain is nothing or slightly negative on clean digits, and a few points where the noise or the attack is
-#   strong. It is no armor: the attack still wins. Look at your own numbers before you believe ours.
+# - One digit of 270 is 0.4 points. Where the range reaches from below 0 to above it, the mean proves nothing.
+# - When we ran it, dropout cost a little on clean digits, gained one or two points under strong noise, and more the
+#   stronger the attack was. It is no armor: the attack still wins. Look at your own numbers before you believe ours.
 # - It is a small network on small images, with one $p$, one rank and one optimizer; for larger ones see the paper below.
-# - FGSM can flatter. Where a network is so sure that its loss underflows, the gradient is exactly 0, its sign is 0, and nothing
-#   is attacked: a network *trained longer without dropout* may look robust for that reason. Accuracy must fall as the step grows; where it doesn't,
-#   distrust the attack.
+# - FGSM is a single step along one gradient, the weakest of attacks. Train twice as long (`steps=300`) and attack with a step of
+#   0.15, and you may see the order of the curves turn. A claim of robustness needs more settings and stronger attacks than these.
 #
 # In chapter 9 you choose rank and $p$ by such measurements yourself, and defend the choice.
 

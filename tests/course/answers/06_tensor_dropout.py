@@ -3,7 +3,7 @@
 # %% answer="drop_cp" name="last factor"
 # The mask comes into the last factor.
 def drop_cp(factors, keep, p):
-    mask = torch.where(keep, 1 / (1 - p), 0.0).to(factors[-1])
+    mask = factors[-1].new_full(keep.shape, 1 / (1 - p)).where(keep, 0)
     return [*factors[:-1], factors[-1] * mask[None, :]]
 
 

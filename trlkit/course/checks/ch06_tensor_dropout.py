@@ -22,14 +22,10 @@ SIZES = (3, 2, 4)  # of the weights that are dropped from
 
 
 def cp_weight(factors: Sequence[Tensor]) -> Tensor:
-    """The sum of the components, one outer product after the other."""
-    total = 0
-    for columns in zip(*(factor.unbind(1) for factor in factors), strict=True):
-        term = columns[0]
-        for column in columns[1:]:
-            term = torch.tensordot(term, column, dims=0)
-        total = total + term
-    return total
+    """The sum over the components r of the outer products of the columns r."""
+    letters = "abcdefgh"[: len(factors)]
+    columns = ",".join(f"{letter}r" for letter in letters)
+    return torch.einsum(f"{columns}->{letters}", *factors)
 
 
 def tucker_weight(core: Tensor, factors: Sequence[Tensor]) -> Tensor:
@@ -390,7 +386,8 @@ def masks_in_order(value: Any, args: tuple) -> dict[str, Any]:
         "the number of masks": len(rows),
         "the masks, sorted": torch.tensor([row[0] for row in rows]),
         "the probabilities, from no component kept to all kept": torch.tensor(
-            [row[1] for row in rows], dtype=torch.float64
+            [row[1] for row in rows],
+            dtype=torch.float32,  # a product of float32 numbers is as right
         ),
     }
     return found
