@@ -204,6 +204,35 @@ def images(pictures: Mapping[str, Tensor], rows: int = 1, signed: bool = False) 
     return figure
 
 
+def tradeoff(
+    points: Mapping[str, tuple[float, float]], front: Sequence[str], x: str, y: str
+) -> Figure:
+    """Points with their names, and a staircase through those on the Pareto front.
+
+    Parameters
+    ----------
+    points : mapping of str to (x, y)
+        Less of x is better, and more of y. The x axis is logarithmic.
+    front : sequence of str
+        The names of those that no other beats.
+    x, y : str
+        What the axes show, with units.
+    """
+    figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
+    plt.close(figure)
+    steps = sorted(points[name] for name in front)
+    axes.step(*zip(*steps, strict=True), where="post", color=BLUE, linewidth=1, zorder=1)
+    for name, (across, up) in points.items():
+        color = BLUE if name in front else GRAY
+        axes.plot(across, up, marker="o", color=color)
+        axes.annotate(name, (across, up), (5, -4), textcoords="offset points", fontsize=8, va="top")
+    axes.set(xlabel=x, ylabel=y, xscale="log")
+    axes.margins(x=0.14)
+    axes.grid(color="#E5E5E5")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def target_and_yours(expected: Tensor, got: Tensor) -> Figure:
     """The expected tensor, the one that came, and where they differ.
 
