@@ -103,7 +103,8 @@ def backbone() -> nn.Module:
     >>> backbone()(torch.zeros(2, 1, 8, 8)).shape
     torch.Size([2, 16, 4, 4])
     """
-    convolution = nn.Conv2d(1, 16, kernel_size=5, padding=2, bias=False)
+    with torch.random.fork_rng(devices=[]):  # the layer draws weights, which go at once
+        convolution = nn.Conv2d(1, 16, kernel_size=5, padding=2, bias=False)
     convolution.weight.data = filters()
     net = nn.Sequential(convolution, nn.ReLU(), nn.AvgPool2d(2)).requires_grad_(False)
     scale = 1 / net(part("train").tensors[0]).std()
