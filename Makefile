@@ -6,7 +6,7 @@ DEV = @$(PYTHON) trlkit/course/environment.py dev &&
 
 .PHONY: lab test build check progress doctor picture constraints
 lab: ; $(COURSE) $(BIN)/trlkit lab $(CHAPTER) $(if $(PORT),--port $(PORT))
-test: ; $(DEV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(TESTS)
+test: ; $(DEV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
 build: ; $(COURSE) $(BIN)/trlkit build
 check: ; $(COURSE) $(BIN)/trlkit build --check
 progress: ; $(COURSE) $(BIN)/trlkit progress

@@ -1,5 +1,7 @@
 """The pictures draw, show what they claim, and leave pyplot as it was."""
 
+import base64
+
 import matplotlib.pyplot as plt
 import pytest
 import torch
@@ -14,6 +16,7 @@ PICTURES = {
     "fibers_and_slices": lambda: plotting.fibers_and_slices((3, 4, 5)),
     "mode_product": lambda: plotting.mode_product((2, 3, 4), rows=5, mode=2),
     "khatri_rao_columns": lambda: plotting.khatri_rao_columns((2, 3), rank=4),
+    "decompositions": lambda: plotting.decompositions((4, 5, 6), 3, (2, 3, 2), (1, 2, 3, 1)),
     "parameter_bars": lambda: plotting.parameter_bars({"A": {"x": 10**6, "y": 2 * 10**6}}),
     "parameters_by_layer": lambda: plotting.parameters_by_layer(MODEL),
     "target_and_yours": lambda: plotting.target_and_yours(
@@ -50,12 +53,33 @@ def test_picture_draws_whole(name, tmp_path):
             assert not text.get_text() or (box.x0 >= edge.x0 - 2 and box.x1 <= edge.x1 + 2), text
 
 
+@pytest.mark.parametrize("name", PICTURES)
+def test_picture_says_what_it_shows(name):
+    picture = PICTURES[name]()
+    data, metadata = picture._repr_mimebundle_()
+    assert metadata["image/png"]["alt"] == data["text/plain"] == picture.alt
+    assert picture.what and picture.alt.startswith(picture.what) and len(picture.alt) < 1500
+    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
+
+
+def test_words_of_a_picture_hold_its_numbers():
+    assert PICTURES["parameter_bars"]().alt == ("Bars of parameter counts, in millions. A: 3.0 M.")
+    assert "0.weight" not in PICTURES["parameters_by_layer"]().alt
+    assert "0  Conv2d: 112, 2  Linear: 18" in PICTURES["parameters_by_layer"]().alt
+    said = PICTURES["curves"]().alt
+    assert "error over parameters: CP from 0.5 at 1 to 0.1 at 10; TT from 0.4 at 2" in said
+    assert "dense at 15" in said
+    assert PICTURES["images"]().alt.endswith("gray. color. planes.")
+
+
 def words(figure):
     return " ".join(t.get_text() for axes in figure.axes for t in [*axes.texts, axes.title])
 
 
 def test_numbers_in_the_pictures_are_computed():
     assert "25,089,000 parameters" in words(PICTURES["flatten_against_trl"]())
+    shown = words(PICTURES["decompositions"]())
+    assert all(f"{count} numbers" in shown for count in (45, 12 + 8 + 15 + 12, 8 + 30 + 18))
     assert "153,600 parameters" in words(PICTURES["flatten_against_trl"]())
     assert "112" in words(PICTURES["parameters_by_layer"]())  # 4 * 3 * 9 + 4
     assert "3.0 M" in words(PICTURES["parameter_bars"]())
@@ -84,6 +108,8 @@ def test_the_front_is_a_staircase_upwards_and_every_point_has_its_name():
     (axes,) = PICTURES["tradeoff"]().axes
     assert axes.lines[0].get_xydata().tolist() == [[10, 0.5], [40, 0.9]]
     assert {text.get_text() for text in axes.texts} == {"small", "beaten", "large"}
+    told = "small 0.5 at 10, beaten 0.4 at 30, large 0.9 at 40. On the front: large, small"
+    assert told in PICTURES["tradeoff"]().alt
 
 
 def test_signed_images_share_a_scale_around_zero():
@@ -97,3 +123,22 @@ def test_only_the_entries_that_differ_are_colored():
     top = plotting.target_and_yours(expected, got).axes[0]
     colored = [p.get_xy() for p in top.patches if p.get_facecolor() != (1.0, 1.0, 1.0, 1.0)]
     assert colored == [(2, 1)]
+
+
+def test_slider_draws_once_at_once_and_again_when_it_moves():
+    drawn = []
+
+    def draw(rank):
+        drawn.append(rank)
+        return PICTURES["curves"]()
+
+    box = plotting.slider(draw, "rank", [5, 10, 20], 10)
+    chooser, picture = box.children
+    data, words = box._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert base64.b64decode(data["image/png"]) == picture.value
+    assert words["image/png"]["alt"] == PICTURES["curves"]().alt
+    first = bytes(picture.value)
+    assert drawn == [10] and first.startswith(b"\x89PNG")
+    chooser.value = 20
+    assert drawn == [10, 20]

@@ -1,10 +1,13 @@
-"""The pictures of the course. Every function returns a matplotlib Figure to show or save.
+"""The pictures of the course. Every function returns a :class:`Picture` to show or save.
 
-Colors come from palettes that color-blind readers can tell apart.
+A picture says in words what it shows, for those who cannot see it; its colors come from
+palettes that color-blind readers can tell apart.
 """
 
+import base64
+import io
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import torch
@@ -13,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 from torch import Tensor, nn
 
+from trlkit.ranks import cp_parameters, tt_parameters, tucker_parameters
 from trlkit.tensors import mode_dot, unfold
 
 BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#E69F00", "#009E73", "#BBBBBB"
@@ -21,7 +25,36 @@ FIBERS = plt.get_cmap("viridis")
 DEPTH = (0.5, 0.38)  # how far the next mode-0 slice stands to the right and up
 
 
-def unfoldings(shape: Sequence[int] = (2, 3, 4)) -> Figure:
+class Picture(Figure):
+    """A matplotlib figure with a text that stands in for it.
+
+    Attributes
+    ----------
+    what : str
+        What it shows as a whole.
+
+    Examples
+    --------
+    >>> curves({"CP": ([1, 10], [0.5, 0.125])}, "parameters", "error").alt
+    'Curves. error over parameters: CP from 0.5 at 1 to 0.125 at 10.'
+    """
+
+    what: str = ""
+
+    @property
+    def alt(self) -> str:
+        """What the picture shows, in words and numbers."""
+        return ". ".join(filter(None, [self.what, *map(_said, self.axes)])) + "."
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+        """The picture for a notebook, with its text."""
+        png = io.BytesIO()
+        self.savefig(png, format="png", dpi=100)
+        data = base64.b64encode(png.getvalue()).decode("ascii")
+        return {"image/png": data, "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
+
+
+def unfoldings(shape: Sequence[int] = (2, 3, 4)) -> Picture:
     """A tensor 1, 2, 3, ... and its three unfoldings; entries of one fiber share a color.
 
     Parameters
@@ -30,7 +63,7 @@ def unfoldings(shape: Sequence[int] = (2, 3, 4)) -> Figure:
         Mode 0 goes into the page, mode 1 down, mode 2 to the right.
     """
     x = torch.arange(1, 1 + torch.Size(shape).numel()).reshape(*shape)
-    figure, rows = _figure(3, 2, (10, 8), width_ratios=[1, 1.9])
+    figure, rows = _figure(3, 2, (10, 8), "A tensor and its unfoldings", width_ratios=[1, 1.9])
     for mode, (left, right) in enumerate(rows):
         fibers = _fiber_numbers(shape, mode)
         _cube(left, x, fibers)
@@ -40,10 +73,10 @@ def unfoldings(shape: Sequence[int] = (2, 3, 4)) -> Figure:
     return figure
 
 
-def fibers_and_slices(shape: Sequence[int] = (3, 4, 5)) -> Figure:
+def fibers_and_slices(shape: Sequence[int] = (3, 4, 5)) -> Picture:
     """Above the fibers of the three modes, below the slices; each one in a color of its own."""
     x = torch.arange(1, 1 + torch.Size(shape).numel()).reshape(*shape)
-    figure, (above, below) = _figure(2, 3, (10, 6.5))
+    figure, (above, below) = _figure(2, 3, (10, 6.5), "The fibers and the slices of a tensor")
     for mode in range(3):
         _cube(above[mode], x, _fiber_numbers(shape, mode), numbers=False)
         above[mode].set_title(f"mode-{mode} fibers: all indices fixed but one", fontsize=9)
@@ -53,11 +86,13 @@ def fibers_and_slices(shape: Sequence[int] = (3, 4, 5)) -> Figure:
     return figure
 
 
-def mode_product(shape: Sequence[int] = (2, 3, 4), rows: int = 5, mode: int = 1) -> Figure:
+def mode_product(shape: Sequence[int] = (2, 3, 4), rows: int = 5, mode: int = 1) -> Picture:
     """A tensor, the matrix that multiplies its mode, and the tensor that comes out."""
     x = torch.ones(*shape)
     y = mode_dot(x, torch.ones(rows, shape[mode]), mode)
-    figure, ((left, middle, right),) = _figure(1, 3, (10, 3.4))
+    figure, ((left, middle, right),) = _figure(
+        1, 3, (10, 3.4), "A tensor times a matrix along one mode"
+    )
     _cube(left, x, _fiber_numbers(shape, mode), numbers=False)
     left.set_title(f"x  {tuple(shape)}: its mode-{mode} fibers")
     matrix = torch.zeros(rows, shape[mode])
@@ -68,9 +103,11 @@ def mode_product(shape: Sequence[int] = (2, 3, 4), rows: int = 5, mode: int = 1)
     return figure
 
 
-def khatri_rao_columns(rows: Sequence[int] = (2, 3), rank: int = 4) -> Figure:
+def khatri_rao_columns(rows: Sequence[int] = (2, 3), rank: int = 4) -> Picture:
     """Two matrices and their Khatri-Rao product; columns that belong together share a color."""
-    figure, ((left, middle, right),) = _figure(1, 3, (9, 3.6))
+    figure, ((left, middle, right),) = _figure(
+        1, 3, (9, 3.6), "Two matrices and their Khatri-Rao product"
+    )
     sizes = (rows[0], rows[1], rows[0] * rows[1])
     titles = ("A", "B", "khatri_rao([A, B])")
     for axes, size, title in zip((left, middle, right), sizes, titles, strict=True):
@@ -81,7 +118,67 @@ def khatri_rao_columns(rows: Sequence[int] = (2, 3), rank: int = 4) -> Figure:
     return figure
 
 
-def parameter_bars(counts: Mapping[str, Mapping[str, int]]) -> Figure:
+def decompositions(
+    shape: Sequence[int], cp: int, tucker: Sequence[int], tt: Sequence[int]
+) -> Picture:
+    """The stored tensors of a CP, a Tucker and a TT form; a line between two is a rank.
+
+    Parameters
+    ----------
+    shape : sequence of int
+    cp : int
+    tucker : sequence of int, one for each mode
+    tt : sequence of int
+        With a one at both ends.
+    """
+    figure, ((left, middle, right),) = _figure(1, 3, (10, 2.6), "Three forms of one tensor")
+    places = [(2.0 * k, 0.0) for k in range(len(shape))]
+    top = (len(shape) - 1.0, 1.7)
+    factors = [(size, cp) for size in shape]
+    _network(left, places, factors, shape)
+    left.plot(*top, "o", color="#333333", markersize=6)
+    left.text(top[0], top[1] + 0.2, f"one index r < {cp}", ha="center", fontsize=9)
+    _network(middle, places, list(zip(shape, tucker, strict=True)), shape)
+    _box(middle, top, tuple(tucker), ORANGE)
+    for (x, y), r in zip(places, tucker, strict=True):
+        for axes, label in ((left, ""), (middle, str(r))):
+            axes.plot([top[0], x], [top[1], y], color="#333333", zorder=1)
+            middle_x, middle_y = (top[0] + x) / 2, (top[1] + y) / 2
+            side = -1 if x < top[0] else 1
+            how = {"ha": "right" if x < top[0] else "left", "fontsize": 9}
+            axes.text(middle_x + 0.12 * side, middle_y + 0.06, label, **how)
+    cores = list(zip(tt[:-1], shape, tt[1:], strict=True))
+    _network(right, places, cores, shape)
+    for (x, y), r in zip(places[:-1], tt[1:-1], strict=True):
+        right.plot([x, x + 2], [y, y], color="#333333", zorder=1)
+        right.text(x + 1, y + 0.12, str(r), ha="center", fontsize=9)
+    counts = (cp_parameters(shape, cp), tucker_parameters(shape, tucker), tt_parameters(shape, tt))
+    names = (f"CP, rank {cp}", f"Tucker, rank {tuple(tucker)}", f"TT, rank {tuple(tt)}")
+    for axes, name, count in zip((left, middle, right), names, counts, strict=True):
+        axes.set_title(f"{name}: {count} numbers", fontsize=10)
+        axes.set(xlim=(-0.9, 2 * len(shape) - 1.1), ylim=(-1.2, 2.2), aspect="equal")
+        axes.axis("off")
+    return figure
+
+
+def _network(
+    axes: Axes, places: Sequence[tuple], sizes: Sequence[tuple], shape: Sequence[int]
+) -> None:
+    """A row of boxes, each with a leg for its mode."""
+    for (x, y), box, size in zip(places, sizes, shape, strict=True):
+        axes.plot([x, x], [y, y - 0.8], color="#333333", zorder=1)
+        axes.text(x, y - 1.05, str(size), ha="center", fontsize=9)
+        _box(axes, (x, y), box, BLUE)
+
+
+def _box(axes: Axes, place: tuple[float, float], sizes: tuple, color: str) -> None:
+    """A stored tensor, told by its shape."""
+    style = {"boxstyle": "round,pad=0.45", "facecolor": color, "edgecolor": "none"}
+    text = " x ".join(map(str, sizes))
+    axes.text(*place, text, ha="center", va="center", fontsize=9, color="white", bbox=style)
+
+
+def parameter_bars(counts: Mapping[str, Mapping[str, int]]) -> Picture:
     """Stacked bars of parameter counts, one bar for each network.
 
     Parameters
@@ -90,8 +187,8 @@ def parameter_bars(counts: Mapping[str, Mapping[str, int]]) -> Figure:
         For each network its parts and their parameters, such as
         ``{"VGG16": {"convolutions": 14_714_688, "fully connected": 123_642_856}}``.
     """
-    figure, axes = plt.subplots(figsize=(9, 1.1 + 0.55 * len(counts)), layout="constrained")
-    plt.close(figure)
+    what = "Bars of parameter counts, in millions"
+    figure, ((axes,),) = _figure(1, 1, (9, 1.1 + 0.55 * len(counts)), what)
     parts = list(dict.fromkeys(part for count in counts.values() for part in count))
     colors = dict(zip(parts, (BLUE, ORANGE, GREEN, GRAY) * len(parts), strict=False))
     for row, count in enumerate(counts.values()):
@@ -115,15 +212,15 @@ def _million_parameters(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def parameters_by_layer(model: nn.Module) -> Figure:
+def parameters_by_layer(model: nn.Module) -> Picture:
     """A bar for each layer of a network that has parameters of its own."""
     layers = [
         (name, type(layer).__name__, sum(p.numel() for p in layer.parameters(recurse=False)))
         for name, layer in model.named_modules()
         if any(True for _ in layer.parameters(recurse=False))
     ]
-    figure, axes = plt.subplots(figsize=(9, 0.6 + 0.24 * len(layers)), layout="constrained")
-    plt.close(figure)
+    what = "Bars of the parameters of each layer"
+    figure, ((axes,),) = _figure(1, 1, (9, 0.6 + 0.24 * len(layers)), what)
     kinds = list(dict.fromkeys(kind for _, kind, _ in layers))
     colors = dict(zip(kinds, (BLUE, ORANGE, GREEN, GRAY) * len(kinds), strict=False))
     for row, (_, kind, number) in enumerate(layers):
@@ -140,7 +237,7 @@ def curves(
     y: str,
     log: str = "",
     marks: Mapping[str, float] | None = None,
-) -> Figure:
+) -> Picture:
     """One or more curves with a legend.
 
     Parameters
@@ -154,8 +251,7 @@ def curves(
     marks : mapping of str to float, optional
         Upright lines, by name, where on the x axis they stand.
     """
-    figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
-    plt.close(figure)
+    figure, ((axes,),) = _figure(1, 1, (8, 4.2), "Curves")
     for number, (name, (xs, ys)) in enumerate(lines.items()):
         color, marker = LINES[number % len(LINES)], "osD^vP"[number % 6]
         axes.plot(xs, ys, marker=marker, markersize=5, color=color, label=name)
@@ -171,7 +267,7 @@ def curves(
     return figure
 
 
-def images(pictures: Mapping[str, Tensor], rows: int = 1, signed: bool = False) -> Figure:
+def images(pictures: Mapping[str, Tensor], rows: int = 1, signed: bool = False) -> Picture:
     """Pictures beside each other, each under its name.
 
     Parameters
@@ -188,7 +284,8 @@ def images(pictures: Mapping[str, Tensor], rows: int = 1, signed: bool = False) 
     width = min(10 / columns, 3.4)
     first = next(iter(pictures.values()))
     height, across = first.shape[:2] if first.shape[-1] == 3 else first.shape[-2:]
-    figure, grid = _figure(rows, columns, (width * columns, (width * height / across + 0.4) * rows))
+    size = (width * columns, (width * height / across + 0.4) * rows)
+    figure, grid = _figure(rows, columns, size, "Pictures beside each other")
     limit = max(picture.abs().max().item() for picture in pictures.values())
     style = {"cmap": "PuOr", "vmin": -limit, "vmax": limit} if signed else {"cmap": "gray"}
     places = [axes for row in grid for axes in row]
@@ -206,7 +303,7 @@ def images(pictures: Mapping[str, Tensor], rows: int = 1, signed: bool = False) 
 
 def tradeoff(
     points: Mapping[str, tuple[float, float]], front: Sequence[str], x: str, y: str
-) -> Figure:
+) -> Picture:
     """Points with their names, and a staircase through those on the Pareto front.
 
     Parameters
@@ -218,14 +315,21 @@ def tradeoff(
     x, y : str
         What the axes show, with units.
     """
-    figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
-    plt.close(figure)
     steps = sorted(points[name] for name in front)
-    axes.step(*zip(*steps, strict=True), where="post", color=BLUE, linewidth=1, zorder=1)
-    for name, (across, up) in points.items():
-        color = BLUE if name in front else GRAY
-        axes.plot(across, up, marker="o", color=color)
-        axes.annotate(name, (across, up), (5, -4), textcoords="offset points", fontsize=8, va="top")
+    order = sorted(points, key=lambda name: points[name])
+    told = [f"{name} {points[name][1]:.3g} at {points[name][0]:g}" for name in order]
+    figure, ((axes,),) = _figure(
+        1, 1, (9, 5), f"Points of {y} over {x}: {', '.join(told)}. On the front: {', '.join(front)}"
+    )
+    axes.step(*zip(*steps, strict=True), where="post", color=BLUE, linewidth=1, label="the front")
+    for name in order:
+        on_front = name in front
+        axes.scatter(*points[name], color=BLUE if on_front else GRAY, zorder=2)
+        # Above on the front and below elsewhere: neighbors write over each other less.
+        place, up, across = ((-3, 5), "bottom", "right") if on_front else ((3, -5), "top", "left")
+        axes.annotate(
+            name, points[name], place, textcoords="offset points", fontsize=8, va=up, ha=across
+        )
     axes.set(xlabel=x, ylabel=y, xscale="log")
     axes.margins(x=0.14)
     axes.grid(color="#E5E5E5")
@@ -233,7 +337,44 @@ def tradeoff(
     return figure
 
 
-def target_and_yours(expected: Tensor, got: Tensor) -> Figure:
+def slider(draw: Callable[..., Picture], label: str, options: Sequence, value):
+    """A slider and the picture that it chooses, as an ipywidgets box.
+
+    Parameters
+    ----------
+    draw : callable
+        Takes one of the options, returns a picture. It runs once at once, with ``value``; where
+        no browser shows the slider, that picture stands in its place.
+    label : str
+    options : sequence
+    value : one of the options
+
+    Notes
+    -----
+    Not by ``ipywidgets.interact``: where no browser listens, its Output widget keeps nbclient 0.11
+    (nbconvert, nbgrader) waiting until the cell's time limit, in two of three runs.
+    """
+    from ipywidgets import Image, SelectionSlider, VBox
+
+    def png(bundle: dict) -> bytes:
+        return base64.b64decode(bundle["image/png"])
+
+    def redraw(change) -> None:
+        picture.value = png(draw(change["new"])._repr_mimebundle_()[0])
+
+    still, words = draw(value)._repr_mimebundle_()
+    chooser = SelectionSlider(options=options, value=value, description=label)
+    picture = Image(value=png(still), layout={"max_width": "100%", "align_self": "flex-start"})
+    chooser.observe(redraw, "value")
+
+    class Slider(VBox):
+        def _repr_mimebundle_(self, **options) -> tuple[dict, dict]:
+            return {**still, **super()._repr_mimebundle_(**options)}, words
+
+    return Slider([chooser, picture])
+
+
+def target_and_yours(expected: Tensor, got: Tensor) -> Picture:
     """The expected tensor, the one that came, and where they differ.
 
     Tensors of more than two modes are shown unfolded along mode 0.
@@ -243,7 +384,7 @@ def target_and_yours(expected: Tensor, got: Tensor) -> Figure:
     wrong = ~torch.isclose(*matrices, rtol=1e-5, atol=1e-8)
     rows, columns = wrong.shape
     size = (min(1.4 + 0.9 * columns, 12), min(0.9 + 0.9 * rows, 9))
-    figure, axes = _figure(2, 1, size)
+    figure, axes = _figure(2, 1, size, "The expected tensor above yours")
     numbers = wrong.numel() <= 120
     _grid(axes[0][0], matrices[0], torch.where(wrong, 0.5, -1), numbers)
     _grid(axes[1][0], matrices[1], torch.where(wrong, 0.5, -1), numbers)
@@ -255,9 +396,11 @@ def target_and_yours(expected: Tensor, got: Tensor) -> Figure:
 
 def flatten_against_trl(
     input_shape: Sequence[int] = (512, 7, 7), num_classes: int = 1000, rank: int = 100
-) -> Figure:
+) -> Picture:
     """Two ways from an activation to classes, and their parameters: flatten + Linear, CP TRL."""
-    figure, rows = _figure(2, 3, (9, 5), width_ratios=[1, 1.5, 0.8])
+    figure, rows = _figure(
+        2, 3, (9, 5), "From an activation to classes", width_ratios=[1, 1.5, 0.8]
+    )
     dense = torch.Size(input_shape).numel() * num_classes + num_classes
     sizes = (*input_shape, num_classes)
     low = rank * sum(sizes) + num_classes
@@ -294,13 +437,41 @@ def _bars(
 
 
 def _figure(
-    rows: int, columns: int, size: tuple[float, float], **grid
-) -> tuple[Figure, list[list[Axes]]]:
+    rows: int, columns: int, size: tuple[float, float], what: str, **grid
+) -> tuple[Picture, list[list[Axes]]]:
     figure, axes = plt.subplots(
-        rows, columns, figsize=size, layout="constrained", squeeze=False, gridspec_kw=grid or None
+        rows,
+        columns,
+        figsize=size,
+        layout="constrained",
+        squeeze=False,
+        gridspec_kw=grid or None,
+        FigureClass=Picture,
     )
     plt.close(figure)  # pyplot would show it a second time
+    figure.what = what
     return figure, axes.tolist()
+
+
+def _said(axes: Axes) -> str:
+    """What one part of a picture says: its titles, bars, and where each curve starts and ends."""
+    words = [axes.get_title(loc) for loc in ("left", "center", "right")]
+    if axes.axison and axes.containers:  # bars
+        names = [label.get_text() for label in axes.get_yticklabels()]
+        words += [
+            f"{name}: {text.get_text().strip()}"
+            for name, text in zip(names, axes.texts, strict=False)
+        ]
+    curves = []
+    for line in axes.lines if axes.axison else ():
+        (x, *_, last_x), (y, *_, last_y) = ([*map(float, data)] for data in line.get_data())
+        if x == last_x:
+            curves.append(f"{line.get_label()} at {x:g}")
+        else:
+            curves.append(f"{line.get_label()} from {y:.3g} at {x:g} to {last_y:.3g} at {last_x:g}")
+    if curves:
+        words.append(f"{axes.get_ylabel()} over {axes.get_xlabel()}: {'; '.join(curves)}")
+    return ", ".join(filter(None, words))
 
 
 def _fiber_numbers(shape: Sequence[int], mode: int) -> Tensor:

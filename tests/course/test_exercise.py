@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from trlkit.course import CheckFailed, check, reveal
-from trlkit.course.answer import LocalAnswer
+from trlkit.course.answer import LocalAnswer, Verdict
 from trlkit.course.checks import EXERCISES
 from trlkit.course.compare import difference
 from trlkit.course.exercise import Case, Draw, Exercise, Quiz
@@ -284,3 +284,13 @@ def test_reveal_waits_for_a_prediction(capsys):
     assert capsys.readouterr().out == "You predicted (16, 7, 7), and so it is.\n"
     reveal([7, 16, 7], lambda: torch.zeros(16, 7, 7).shape)
     assert "It is (16, 7, 7). What made the difference?" in capsys.readouterr().out
+
+
+def test_a_verdict_speaks_for_itself_whatever_was_expected():
+    wrong = Verdict("too large", "spreads 12 times as wide as it should")
+    for expected in (Verdict("right"), torch.ones(2), {"spread": Verdict("right")}, 3):
+        got = {"spread": wrong} if isinstance(expected, dict) else wrong
+        found = difference(expected, got)
+        assert (found.layer, found.text) == ("verdict", wrong.text)
+    assert difference(Verdict("right"), Verdict("right", "as it should be")) is None
+    assert difference(Verdict("right"), torch.ones(2)).layer == "type"

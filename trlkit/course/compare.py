@@ -57,12 +57,14 @@ def difference(expected: Any, got: Any) -> Difference | None:
     """The first layer in which ``got`` differs from ``expected``, or None.
 
     A list may stand for a tuple and the other way round; an int may stand for a float.
-    In a dict the first key whose values differ is named.
+    In a dict the first key whose values differ is named. A verdict speaks for itself.
     """
+    if isinstance(got, Verdict):
+        return None if got == expected else Difference("verdict", got.text)
     if isinstance(expected, Tensor):
         return _tensor_difference(expected, got)
     if isinstance(expected, Verdict):
-        return None if got == expected else Difference("verdict", got.text)
+        return _type("a verdict", got)
     if isinstance(expected, Foreign):
         same = isinstance(got, Foreign) and got.type == expected.type
         return None if same else _type(describe(expected), got)

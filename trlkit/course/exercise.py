@@ -131,7 +131,8 @@ class Exercise:
                     break
         if report.passed:
             kinds = "values and gradients" if self.gradients else "values"
-            report.summary = f"{len(cases)} {'hidden ' * (seed is not None)}cases, {kinds}"
+            count = f"{'hidden ' * (seed is not None)}case{'s' * (len(cases) != 1)}"
+            report.summary = f"{len(cases)} {count}, {kinds}"
             if pieces:
                 names = " and ".join(f"`{name}`" for name in sorted(pieces))
                 report.advice.append(f"(with the course's {names}: yours is still to be mended)")

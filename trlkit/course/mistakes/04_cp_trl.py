@@ -1,0 +1,770 @@
+"""Usual mistakes of chapter 04."""
+
+# %% mistake="cp_forward_rebuild" name="rank summed too early"
+# You summed every factor over the rank and then multiplied. That also pairs column 0 of one
+# factor with column 1 of another; a CP weight pairs column r with column r alone.
+# Look at: the place of the sum over r: it comes after the product over the modes.
+def cp_forward_rebuild(x, factors, bias):
+    weight = factors[0].sum(1)
+    for factor in factors[1:]:
+        weight = weight.unsqueeze(-1) * factor.sum(1)
+    return torch.tensordot(x, weight, dims=x.ndim - 1) + bias
+
+
+# %% mistake="cp_forward_rebuild" name="bias forgotten"
+# You left out the bias.
+# Look at: the difference between what you return and what is expected: it is the same for
+# every sample.
+def cp_forward_rebuild(x, factors, bias):
+    product = factors[0]
+    for factor in factors[1:-1]:
+        product = (product.unsqueeze(1) * factor).reshape(-1, factor.shape[1])
+    return x.flatten(1) @ product @ factors[-1].T
+
+
+# %% mistake="cp_forward_rebuild" name="first term only"
+# Your weight is the first of the rank-1 terms and no sum of them.
+# Look at: how often your loop over the rank adds, and where it returns.
+def cp_forward_rebuild(x, factors, bias):
+    weight = factors[0][:, 0]
+    for factor in factors[1:]:
+        weight = weight.unsqueeze(-1) * factor[:, 0]
+    return torch.tensordot(x, weight, dims=x.ndim - 1) + bias
+
+
+# %% mistake="cp_forward_rebuild" name="averaged over the rank"
+# You averaged the rank-1 terms; the weight is their sum.
+# Look at: mean and sum.
+def cp_forward_rebuild(x, factors, bias):
+    product = factors[0]
+    for factor in factors[1:]:
+        product = (product.unsqueeze(-2) * factor.T.unsqueeze(-1).mT).reshape(-1, factor.shape[1])
+    weight = product.mean(1).reshape([len(factor) for factor in factors])
+    return torch.tensordot(x, weight, dims=x.ndim - 1) + bias
+
+
+# %% mistake="cp_forward_rebuild" name="bias in the weight"
+# You added the bias to the weight. There it is multiplied by every input and summed with them.
+# Look at: <x, W> + b: what stands inside the brackets.
+def cp_forward_rebuild(x, factors, bias):
+    product = factors[0]
+    for factor in factors[1:]:
+        product = (product.unsqueeze(1) * factor).reshape(-1, factor.shape[1])
+    weight = product.sum(1).reshape([len(factor) for factor in factors]) + bias
+    return torch.tensordot(x, weight, dims=x.ndim - 1)
+
+
+# %% mistake="cp_forward_rebuild" name="classes in front"
+# You reshaped the weight to (classes, inputs), as nn.Linear has it. In your product the classes
+# are the last mode: a reshape does not bring them to the front.
+# Look at: which index of your weight runs fastest.
+def cp_forward_rebuild(x, factors, bias):
+    product = factors[0]
+    for factor in factors[1:]:
+        product = (product.unsqueeze(1) * factor).reshape(-1, factor.shape[1])
+    return x.flatten(1) @ product.sum(1).reshape(len(factors[-1]), -1).T + bias
+
+
+# %% mistake="cp_forward_rebuild" name="input factors reversed"
+# You took the Khatri-Rao product of the input factors in the reverse order. Its rows then
+# meet the wrong entries of the flattened x, whose last mode runs fastest.
+# Look at: the order of the factors in your product.
+def cp_forward_rebuild(x, factors, bias):
+    inputs = list(reversed(factors[:-1]))
+    product = inputs[0]
+    for factor in inputs[1:]:
+        product = (product.unsqueeze(1) * factor).reshape(-1, factor.shape[1])
+    return x.flatten(1) @ (product @ factors[-1].T) + bias
+
+
+# %% mistake="cp_forward_rebuild" name="summed over the batch"
+# You summed over the batch too: every sample gets the same output.
+# Look at: which mode of x has no partner in the weight.
+def cp_forward_rebuild(x, factors, bias):
+    product = factors[0]
+    for factor in factors[1:-1]:
+        product = (product.unsqueeze(1) * factor).reshape(-1, factor.shape[1])
+    y = x.flatten(1).sum(0, keepdim=True) @ product @ factors[-1].T + bias
+    return y.expand(len(x), -1)
+
+
+# %% mistake="cp_forward_by_modes" name="rank summed too early"
+# You summed over the rank before all modes were contracted. That pairs column 0 of one factor
+# with column 1 of another. The index r is shared by all factors, the one of the classes too:
+# keep it to the end.
+# Look at: where r disappears in your code. Only the class factor may sum it.
+def cp_forward_by_modes(x, factors, bias):
+    z = x
+    for factor in factors[:-1]:
+        z = torch.tensordot(z, factor.sum(1), dims=([1], [0]))
+    return z.unsqueeze(1) * factors[-1].sum(1) + bias
+
+
+# %% mistake="cp_forward_by_modes" name="a rank index for each mode"
+# You gave every mode a rank index of its own, as in a Tucker product. The factors of a CP
+# weight share one: from the second mode on, r stands in both operands and stays, unsummed.
+# Look at: the shape after the second mode: (batch, the sizes that are left, rank), with r once.
+def cp_forward_by_modes(x, factors, bias):
+    z = x
+    for factor in factors[:-1]:
+        z = torch.tensordot(z, factor, dims=([1], [0]))
+    while z.ndim > 2:
+        z = z.sum(1)
+    return z @ factors[-1].T + bias
+
+
+# %% mistake="cp_forward_by_modes" name="bias forgotten"
+# You left out the bias.
+# Look at: the difference between what you return and what is expected: it is the same for
+# every sample.
+def cp_forward_by_modes(x, factors, bias):
+    z = torch.tensordot(x, factors[0], dims=([1], [0]))
+    for factor in factors[1:-1]:
+        z = (z * factor.reshape(-1, *[1] * (z.ndim - 3), factor.shape[1])).sum(1)
+    return z @ factors[-1].T
+
+
+# %% mistake="cp_forward_by_modes" name="rebuilt all the same"
+# Your numbers are right, but you built the full weight on the way: that is the first path.
+# Look at: the first product that your code makes. x should take part in it.
+def cp_forward_by_modes(x, factors, bias):
+    product = factors[0]
+    for factor in factors[1:-1]:
+        product = (product.unsqueeze(1) * factor).reshape(-1, factor.shape[1])
+    return x.flatten(1) @ (product @ factors[-1].T) + bias
+
+
+# %% mistake="cp_forward_by_modes" name="all input factors multiplied"
+# Your numbers are right, but you multiplied all the input factors with each other first. That
+# is a way to compute a TRL too, with a tensor as large as all inputs times the rank.
+# Look at: the first product that your code makes. x should take part in it.
+def cp_forward_by_modes(x, factors, bias):
+    product = factors[0]
+    for factor in factors[1:-1]:
+        product = (product.unsqueeze(1) * factor).reshape(-1, factor.shape[1])
+    return (x.flatten(1) @ product) @ factors[-1].T + bias
+
+
+# %% mistake="cp_forward_by_modes" name="multiplied, then summed"
+# Your numbers are right, but the first mode is multiplied by broadcasting and summed
+# afterwards. The broadcast product has the whole batch times the rank in it.
+# Look at: a matrix product, tensordot or einsum, which sums while it multiplies.
+def cp_forward_by_modes(x, factors, bias):
+    z = x.unsqueeze(-1)
+    for factor in factors[:-1]:
+        z = (z * factor.reshape(-1, *[1] * (z.ndim - 3), factor.shape[1])).sum(1)
+    return z @ factors[-1].T + bias
+
+
+# %% mistake="cp_forward_by_modes" name="factors of the wrong modes"
+# You contracted the modes from the last to the first and took the factors from the first to
+# the last.
+# Look at: which mode of x stands at the position that you contract, in each round.
+def cp_forward_by_modes(x, factors, bias):
+    inputs = list(reversed(factors[:-1]))
+    if [len(factor) for factor in inputs] != list(x.shape[1:]):
+        inputs.reverse()
+    z = torch.tensordot(x, inputs[0], dims=([1], [0]))
+    for factor in inputs[1:]:
+        z = (z * factor.reshape(-1, *[1] * (z.ndim - 3), factor.shape[1])).sum(1)
+    return z @ factors[-1].T + bias
+
+
+# %% mistake="cp_factor_std" name="class factor forgotten"
+# You took the root for the input factors alone. A term of the weight multiplies one entry of
+# *every* factor, the one of the classes too.
+# Look at: how many random numbers are multiplied in one rank-1 term.
+def cp_factor_std(input_shape, rank):
+    return (1 / (3 * math.prod(input_shape) * rank)) ** (1 / (2 * len(input_shape)))
+
+
+# %% mistake="cp_factor_std" name="rank forgotten"
+# You left the rank out. An entry of the weight is a sum of `rank` independent terms, and
+# variances of independent terms add.
+# Look at: what happens to the output's spread when the rank is four times as large.
+def cp_factor_std(input_shape, rank):
+    return (1 / (3 * math.prod(input_shape))) ** (1 / (2 * (len(input_shape) + 1)))
+
+
+# %% mistake="cp_factor_std" name="the three forgotten"
+# You gave the weight the variance 1 / P. nn.Linear's is 1 / (3 P), since it draws evenly
+# between -1 / sqrt(P) and 1 / sqrt(P).
+# Look at: the variance that is asked for.
+def cp_factor_std(input_shape, rank):
+    return (1 / (math.prod(input_shape) * rank)) ** (1 / (2 * (len(input_shape) + 1)))
+
+
+# %% mistake="cp_factor_std" name="variance for deviation"
+# You return the variance of an entry, not its standard deviation.
+# Look at: the square root.
+def cp_factor_std(input_shape, rank):
+    return (1 / (3 * math.prod(input_shape) * rank)) ** (1 / (len(input_shape) + 1))
+
+
+# %% mistake="cp_factor_std" name="no root for the factors"
+# You gave every factor the spread that their product should have. A product of several small
+# numbers is far smaller still.
+# Look at: how many factors share the work.
+def cp_factor_std(input_shape, rank):
+    return (1 / (3 * math.prod(input_shape) * rank)) ** 0.5
+
+
+# %% mistake="cp_factor_std" name="deviations added"
+# You divided by the rank where its square root belongs: you added up standard deviations. For
+# independent terms it is the variances that add.
+# Look at: the power of the rank in your formula.
+def cp_factor_std(input_shape, rank):
+    std = (1 / (3 * math.prod(input_shape))) ** 0.5 / rank
+    return std ** (1 / (len(input_shape) + 1))
+
+
+# %% mistake="cp_factor_std" name="sizes added"
+# You added the input sizes. One output sums over every entry of the activation, and there are
+# as many as the product of the sizes.
+# Look at: how many numbers an activation (512, 7, 7) has.
+def cp_factor_std(input_shape, rank):
+    return (1 / (3 * sum(input_shape) * rank)) ** (1 / (2 * (len(input_shape) + 1)))
+
+
+# %% mistake="cp_factor_std" name="one"
+# You return 1. With factors of spread 1 the output's spread is the square root of all inputs
+# times the rank: the picture above shows it.
+# Look at: the variance that one entry of the weight should have.
+def cp_factor_std(input_shape, rank):
+    return 1.0
+
+
+# %% mistake="CPTRL" name="plain list"
+# Your factors are Parameters, but they stand in a plain Python list. nn.Module finds only what
+# is an attribute itself, or in a container of its own: the optimizer, `.to()`, `.double()` and
+# `state_dict()` all pass your factors by, and no error says so.
+# Look at: nn.ParameterList.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        std = cp_factor_std(input_shape, rank)
+        shape = (*input_shape, num_classes)
+        self.factors = [nn.Parameter(std * torch.randn(size, rank)) for size in shape]
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return cp_forward_by_modes(x, self.factors, self.bias)
+
+
+# %% mistake="CPTRL" name="tensors that never learn"
+# Your factors are plain tensors in a plain list: nothing marks them as what the layer learns,
+# so training would move the bias alone.
+# Look at: nn.Parameter, and nn.ParameterList, which makes Parameters of tensors.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        std = cp_factor_std(input_shape, rank)
+        self.factors = [std * torch.randn(size, rank) for size in (*input_shape, num_classes)]
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return cp_forward_by_modes(x, self.factors, self.bias)
+
+
+# %% mistake="CPTRL" name="bias no parameter"
+# Your bias is a tensor, not an nn.Parameter: it will never learn, nor be saved.
+# Look at: what makes a tensor a parameter of a module.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        std = cp_factor_std(input_shape, rank)
+        shape = (*input_shape, num_classes)
+        self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
+        self.bias = torch.zeros(num_classes)
+
+    def forward(self, x):
+        return cp_forward_by_modes(x, self.factors, self.bias)
+
+
+# %% mistake="CPTRL" name="class factor forgotten"
+# You made a factor for each input mode and none for the classes.
+# Look at: how many modes the weight has, the one of the classes included.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        std = cp_factor_std(input_shape, rank)
+        shape = input_shape
+        self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return cp_forward_by_modes(x, self.factors, self.bias)
+
+
+# %% mistake="CPTRL" name="factors transposed"
+# Your factors have the rank as their rows; here (and in trlkit, TensorLy and the papers) a
+# factor has a row for each index of its mode and a column for each term.
+# Look at: (size, rank).
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        std = cp_factor_std(input_shape, rank)
+        shape = (*input_shape, num_classes)
+        self.factors = nn.ParameterList([std * torch.randn(rank, size) for size in shape])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return cp_forward_by_modes(x, [factor.T for factor in self.factors], self.bias)
+
+
+# %% mistake="CPTRL" name="factors of spread 1"
+# Your factors start with a spread of 1. Products of them, summed over rank and inputs, give
+# outputs that are far too large; training from there stalls or diverges.
+# Look at: cp_factor_std, from 4.4.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        shape = (*input_shape, num_classes)
+        self.factors = nn.ParameterList([torch.randn(size, rank) for size in shape])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return cp_forward_by_modes(x, self.factors, self.bias)
+
+
+# %% mistake="CPTRL" name="factors of zeros"
+# Your factors start at 0, or so small that the weight is next to nothing. The gradient of each
+# factor is a product of all the *others*: where these are 0, nothing ever moves.
+# Look at: what the factors start with.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        shape = (*input_shape, num_classes)
+        self.factors = nn.ParameterList([torch.zeros(size, rank) for size in shape])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return cp_forward_by_modes(x, self.factors, self.bias)
+
+
+# %% mistake="CPTRL" name="factors not set"
+# You made your factors with torch.empty and never filled them: they hold whatever stood in that
+# piece of memory.
+# Look at: a random start of the right spread.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        shape = (*input_shape, num_classes)
+        self.factors = nn.ParameterList([torch.empty(size, rank) for size in shape])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return cp_forward_by_modes(x, self.factors, self.bias)
+
+
+# %% mistake="CPTRL" name="weight built once"
+# You built the weight once, when the layer is made, and use that one ever after. When the
+# factors learn, or are loaded, the outputs do not follow.
+# Look at: what has to be computed anew in every forward.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        std = cp_factor_std(input_shape, rank)
+        shape = (*input_shape, num_classes)
+        self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+        product = self.factors[0]
+        for factor in self.factors[1:]:
+            product = (product.unsqueeze(1) * factor).reshape(-1, rank)
+        self.weight = product.sum(1).reshape(shape).detach()
+
+    def forward(self, x):
+        return torch.tensordot(x, self.weight.to(x.dtype), dims=x.ndim - 1) + self.bias
+
+
+# %% mistake="CPTRL" name="sizes of 1 dropped"
+# You drop every mode of size 1 (`squeeze`), also those that belong there: a batch of one is
+# still a batch, and one class still has a mode of its own.
+# Look at: the shape of your output for a batch of one.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        std = cp_factor_std(input_shape, rank)
+        shape = (*input_shape, num_classes)
+        self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return cp_forward_by_modes(x, list(self.factors), self.bias).squeeze()
+
+
+# %% mistake="CPTRL" name="gradient cut"
+# The numbers are right, but no gradient reaches the factors: somewhere you work on copies that
+# have forgotten where they came from.
+# Look at: `.data`, `.detach()`, `torch.no_grad()`, `torch.tensor(...)`.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        std = cp_factor_std(input_shape, rank)
+        shape = (*input_shape, num_classes)
+        self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return cp_forward_by_modes(x, [factor.data for factor in self.factors], self.bias)
+
+
+# %% mistake="CPTRL" name="bias forgotten"
+# Your layer has a bias and never adds it.
+# Look at: what forward does with self.bias.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        std = cp_factor_std(input_shape, rank)
+        shape = (*input_shape, num_classes)
+        self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return cp_forward_by_modes(x, list(self.factors), torch.zeros_like(self.bias))
+
+
+# %% mistake="train_cptrl_digits" name="never stepped"
+# The layer answers as one that was never trained: it reads about one digit in ten, as guessing
+# would. Its parameters have not moved to anything useful.
+# Look at: the three lines of a step (zero_grad, backward, step), whether the optimizer holds
+# *this* layer's parameters, and whether this layer is the one that you return.
+def train_cptrl_digits(images, labels, rank):
+    layer = CPTRL((8, 8), 10, rank)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
+    for _ in range(60):
+        nn.functional.cross_entropy(layer(images), labels).backward()
+        optimizer.zero_grad()
+        optimizer.step()
+    return layer
+
+
+# %% mistake="train_cptrl_digits" name="uphill"
+# Your layer is far worse than guessing: it is sure of itself and wrong. The steps led away from
+# the goal: uphill, or much too far, or by gradients to which all the earlier ones were added.
+# Look at: the sign of your loss, zero_grad in every step, and the learning rate.
+def train_cptrl_digits(images, labels, rank):
+    layer = CPTRL((8, 8), 10, rank)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = -nn.functional.cross_entropy(layer(images), labels)
+        loss.backward()
+        optimizer.step()
+    return layer
+
+
+# %% mistake="train_cptrl_digits" name="rank ignored"
+# What you return is no CPTRL of the rank that is asked for: it has another number of parameters.
+# Look at: what you do with the argument `rank`, and which layer you make.
+def train_cptrl_digits(images, labels, rank):
+    layer = CPTRL((8, 8), 10, 5)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
+    for _ in range(60):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(layer(images), labels).backward()
+        optimizer.step()
+    return layer
+
+
+# %% mistake="train_cptrl_digits" name="returns the loss"
+# You return a tensor: the last loss, or the outputs. The trained layer is what is asked for.
+# Look at: the return at the end.
+def train_cptrl_digits(images, labels, rank):
+    layer = CPTRL((8, 8), 10, rank)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(layer(images), labels)
+        loss.backward()
+        optimizer.step()
+    return loss
+
+
+# %% mistake="train_cptrl_digits" name="stopped early"
+# Your layer learned something and not enough: better than guessing, and below the margin. Too
+# few steps, steps that are too small, or not every factor takes part.
+# Look at: the loss over the steps: does it still fall when you stop? And what you gave to the
+# optimizer.
+def train_cptrl_digits(images, labels, rank):
+    layer = CPTRL((8, 8), 10, rank)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
+    for _ in range(12):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(layer(images), labels).backward()
+        optimizer.step()
+    return layer
+
+
+# %% mistake="train_cptrl_digits" name="diverged"
+# The outputs of your layer are no numbers any more: the steps were too large, and products of
+# factors grow fast.
+# Look at: the learning rate.
+def train_cptrl_digits(images, labels, rank):
+    layer = CPTRL((8, 8), 10, rank)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1e6)
+    for _ in range(60):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(layer(images), labels).backward()
+        optimizer.step()
+    return layer
+
+
+# %% mistake="cp_flops" name="building forgotten"
+# You counted only the product of x with the weight. The weight has to be built first, once for
+# each batch: every one of its entries is a sum over the rank.
+# Look at: the first line of your cp_forward_rebuild.
+def cp_flops(batch_size, input_shape, num_classes, rank):
+    inputs = math.prod(input_shape)
+    by_modes, left = 0, inputs
+    for size in input_shape:
+        by_modes += 2 * batch_size * rank * left
+        left //= size
+    return 2 * batch_size * inputs * num_classes, by_modes + 2 * batch_size * rank * num_classes
+
+
+# %% mistake="cp_flops" name="built for each sample"
+# You build the weight again for every sample. One weight serves the whole batch.
+# Look at: the power of the batch size in the building.
+def cp_flops(batch_size, input_shape, num_classes, rank):
+    inputs = math.prod(input_shape)
+    by_modes, left = 0, inputs
+    for size in input_shape:
+        by_modes += 2 * batch_size * rank * left
+        left //= size
+    rebuild = 2 * batch_size * inputs * num_classes * (rank + 1)
+    return rebuild, by_modes + 2 * batch_size * rank * num_classes
+
+
+# %% mistake="cp_flops" name="no factor 2"
+# You counted terms. A term of a sum is one multiplication and one addition: 2 operations.
+# Look at: the ratio of your numbers and the expected ones.
+def cp_flops(batch_size, input_shape, num_classes, rank):
+    inputs = math.prod(input_shape)
+    by_modes, left = 0, inputs
+    for size in input_shape:
+        by_modes += batch_size * rank * left
+        left //= size
+    rebuild = inputs * num_classes * (batch_size + rank)
+    return rebuild, by_modes + batch_size * rank * num_classes
+
+
+# %% mistake="cp_flops" name="every mode at full size"
+# You count every mode as if the whole activation were still there. A mode that was contracted is
+# gone: what the next one works on is smaller by its size.
+# Look at: the shape after the first mode.
+def cp_flops(batch_size, input_shape, num_classes, rank):
+    inputs = math.prod(input_shape)
+    by_modes = 2 * batch_size * rank * inputs * len(input_shape)
+    rebuild = 2 * inputs * num_classes * (batch_size + rank)
+    return rebuild, by_modes + 2 * batch_size * rank * num_classes
+
+
+# %% mistake="cp_flops" name="classes forgotten"
+# Mode by mode, you stop after the input modes. The class factor still sums over the rank, for
+# every sample and class.
+# Look at: the last line of your cp_forward_by_modes.
+def cp_flops(batch_size, input_shape, num_classes, rank):
+    inputs = math.prod(input_shape)
+    by_modes, left = 0, inputs
+    for size in input_shape:
+        by_modes += 2 * batch_size * rank * left
+        left //= size
+    return 2 * inputs * num_classes * (batch_size + rank), by_modes
+
+
+# %% mistake="cp_flops" name="sizes one by one"
+# You count each mode by its own size alone: 2 x batch x rank x size. But the sum over a mode is
+# taken at every position of the modes that are still there.
+# Look at: how many numbers come out of the first contraction, and how many terms each sums.
+def cp_flops(batch_size, input_shape, num_classes, rank):
+    inputs = math.prod(input_shape)
+    by_modes = 2 * batch_size * rank * (sum(input_shape) + num_classes)
+    return 2 * inputs * num_classes * (batch_size + rank), by_modes
+
+
+# %% mistake="cp_flops" name="paths exchanged"
+# You return the two counts in the other order: rebuilding comes first.
+# Look at: the order in your return.
+def cp_flops(batch_size, input_shape, num_classes, rank):
+    inputs = math.prod(input_shape)
+    by_modes, left = 0, inputs
+    for size in input_shape:
+        by_modes += 2 * batch_size * rank * left
+        left //= size
+    by_modes += 2 * batch_size * rank * num_classes
+    return by_modes, 2 * inputs * num_classes * (batch_size + rank)
+
+
+# %% mistake="crossover_classes" name="equal taken for fewer"
+# Where both paths cost the same you answer already; asked is the first count at which mode by
+# mode costs *less*.
+# Look at: the case of equal costs: < and <=, floor and ceil.
+def crossover_classes(batch_size, input_shape, rank):
+    classes = 1
+    while True:
+        rebuild, by_modes = cp_flops(batch_size, input_shape, classes, rank)
+        if by_modes <= rebuild:
+            return classes
+        classes += 1
+
+
+# %% mistake="crossover_classes" name="last of the other side"
+# Your number is one too small: it is the last at which rebuilding is as cheap or cheaper.
+# Look at: which side of the crossing your number is on.
+def crossover_classes(batch_size, input_shape, rank):
+    classes = 0
+    while True:
+        rebuild, by_modes = cp_flops(batch_size, input_shape, classes + 1, rank)
+        if by_modes < rebuild:
+            return classes
+        classes += 1
+
+
+# %% mistake="crossover_classes" name="sides exchanged"
+# You look for the first count at which *rebuilding* is cheaper. With few classes the weight is
+# small and rebuilding it is cheap: that side comes first.
+# Look at: which of the two numbers of cp_flops should be the smaller one.
+def crossover_classes(batch_size, input_shape, rank):
+    classes = 1
+    while True:
+        rebuild, by_modes = cp_flops(batch_size, input_shape, classes, rank)
+        if rebuild < by_modes or classes > 10000:
+            return classes
+        classes += 1
+
+
+# %% mistake="crossover_classes" name="large activation assumed"
+# You took BR / (B + R). It is the limit for a large activation that is contracted in one go; the
+# later modes and the class factor add a little, and for a small activation more than a little.
+# Look at: the terms that you left out of cp_flops.
+def crossover_classes(batch_size, input_shape, rank):
+    return batch_size * rank // (batch_size + rank) + 1
+
+
+# %% mistake="crossover_classes" name="building forgotten"
+# You compared with the product of x and the weight alone, as if the weight were already there.
+# Look at: what building the weight costs: it grows with the classes too.
+def crossover_classes(batch_size, input_shape, rank):
+    inputs, left, modes = math.prod(input_shape), math.prod(input_shape), 0
+    for size in input_shape:
+        modes += left
+        left //= size
+    return rank * modes // max(inputs - rank, 1) + 1
+
+
+# %% mistake="crossover_classes" name="a float"
+# You return the crossing point itself, a float. Classes come in whole numbers: which is the first
+# one beyond it?
+# Look at: the type of what you return.
+def crossover_classes(batch_size, input_shape, rank):
+    inputs, left, modes = math.prod(input_shape), math.prod(input_shape), 0
+    for size in input_shape:
+        modes += left
+        left //= size
+    both = batch_size * rank
+    return both * modes / (inputs * (batch_size + rank) - both)
+
+
+# %% mistake="cp_saving_rank" name="bias forgotten"
+# You left out the bias of the layer: a parameter for each class, at every rank.
+# Look at: what the layer holds besides its factors.
+def cp_saving_rank(input_shape, num_classes, baseline):
+    return max((baseline - 1) // (sum(input_shape) + num_classes), 0)
+
+
+# %% mistake="cp_saving_rank" name="equal counts as saving"
+# You also allow as many parameters as the baseline has. As many are no saving: fewer are asked.
+# Look at: the case in which the counts are equal.
+def cp_saving_rank(input_shape, num_classes, baseline):
+    return max((baseline - num_classes) // (sum(input_shape) + num_classes), 0)
+
+
+# %% mistake="cp_saving_rank" name="class factor forgotten"
+# You counted the input factors alone. The classes have a factor too.
+# Look at: the modes of the weight.
+def cp_saving_rank(input_shape, num_classes, baseline):
+    return max((baseline - num_classes - 1) // sum(input_shape), 0)
+
+
+# %% mistake="cp_saving_rank" name="sizes multiplied"
+# You multiplied the sizes: that many entries the full weight has. Of the CP weight, each
+# rank-1 term is stored as one column of each factor.
+# Look at: how many numbers one more term costs.
+def cp_saving_rank(input_shape, num_classes, baseline):
+    return max((baseline - num_classes - 1) // (math.prod(input_shape) * num_classes), 0)
+
+
+# %% mistake="cp_saving_rank" name="one too many"
+# Your rank is one too large: the first at which nothing is saved.
+# Look at: rounding up and rounding down.
+def cp_saving_rank(input_shape, num_classes, baseline):
+    rank = 0
+    while rank * (sum(input_shape) + num_classes) + num_classes < baseline:
+        rank += 1
+    return rank
+
+
+# %% mistake="cp_saving_rank" name="below zero"
+# Your rank is below zero where nothing can be saved; then the answer is 0.
+# Look at: a baseline that is smaller than the bias alone.
+def cp_saving_rank(input_shape, num_classes, baseline):
+    return (baseline - num_classes - 1) // (sum(input_shape) + num_classes)
+
+
+# %% mistake="quiz_rank_index" name="a"
+# Counting the operations: early or late, a sum over r costs about the same. What differs is the
+# result.
+# Look at: (a1 + a2)(b1 + b2) against a1 b1 + a2 b2.
+quiz_rank_index = "a"
+
+
+# %% mistake="quiz_rank_index" name="b"
+# The bias does not depend on r at all; it is added once, after everything.
+# Look at: which factors have the index r.
+quiz_rank_index = "b"
+
+
+# %% mistake="quiz_rank_index" name="d"
+# It does matter: summed early, column 0 of one factor also meets column 1 of another.
+# Look at: (a1 + a2)(b1 + b2) against a1 b1 + a2 b2.
+quiz_rank_index = "d"
+
+
+# %% mistake="quiz_rank_10000" name="a"
+# 4 % is right against VGG16's whole classifier. The question names another baseline.
+# Look at: the table above, and its first column.
+quiz_rank_10000 = "a"
+
+
+# %% mistake="quiz_rank_10000" name="c"
+# There is no saving against the one Linear at this rank: see the break-even rank.
+# Look at: 10000 against cp_saving_rank((512, 7, 7), 10, 250890).
+quiz_rank_10000 = "c"
+
+
+# %% mistake="quiz_rank_10000" name="d"
+# A CP weight of more than 490 terms can express no more than one of 490, which already is any
+# weight of that shape.
+# Look at: what rank 490 means for a (512, 7, 7, 10) tensor.
+quiz_rank_10000 = "d"
+
+
+# %% mistake="quiz_kept_weight" name="a"
+# Mode by mode pays for the rank at every sample, forever. A weight that does not change needs to
+# be built only once.
+# Look at: what is left of the cost of rebuilding when the building is already done.
+quiz_kept_weight = "a"
+
+
+# %% mistake="quiz_kept_weight" name="b"
+# The build belongs to the first batch alone if the factors no longer change.
+# Look at: what in forward depends on x, and what only on the factors.
+quiz_kept_weight = "b"
+
+
+# %% mistake="quiz_kept_weight" name="c"
+# One Linear of 25088 x 10 costs 2 x 25088 x 10 operations a sample. Compare with what mode by mode
+# costs at rank 100.
+# Look at: cp_flops(1, (512, 7, 7), 10, 100).
+quiz_kept_weight = "c"
