@@ -23,6 +23,9 @@ PICTURES = {
         torch.ones(2, 3, 4), torch.zeros(2, 3, 4)
     ),
     "flatten_against_trl": plotting.flatten_against_trl,
+    "tradeoff": lambda: plotting.tradeoff(
+        {"small": (10, 0.5), "beaten": (30, 0.4), "large": (40, 0.9)}, ["large", "small"], "x", "y"
+    ),
     "curves": lambda: plotting.curves(
         {"CP": ([1, 10], [0.5, 0.1]), "TT": ([2, 20], [0.4, 0.2])},
         "parameters",
@@ -101,6 +104,14 @@ def test_curves_have_the_points_and_the_scales_asked_for():
     names = {line.get_label(): list(line.get_xdata()) for line in axes.lines}
     assert names == {"CP": [1, 10], "TT": [2, 20], "dense": [15, 15]}
     assert [text.get_text() for text in axes.get_legend().get_texts()] == list(names)
+
+
+def test_the_front_is_a_staircase_upwards_and_every_point_has_its_name():
+    (axes,) = PICTURES["tradeoff"]().axes
+    assert axes.lines[0].get_xydata().tolist() == [[10, 0.5], [40, 0.9]]
+    assert {text.get_text() for text in axes.texts} == {"small", "beaten", "large"}
+    told = "small 0.5 at 10, beaten 0.4 at 30, large 0.9 at 40. On the front: large, small"
+    assert told in PICTURES["tradeoff"]().alt
 
 
 def test_signed_images_share_a_scale_around_zero():

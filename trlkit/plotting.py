@@ -302,6 +302,42 @@ def images(pictures: Mapping[str, Tensor], rows: int = 1, signed: bool = False) 
     return figure
 
 
+def tradeoff(
+    points: Mapping[str, tuple[float, float]], front: Sequence[str], x: str, y: str
+) -> Picture:
+    """Points with their names, and a staircase through those on the Pareto front.
+
+    Parameters
+    ----------
+    points : mapping of str to (x, y)
+        Less of x is better, and more of y. The x axis is logarithmic.
+    front : sequence of str
+        The names of those that no other beats.
+    x, y : str
+        What the axes show, with units.
+    """
+    steps = sorted(points[name] for name in front)
+    order = sorted(points, key=lambda name: points[name])
+    told = [f"{name} {points[name][1]:.3g} at {points[name][0]:g}" for name in order]
+    figure, ((axes,),) = _figure(
+        1, 1, (9, 5), f"Points of {y} over {x}: {', '.join(told)}. On the front: {', '.join(front)}"
+    )
+    axes.step(*zip(*steps, strict=True), where="post", color=BLUE, linewidth=1, label="the front")
+    for name in order:
+        on_front = name in front
+        axes.scatter(*points[name], color=BLUE if on_front else GRAY, zorder=2)
+        # Above on the front and below elsewhere: neighbors write over each other less.
+        place, up, across = ((-3, 5), "bottom", "right") if on_front else ((3, -5), "top", "left")
+        axes.annotate(
+            name, points[name], place, textcoords="offset points", fontsize=8, va=up, ha=across
+        )
+    axes.set(xlabel=x, ylabel=y, xscale="log")
+    axes.margins(x=0.14)
+    axes.grid(color="#E5E5E5")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def slider(draw: Callable[..., Picture], label: str, options: Sequence, value):
     """A slider and the picture that it chooses, as an ipywidgets box.
 
@@ -421,7 +457,7 @@ def _figure(
 def _said(axes: Axes) -> str:
     """What one part of a picture says: its titles, bars, and where each curve starts and ends."""
     words = [axes.get_title(loc) for loc in ("left", "center", "right")]
-    if axes.axison:
+    if axes.axison and axes.containers:  # bars
         names = [label.get_text() for label in axes.get_yticklabels()]
         words += [
             f"{name}: {text.get_text().strip()}"

@@ -47,7 +47,7 @@ def source_checks(chapter):
     return {
         cell["metadata"]["nbgrader"]["grade_id"].removeprefix("check_"): "".join(cell["source"])
         for cell in cells
-        if cell["metadata"].get("nbgrader", {}).get("grade")
+        if cell["cell_type"] == "code" and cell["metadata"].get("nbgrader", {}).get("grade")
     }
 
 
