@@ -276,8 +276,8 @@ check("cp_factor_std", cp_factor_std)
 
 # %% [markdown]
 # The measurement again, with your spread. The two rules promise the variance 1/3 *on average* over draws. A single draw can be
-# far from it, most of all at rank 1: a product of four normal numbers is often tiny and now and then large. So two of three
-# draws are below, and the rare large ones make up for it:
+# far from it, most of all at rank 1: a product of four normal numbers is often tiny and now and then large. There about two of
+# three draws are below, and the rare large ones make up for it:
 
 # %%
 torch.manual_seed(1)
@@ -481,7 +481,7 @@ check("train_cptrl_digits", train_cptrl_digits)
 
 # %% [markdown]
 # And what did it learn? The weight of a digit is a picture: purple pixels speak for it, orange ones against it. (A digit 0 has a hole in
-# the middle.) Pixels that are empty in nearly every image, as the corners are, are left white: no image says what the weight should be
+# the middle.) Pixels that are empty in nearly every image, the outer columns, are left white: no image says what the weight should be
 # there, and a CP weight puts in what its columns, learned elsewhere, happen to give.
 
 # %%
