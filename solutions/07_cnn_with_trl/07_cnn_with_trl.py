@@ -743,15 +743,15 @@ check("quiz_faces_shape", quiz_faces_shape)
 # - **c** the softmax
 # - **d** `optimizer.zero_grad()`
 
-# %% solve="quiz_forgot_eval"
+# %% solve="quiz_without_eval"
 ### BEGIN SOLUTION
-#~ quiz_forgot_eval = ...  # "a", "b", "c" or "d"
-quiz_forgot_eval = "b"
+#~ quiz_without_eval = ...  # "a", "b", "c" or "d"
+quiz_without_eval = "b"
 ### END SOLUTION
 
-# %% check="quiz_forgot_eval" points=1
-check("quiz_forgot_eval", quiz_forgot_eval)
-### HASHED AUTOTEST quiz_forgot_eval
+# %% check="quiz_without_eval" points=1
+check("quiz_without_eval", quiz_without_eval)
+### HASHED AUTOTEST quiz_without_eval
 
 # %% [markdown]
 # ## 7.12 Quiz: what bends { minutes: 1, difficulty: 3 }

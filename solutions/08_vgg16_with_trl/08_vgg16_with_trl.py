@@ -386,15 +386,15 @@ plotting.parameter_bars(bars | {name: {"head": costs[name]} for name in ("Linear
 # - **c** it is about as large as one Linear on the flattened activation
 # - **d** it is 4 % of VGG16's classifier, 21 times one Linear, and holds nothing that rank 490 cannot
 
-# %% solve="quiz_rank_10000"
+# %% solve="quiz_ten_thousand"
 ### BEGIN SOLUTION
-#~ quiz_rank_10000 = ...  # "a", "b", "c" or "d"
-quiz_rank_10000 = "d"
+#~ quiz_ten_thousand = ...  # "a", "b", "c" or "d"
+quiz_ten_thousand = "d"
 ### END SOLUTION
 
-# %% check="quiz_rank_10000" points=1
-check("quiz_rank_10000", quiz_rank_10000)
-### HASHED AUTOTEST quiz_rank_10000
+# %% check="quiz_ten_thousand" points=1
+check("quiz_ten_thousand", quiz_ten_thousand)
+### HASHED AUTOTEST quiz_ten_thousand
 
 # %% [markdown]
 # A high rank is not *wrong*: more terms than needed can make training easier, and dropout has more to drop. It is only

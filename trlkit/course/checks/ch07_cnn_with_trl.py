@@ -439,6 +439,6 @@ EXERCISES = (
         probe=measured,
     ),
     Quiz("quiz_faces_shape", "abcd"),
-    Quiz("quiz_forgot_eval", "abcd"),
+    Quiz("quiz_without_eval", "abcd"),
     Quiz("quiz_nonlinear", "abcd"),
 )

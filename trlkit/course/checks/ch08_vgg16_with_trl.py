@@ -625,7 +625,7 @@ EXERCISES = (
         cases=head_costs_cases,
         gradients=False,
     ),
-    Quiz("quiz_rank_10000", "abcd"),
+    Quiz("quiz_ten_thousand", "abcd"),
     Exercise(
         name="cached_features",
         signature=("backbone", "batches"),

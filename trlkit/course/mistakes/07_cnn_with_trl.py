@@ -740,20 +740,20 @@ quiz_faces_shape = "b"
 # Look at: the order of the three layers.
 quiz_faces_shape = "d"
 
-# %% mistake="quiz_forgot_eval" name="a"
+# %% mistake="quiz_without_eval" name="a"
 # Without `no_grad` the same numbers come out; they only cost more memory.
 # Look at: what in the network draws random numbers, and when.
-quiz_forgot_eval = "a"
+quiz_without_eval = "a"
 
-# %% mistake="quiz_forgot_eval" name="c"
+# %% mistake="quiz_without_eval" name="c"
 # A softmax never changes which class is the greatest, and it draws nothing.
 # Look at: what in the network draws random numbers, and when.
-quiz_forgot_eval = "c"
+quiz_without_eval = "c"
 
-# %% mistake="quiz_forgot_eval" name="d"
+# %% mistake="quiz_without_eval" name="d"
 # Gradients are used by an optimizer's step, and nobody takes one here.
 # Look at: what in the network draws random numbers, and when.
-quiz_forgot_eval = "d"
+quiz_without_eval = "d"
 
 # %% mistake="quiz_nonlinear" name="a"
 # A convolution is a weighted sum of pixels plus a constant: twice the image, twice the sum.

@@ -371,20 +371,20 @@ def head_costs(input_shape, num_classes, rank):
     }
 
 
-# %% mistake="quiz_rank_10000" name="a"
+# %% mistake="quiz_ten_thousand" name="a"
 # It saves that much against VGG16's three layers. One Linear sees the whole activation too.
 # Look at: the line "Linear" of the table.
-quiz_rank_10000 = "a"
+quiz_ten_thousand = "a"
 
-# %% mistake="quiz_rank_10000" name="b"
+# %% mistake="quiz_ten_thousand" name="b"
 # From some rank on every weight of that shape can be held exactly, and 10000 is far above it.
 # Look at: what the line "enough" of the table counts, and the rank behind it.
-quiz_rank_10000 = "b"
+quiz_ten_thousand = "b"
 
-# %% mistake="quiz_rank_10000" name="c"
+# %% mistake="quiz_ten_thousand" name="c"
 # One Linear has 250,890 parameters, and this TRL over five million.
 # Look at: the line "Linear" of the table.
-quiz_rank_10000 = "c"
+quiz_ten_thousand = "c"
 
 
 # %% mistake="cached_features" name="training mode"
