@@ -137,12 +137,12 @@ def drop_tucker(core, factors, keeps, modes, p):
 
 
 # %% answer="keep_masks" name="binary digits"
-# Count and read the digits; tensors as probabilities.
+# Count and read the digits; one product for the probability.
 def keep_masks(rank, p):
     pairs = []
     for number in range(2**rank):
         keep = torch.tensor([bool(number >> r & 1) for r in range(rank)])
-        pairs.append((keep, torch.where(keep, 1 - p, p).double().prod().item()))
+        pairs.append((keep, (keep.double() * (1 - 2 * p) + p).prod().item()))
     return pairs
 
 

@@ -51,23 +51,6 @@ class DropoutCP(nn.Module):
         return x.flatten(1) @ joint @ factors[-1].T
 
 
-# %% wrong="DropoutCP" name="a mask for each sample"
-# Per-sample masks are another thing.
-class DropoutCP(nn.Module):
-    def __init__(self, factors, p):
-        super().__init__()
-        if not 0 <= p < 1:
-            raise ValueError("p")
-        self.factors, self.p = nn.ParameterList(factors), p
-
-    def forward(self, x):
-        joint = self.factors[0]
-        for f in self.factors[1:-1]:
-            joint = (joint.unsqueeze(1) * f).flatten(0, 1)
-        z = nn.functional.dropout(x.flatten(1) @ joint, self.p, self.training)
-        return z @ self.factors[-1].T
-
-
 # %% wrong="DropoutCP" name="one coin for all"
 # All components share one coin.
 class DropoutCP(nn.Module):

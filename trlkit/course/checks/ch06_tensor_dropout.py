@@ -187,12 +187,9 @@ def _masks_seen(layer: nn.Module, x: Tensor, factors, p: float) -> Verdict | Non
     if p > 0 and (passes == passes[0]).all():
         text = f"in training mode, {DRAWS} passes on one batch all give the same output"
         return Verdict("never another mask", text)
-    if (nearest > 1e-6 * max(1, outputs.abs().max().item())).any():
-        text = (
-            f"in training mode some outputs belong to none of the {len(masks)} masks, where what "
-            f"stays is multiplied by 1 / (1 - p) = {1 / (1 - p):.4g}"
-        )
-        return Verdict("no mask", text)
+    exact = 1e-6 * max(1, outputs.abs().max().item())
+    if (nearest > exact).any():
+        return _no_mask(passes, outputs, p, exact)
     for number, keep in enumerate(masks):
         share, count = chance(keep, p), (which == number).sum().item()
         if abs(count - DRAWS * share) > 6 * math.sqrt(DRAWS * share * (1 - share)) + 1e-9:
@@ -204,6 +201,26 @@ def _masks_seen(layer: nn.Module, x: Tensor, factors, p: float) -> Verdict | Non
             )
             return Verdict("other masks", text)
     return None
+
+
+def _no_mask(passes: Tensor, outputs: Tensor, p: float, exact: float) -> Verdict:
+    """In what way outputs (DRAWS, B, N) belong to none of the masks, (masks, B, N)."""
+    pairs = passes.unsqueeze(1), outputs
+
+    def belong(one: Tensor, other: Tensor) -> bool:
+        return ((one - other).abs().flatten(2).amax(2).amin(1) <= exact).all().item()
+
+    if belong(pairs[0], pairs[1] * (1 - p)):
+        text = f"in training mode what stays is not multiplied by 1 / (1 - p) = {1 / (1 - p):.4g}"
+        return Verdict("not rescaled", text)
+    if ((pairs[0] - pairs[1]).abs().amax(3).amin(1) <= exact).all():
+        return Verdict("a mask for each sample", "in one pass, different samples have other masks")
+    scale = (pairs[0] * pairs[1]).sum((2, 3)) / pairs[1].square().sum((1, 2)).clamp_min(1e-30)
+    if belong(pairs[0], scale[..., None, None] * pairs[1]):
+        text = f"in training mode what stays must be multiplied by 1 / (1 - p) = {1 / (1 - p):.4g}"
+        return Verdict("another scale", f"{text}, and it is multiplied by another number")
+    text = f"in training mode some outputs belong to none of the {len(outputs)} masks"
+    return Verdict("no mask", text)
 
 
 def layer_cases(draw: Draw) -> Iterator[Case]:
@@ -387,7 +404,7 @@ def masks_in_order(value: Any, args: tuple) -> dict[str, Any]:
         "the masks, sorted": torch.tensor([row[0] for row in rows]),
         "the probabilities, from no component kept to all kept": torch.tensor(
             [row[1] for row in rows],
-            dtype=torch.float32,  # a product of float32 numbers is as right
+            dtype=torch.float64,
         ),
     }
     return found
@@ -484,6 +501,8 @@ def implementation(kind: str, rank: Sequence[int]) -> Callable[[Sequence[Tensor]
         return (first @ rest.T).reshape(SIZES)
 
     def dropout(keeps: Sequence[Tensor], p: float) -> Tensor:
+        if not 0 <= p < 1:
+            raise ValueError(f"a dropout is asked for p={p}, but p must be in [0, 1)")
         keeps = [keep.double() for keep in keeps]
         if [keep.shape for keep in keeps] != [(size,) for size in rank]:
             shapes = [tuple(keep.shape) for keep in keeps]
@@ -545,7 +564,7 @@ def is_unbiased_probe(answer, kind: str, weight: Tensor, rank: tuple) -> Verdict
     if said == right:
         return RIGHT
     if right:
-        return Verdict("accused", "says False: it accuses a dropout whose mean is the weight")
+        return Verdict("accused", "says False: it accuses a dropout that is unbiased")
     return Verdict("let through", "says True: it lets a biased dropout through")
 
 

@@ -38,8 +38,8 @@ def drop_cp(factors, keep, p):
 
 
 # %% mistake="drop_cp" name="rows dropped"
-# You dropped rows of a factor: these are positions of a mode, not components. A component is one
-# column of every factor.
+# You dropped rows of a factor: these are positions of a mode, not components. A component is
+# one column of every factor.
 # Look at: the axis along which `keep` runs.
 def drop_cp(factors, keep, p):
     rows = torch.ones(len(factors[0]), dtype=torch.bool)
@@ -57,8 +57,9 @@ def drop_cp(factors, keep, p):
 
 
 # %% mistake="drop_cp" name="mask of another dtype"
-# Your mask has the default dtype, float32: a bool tensor divided by a number gets it. Your float64
-# factors then lose digits, and with bfloat16 factors the result would no longer be bfloat16.
+# Your mask has the default dtype, float32: a bool tensor divided by a number gets it. Your
+# float64 factors then lose digits, and with bfloat16 factors the result would no longer be
+# bfloat16.
 # Look at: the dtype of `keep / (1 - p)`.
 def drop_cp(factors, keep, p):
     return [factors[0] * (keep / (1 - p)), *factors[1:]]
@@ -163,6 +164,54 @@ def khatri(factors):
     return out
 
 
+# %% mistake="DropoutCP" name="not rescaled"
+# You dropped and did not rescale, so that the outputs of training are smaller than those of
+# eval.
+# Look at: what your `drop_cp` is told about p, or what you multiply by in its place.
+class DropoutCP(nn.Module):
+    def __init__(self, factors, p):
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError("p")
+        self.factors, self.p = nn.ParameterList(factors), p
+
+    def forward(self, x):
+        factors = list(self.factors)
+        if self.training:
+            factors[0] = factors[0] * (torch.rand(factors[0].shape[1]) >= self.p)
+        return torch.einsum("zi,ir->zr", x.flatten(1), khatri(factors[:-1])) @ factors[-1].T
+
+
+def khatri(factors):
+    out = factors[0]
+    for f in factors[1:]:
+        out = (out.unsqueeze(1) * f).flatten(0, 1)
+    return out
+
+
+# %% mistake="DropoutCP" name="a mask for each sample"
+# Every sample of your batch has its own mask, as nn.Dropout on the (B, R) numbers would have
+# it. That is a dropout too; here one mask is asked for, so that the batch shares one weight.
+# Look at: how many random numbers you draw in one pass.
+class DropoutCP(nn.Module):
+    def __init__(self, factors, p):
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError("p")
+        self.factors, self.p = nn.ParameterList(factors), p
+
+    def forward(self, x):
+        z = torch.einsum("zi,ir->zr", x.flatten(1), khatri(self.factors[:-1]))
+        return nn.functional.dropout(z, self.p, self.training) @ self.factors[-1].T
+
+
+def khatri(factors):
+    out = factors[0]
+    for f in factors[1:]:
+        out = (out.unsqueeze(1) * f).flatten(0, 1)
+    return out
+
+
 # %% mistake="DropoutCP" name="p kept"
 # You keep a component with probability p. Here p is the probability that it is dropped.
 # Look at: the comparison that makes `keep`.
@@ -188,8 +237,8 @@ def khatri(factors):
 
 
 # %% mistake="DropoutCP" name="factors not registered"
-# Your layer has no parameters: an optimizer would find nothing to train. A plain list of tensors is
-# not seen by nn.Module.
+# Your layer has no parameters: an optimizer would find nothing to train. A plain list of
+# tensors is not seen by nn.Module.
 # Look at: `nn.ParameterList`.
 class DropoutCP(nn.Module):
     def __init__(self, factors, p):
@@ -235,7 +284,8 @@ def khatri(factors):
 
 
 # %% mistake="really_drops" name="two passes only"
-# You compared two passes. With p = 0.1 two masks are often alike, and you say that nothing is dropped.
+# You compared two passes. With p = 0.1 two masks are often alike, and you say that nothing is
+# dropped.
 # Look at: the probability that rank 1 with p = 0.1 drops nothing in two passes running.
 def really_drops(layer, x):
     before = layer.training
@@ -263,8 +313,8 @@ def really_drops(layer, x):
 
 
 # %% mistake="really_drops" name="training against eval"
-# You compared training with eval mode. They may differ without any dropout: batch norm has other
-# statistics there.
+# You compared training with eval mode. They may differ without any dropout: batch norm has
+# other statistics there.
 # Look at: what changes from one pass to the next if something is dropped.
 def really_drops(layer, x):
     before = layer.training
@@ -318,8 +368,8 @@ def drop_tucker(core, factors, keeps, modes, p):
 
 
 # %% mistake="drop_tucker" name="skipped modes rescaled"
-# You rescaled for every mode of the core, also for those from which nothing is dropped. Tensorly-torch
-# 0.5.0 does the same.
+# You rescaled for every mode of the core, also for those from which nothing is dropped.
+# Tensorly-torch 0.5.0 does the same.
 # Look at: the exponent of 1 / (1 - p).
 def drop_tucker(core, factors, keeps, modes, p):
     factors = list(factors)
@@ -360,8 +410,8 @@ def drop_tucker(core, factors, keeps, modes, p):
 
 
 # %% mistake="drop_tucker" name="last mode only"
-# Each of your products starts again from the factors that you were given, so only the last mode is
-# dropped from.
+# Each of your products starts again from the factors that you were given, so only the last mode
+# is dropped from.
 # Look at: what becomes of the factor that you changed first.
 def drop_tucker(core, factors, keeps, modes, p):
     result = list(factors)
@@ -404,8 +454,8 @@ def keep_masks(rank, p):
 
 
 # %% mistake="keep_masks" name="all dropped left out"
-# You left out the mask in which everything is dropped. It comes with probability p ** rank, and a
-# biased dropout often hides there.
+# You left out the mask in which everything is dropped. It comes with probability p ** rank, and
+# a biased dropout often hides there.
 # Look at: the number of masks, 2 ** rank.
 def keep_masks(rank, p):
     pairs = []
@@ -439,9 +489,21 @@ def keep_masks(rank, p):
     return [pair for pair in pairs if pair[1] > 0]
 
 
+# %% mistake="keep_masks" name="computed in float32"
+# Your probabilities are right to about seven digits: they were computed in float32, the default
+# of torch. A bias as small as that would be taken for one of the dropout that you judge.
+# Look at: the dtype of the tensor that your probabilities come from.
+def keep_masks(rank, p):
+    pairs = []
+    for number in range(2**rank):
+        keep = torch.tensor([bool(number >> r & 1) for r in range(rank)])
+        pairs.append((keep, torch.where(keep, 1 - p, p).float().prod().item()))
+    return pairs
+
+
 # %% mistake="expected_weight" name="plain mean"
-# You took the plain mean over the masks. At p = 0.1 the mask that keeps everything comes far more
-# often than the one that drops everything.
+# You took the plain mean over the masks. At p = 0.1 the mask that keeps everything comes far
+# more often than the one that drops everything.
 # Look at: the probabilities that `keep_masks` gives you.
 def expected_weight(dropout, rank, p):
     import itertools
@@ -462,8 +524,8 @@ def expected_weight(dropout, rank, p):
 
 
 # %% mistake="expected_weight" name="one mode at a time"
-# You went through the masks of one mode at a time, with the other modes kept whole. The masks of
-# different modes are independent: every combination comes.
+# You went through the masks of one mode at a time, with the other modes kept whole. The masks
+# of different modes are independent: every combination comes.
 # Look at: how many combinations rank (2, 3) has.
 def expected_weight(dropout, rank, p):
     total = 0
@@ -504,8 +566,8 @@ def expected_weight(dropout, rank, p):
 
 
 # %% mistake="is_unbiased" name="one half only"
-# You tried p = 0.5 alone, and it is there that dropping and keeping look the same: an implementation that
-# takes one for the other, or always doubles, passes.
+# You tried p = 0.5 alone, and it is there that dropping and keeping look the same: an
+# implementation that takes one for the other, or always doubles, passes.
 # Look at: how many values of p you try.
 def is_unbiased(dropout, weight, rank):
     return torch.allclose(expected_weight(dropout, rank, 0.5), weight)
@@ -554,8 +616,8 @@ def is_unbiased(dropout, weight, rank):
 
 
 # %% mistake="is_unbiased" name="drawn at random"
-# You drew masks at random and allowed for the noise. A small bias is smaller than that noise. With few
-# components all masks can be listed, so there is no need to draw.
+# You drew masks at random and allowed for the noise. A small bias is smaller than that noise.
+# With few components all masks can be listed, so there is no need to draw.
 # Look at: `expected_weight`.
 def is_unbiased(dropout, weight, rank):
     for p in (0.05, 0.3, 0.5, 0.9):
@@ -568,8 +630,8 @@ def is_unbiased(dropout, weight, rank):
 
 
 # %% mistake="is_unbiased" name="some p will do"
-# You let every implementation through. One p at which it comes out right is not enough: at p = 0 nearly
-# all do.
+# You let every implementation through. One p at which it comes out right is not enough: at p =
+# 0 nearly all do.
 # Look at: `any` and `all`, or where your `return True` stands.
 def is_unbiased(dropout, weight, rank):
     return any(
@@ -578,8 +640,8 @@ def is_unbiased(dropout, weight, rank):
 
 
 # %% mistake="dropout_penalty" name="squared after the sum"
-# You added up the components before you squared: that is the output, squared. Each component has its
-# own dice, so it is their squares that add up.
+# You added up the components before you squared: that is the output, squared. Each component
+# has its own dice, so it is their squares that add up.
 # Look at: the order of the square and the sum over r.
 def dropout_penalty(x, factors, p):
     z = x
@@ -591,7 +653,8 @@ def dropout_penalty(x, factors, p):
 
 
 # %% mistake="dropout_penalty" name="variance not rescaled"
-# Your factor is p (1 - p): the variance of a mask of zeros and ones. Yours holds 0 and 1 / (1 - p).
+# Your factor is p (1 - p): the variance of a mask of zeros and ones. Yours holds 0 and 1 / (1 -
+# p).
 # Look at: what rescaling a number does to its variance.
 def dropout_penalty(x, factors, p):
     joint = factors[0]
@@ -635,8 +698,8 @@ def dropout_penalty(x, factors, p):
 
 
 # %% mistake="dropout_penalty" name="second moment"
-# Your factor is 1 / (1 - p): the mean square of an entry of the mask. Its variance is that less the
-# square of its mean.
+# Your factor is 1 / (1 - p): the mean square of an entry of the mask. Its variance is that less
+# the square of its mean.
 # Look at: your penalty at p = 0.
 def dropout_penalty(x, factors, p):
     joint = factors[0]
@@ -647,8 +710,8 @@ def dropout_penalty(x, factors, p):
 
 
 # %% mistake="dropout_penalty" name="weight decay"
-# You squared the weight's components without the data. That is a weight decay; dropout weighs each
-# component by what it contributes to the outputs.
+# You squared the weight's components without the data. That is a weight decay; dropout weighs
+# each component by what it contributes to the outputs.
 # Look at: whether your result depends on `x`.
 def dropout_penalty(x, factors, p):
     c = 1
@@ -673,7 +736,8 @@ quiz_rank_one_modes = "b"
 quiz_rank_one_modes = "c"
 
 # %% mistake="quiz_all_stay" name="a"
-# What stays is rescaled even if, by chance, nothing was dropped: the scale knows p and not the draw.
+# What stays is rescaled even if, by chance, nothing was dropped: the scale knows p and not the
+# draw.
 # Look at: your `drop_tucker` with masks that are all True.
 quiz_all_stay = "a"
 
