@@ -241,6 +241,142 @@ def learn_pooling(trl, x, labels, steps=300):
     return nn.Sequential(nn.Flatten(), nn.Linear(x[0].numel(), 3))
 
 
+# %% wrong="learn_pooling" name="a smaller rate"
+# Another learning rate.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.01)
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
+
+
+# %% wrong="learn_pooling" name="AdamW"
+# Adam with its weight decay.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.AdamW(trl.parameters(), lr=0.03)
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
+
+
+# %% wrong="learn_pooling" name="decay"
+# A little weight decay.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03, weight_decay=1e-4)
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
+
+
+# %% wrong="learn_pooling" name="SGD"
+# Plain gradient descent.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.SGD(trl.parameters(), lr=0.03)
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
+
+
+# %% wrong="learn_pooling" name="mse"
+# Squared errors.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+    for _ in range(steps):
+        loss = nn.functional.mse_loss(trl(x), nn.functional.one_hot(labels, 3).to(x))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
+
+
+# %% wrong="learn_pooling" name="summed"
+# The sum over the samples.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(trl(x), labels, reduction="sum")
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
+
+
+# %% wrong="learn_pooling" name="clipped"
+# Gradients clipped.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(trl.parameters(), 1.0)
+        optimizer.step()
+    return trl
+
+
+# %% wrong="learn_pooling" name="normalized"
+# Features brought to variance 1.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+    x = (x - x.mean()) / x.std()
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
+
+
+# %% wrong="learn_pooling" name="eval at the end"
+# The layer is left in another mode.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    trl.eval()
+    return trl
+
+
+# %% wrong="learn_pooling" name="frozen at the end"
+# Nothing can learn any more.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    trl.requires_grad_(False)
+    return trl
+
+
+# %% wrong="learn_pooling" name="batches"
+# Random batches.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+    for _ in range(steps):
+        batch = torch.randperm(len(x))[:40]
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(trl(x[batch]), labels[batch]).backward()
+        optimizer.step()
+    return trl
+
+
 # %% wrong="tt_forward" name="two input modes"
 # Written for two input modes.
 def tt_forward(x, cores):

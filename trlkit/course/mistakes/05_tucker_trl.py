@@ -727,6 +727,60 @@ def learn_pooling(trl, x, labels, steps=300):
         optimizer.step()
 
 
+# %% mistake="learn_pooling" name="softmax first"
+# You give the cross entropy probabilities. It takes the scores and does the softmax itself: done
+# twice, the gradients nearly vanish.
+# Look at: what goes into F.cross_entropy.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(trl(x).softmax(1), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
+
+
+# %% mistake="learn_pooling" name="a new optimizer each step"
+# You make a new optimizer in each step. Adam remembers the earlier gradients, and a new one has
+# forgotten them: it takes every step as its first.
+# Look at: which lines stand inside the loop.
+def learn_pooling(trl, x, labels, steps=300):
+    for _ in range(steps):
+        optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
+
+
+# %% mistake="learn_pooling" name="steps ignored"
+# Your loop has a number of its own: `steps` is not used.
+# Look at: what your loop runs over.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+    for _ in range(300):
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
+
+
+# %% mistake="learn_pooling" name="one step less"
+# You train for one step less than asked: range(a, b) and range(steps - 1) stop early.
+# Look at: what your loop runs over.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+    for _ in range(max(steps - 1, 1)):
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
+
+
 # %% mistake="tt_forward" name="bonds summed apart"
 # You sum over the bond of each core by itself. A bond is shared: the same index stands in one
 # core and in the next, and is summed over in their product.
