@@ -138,14 +138,15 @@ class TuckerTRL(nn.Module):
 
 
 # %% answer="TuckerTRL" name="best order"
-# Projects in the best order; drawn by xavier.
+# Projects in the best order; drawn by nn.init.
 class TuckerTRL(nn.Module):
     def __init__(self, input_shape, num_classes, rank):
         super().__init__()
         self.n = len(input_shape)
         shape = (*input_shape, num_classes)
         pairs = [torch.empty(i, r) for i, r in zip(shape, rank)]
-        self.factors = nn.ParameterList([nn.init.xavier_normal_(pair) for pair in pairs])
+        sums = (*input_shape, rank[-1])
+        self.factors = nn.ParameterList([nn.init.normal_(p, std=n**-0.5) for p, n in zip(pairs, sums)])
         core = torch.randn(*rank) / math.prod(rank[:-1]) ** 0.5
         self.core = nn.Parameter(core)
         self.bias = nn.Parameter(torch.zeros(num_classes))

@@ -92,7 +92,7 @@ class TuckerTRL(nn.Module):
 def probe_tcl(answer: Any, input_shape: tuple, rank: tuple, x: Tensor) -> dict[str, Any]:
     """A tensor contraction layer: its parameters, its start, what it computes."""
     shapes = {f"factors.{k}": pair for k, pair in enumerate(zip(input_shape, rank, strict=True))}
-    start = (answer, ((64, 7, 7), (16, 3, 3)), "TCL((64, 7, 7), (16, 3, 3))")
+    start = (answer, ((64, 8, 8), (4, 2, 2)), "TCL((64, 8, 8), (4, 2, 2))")
     return _tried(answer, (input_shape, rank), {**shapes, "bias": rank}, x, start)
 
 
@@ -103,9 +103,13 @@ def probe_tucker(
     sizes = zip((*input_shape, num_classes), rank, strict=True)
     shapes = {f"factors.{k}": pair for k, pair in enumerate(sizes)}
     shapes = {"core": rank, **shapes, "bias": (num_classes,)}
-    arguments = ((32, 6, 6), 10, (16, 4, 4, 8))
-    start = (answer, arguments, "TuckerTRL((32, 6, 6), 10, (16, 4, 4, 8))")
+    arguments = ((16, 6, 6), 4, (4, 2, 2, 100))
+    start = (answer, arguments, "TuckerTRL((16, 6, 6), 4, (4, 2, 2, 100))")
     return _tried(answer, (input_shape, num_classes, rank), shapes, x, start)
+
+
+IN_EVAL = "output in eval mode"
+CHANGED = "output after its parameters were changed in place (is something kept from earlier?)"
 
 
 def _tried(
@@ -114,6 +118,7 @@ def _tried(
     names = ("x", *shapes)
     found: dict[str, Any] = dict.fromkeys(("layer", "start", "output", "graph"))
     found |= {f"gradient of {name}": None for name in names}
+    found |= dict.fromkeys((IN_EVAL, CHANGED))
     layer = answer(*arguments)
     found["layer"] = _parameters_verdict(layer, shapes)
     if found["layer"] != RIGHT:
@@ -142,6 +147,11 @@ def _tried(
     text += ": something cuts the graph (.data, .detach(), torch.no_grad()), or it is not used"
     found["graph"] = Verdict("cut " + " ".join(cut), text) if cut else RIGHT
     found |= {f"gradient of {name}": grad for name, grad in zip(names, grads, strict=True)}
+    with torch.no_grad():
+        found[IN_EVAL] = layer.eval()(x)
+        for parameter in layer.parameters():
+            parameter.mul_(0.5)
+        found[CHANGED] = layer(x)
     return found
 
 
@@ -196,28 +206,60 @@ def _missing(layer: nn.Module, name: str, own: Mapping[str, Any], asked: str) ->
 
 def _start_verdict(answer: Callable, arguments: tuple, call: str) -> Verdict:
     """Whether fresh layers turn an input of variance 1 into outputs of about that size."""
-    outputs, spreads = [], []
-    for seed in range(5):
+    made, squares, y = [], [], None
+    for seed in range(8):
         torch.manual_seed(seed)
+        x = torch.randn(64, *arguments[0])
         with torch.no_grad():
-            y = answer(*arguments)(torch.randn(32, *arguments[0]))
+            made.append(answer(*arguments))
+            y = made[-1](x)
         if not isinstance(y, Tensor) or y.ndim < 2:
             return Verdict("no tensor", f"{call} returns {describe(y)}")
-        outputs.append(y.flatten(1))
-        spreads.append(y.std(0).mean().item())
-    spread = sorted(spreads)[2]
+        squares.append(y.flatten(1).var(0).mean().item())
+    spread = (sum(squares) / len(squares)) ** 0.5
     measured = f"{call}, fresh, on an input of standard deviation 1: outputs of {spread:.3g}"
+    sizes = {
+        name: torch.stack([p.detach() for p in parameters]).pow(2).mean().sqrt().item()
+        for name, parameters in _by_name(made).items()
+    }
     if not spread > 1e-6:
+        zero = [name for name, size in sizes.items() if name != "bias" and size < 1e-6]
         text = f"{measured}. A product with a zero in it also has gradient 0: it cannot learn"
-        return Verdict("zero", text)
-    if not 0.2 <= spread <= 5:
-        text = f"{measured}; it must be about 1 (0.2 to 5). How did you scale the entries?"
-        return Verdict("too large" if spread > 5 else "too small", text)
-    y = outputs[0]
+        return Verdict("zero " + " ".join(zero), text)
+    if not 0.4 <= spread <= 2.5:
+        off = [
+            name
+            for name, parameters in _by_name(made).items()
+            if name != "bias"
+            and not 0.6 < sizes[name] / _planned(name, parameters[0], made[0]) < 1.7
+        ]
+        text = f"{measured}; it must be about 1 (0.4 to 2.5). How did you scale the entries"
+        text += f" of {', '.join(off)}?" if off else "?"
+        return Verdict(f"{'too large' if spread > 1 else 'too small'} {' '.join(off)}", text)
+    if made[0].bias.detach().abs().max() > 0.1:
+        return Verdict("bias", "the bias of a fresh layer must start at 0")
+    y = y.flatten(1)
     if torch.allclose(y, y[:, :1].expand_as(y), atol=1e-5):
         text = f"{call}, fresh: all its outputs are equal, and would stay so in training"
         return Verdict("all equal", text)
+    if all(
+        torch.equal(p, q) for p, q in zip(made[0].parameters(), made[1].parameters(), strict=True)
+    ):
+        text = f"{call} starts with the same numbers each time: draw them anew, and set no seed"
+        return Verdict("same start", text)
     return RIGHT
+
+
+def _by_name(made: Sequence[nn.Module]) -> dict[str, list[Tensor]]:
+    return {name: [dict(m.named_parameters())[name] for m in made] for name in made[0].state_dict()}
+
+
+def _planned(name: str, parameter: Tensor, layer: nn.Module) -> float:
+    """The standard deviation of a parameter's entries as the text plans them."""
+    if name == "core":
+        return math.prod(parameter.shape[:-1]) ** -0.5
+    last = hasattr(layer, "core") and name == f"factors.{len(layer.factors) - 1}"
+    return parameter.shape[int(last)] ** -0.5
 
 
 def tcl_cases(draw: Draw) -> Iterator[Case]:
@@ -263,6 +305,9 @@ def projection_flops_cases(draw: Draw) -> Iterator[Case]:
     yield Case((draw.sizes(7, 4, 5), (2, 3, 1), order), "another order")
     yield Case(((512, 7, 7), (draw.choice(200, (100, 64)), 1, 1), (1, 2, 0)), "VGG16's activation")
     yield Case((draw.sizes(6), (2,), (0,)), "one mode")
+    yield Case(((1, 4, 1), (1, 2, draw.choice(3, (5, 6))), (0, 1, 2)), "modes of size 1")
+    big = ((2048, 99, 101), (draw.choice(1001, (1003, 999)), 7, 9), (0, 1, 2))
+    yield Case(big, "a large number: count in Python's whole numbers")
     yield Case(((3, 8), (draw.choice(6, (5, 7)), 2), (0, 1)), "a mode that grows")
 
 
@@ -303,6 +348,7 @@ def best_order_cases(draw: Draw) -> Iterator[Case]:
     for shape, rank in draw.choice(MISLEADING[0], MISLEADING[1:]):
         yield Case((shape, rank), "four modes")
     yield Case(((4, 4, 4), (2, 2, 2)), "every order costs the same")
+    yield Case(((512, 400, 300), (200, 150, 120)), "numbers that are close")
     yield Case(
         ((3, 8, 5), (draw.choice(9, (7, 12)), 2, 5)), "a mode that grows, and one that stays"
     )
