@@ -138,14 +138,15 @@ class TuckerTRL(nn.Module):
 
 
 # %% answer="TuckerTRL" name="best order"
-# Projects in the best order; drawn by xavier.
+# Projects in the best order; drawn by nn.init.
 class TuckerTRL(nn.Module):
     def __init__(self, input_shape, num_classes, rank):
         super().__init__()
         self.n = len(input_shape)
         shape = (*input_shape, num_classes)
         pairs = [torch.empty(i, r) for i, r in zip(shape, rank)]
-        self.factors = nn.ParameterList([nn.init.xavier_normal_(pair) for pair in pairs])
+        sums = (*input_shape, rank[-1])
+        self.factors = nn.ParameterList([nn.init.normal_(p, std=n**-0.5) for p, n in zip(pairs, sums)])
         core = torch.randn(*rank) / math.prod(rank[:-1]) ** 0.5
         self.core = nn.Parameter(core)
         self.bias = nn.Parameter(torch.zeros(num_classes))
@@ -231,7 +232,7 @@ def pooled_linear_as_tucker(weight, input_shape):
     return sign * core, (turn, *means, torch.eye(n).to(weight))
 
 
-# %% answer="learn_pooling" name="closure"
+# %% answer="learn_pooling" name="losses kept"
 # Gradients cleared by set_to_none at the end of the step; keeps the losses.
 def learn_pooling(trl, x, labels, steps=300):
     trl.train()
@@ -245,15 +246,34 @@ def learn_pooling(trl, x, labels, steps=300):
     return trl
 
 
-# %% answer="learn_pooling" name="batches"
-# Random batches, and a smaller rate.
+# %% answer="learn_pooling" name="closure"
+# The optimizer calls the loss itself.
 def learn_pooling(trl, x, labels, steps=300):
-    optimizer = torch.optim.Adam(trl.parameters(), lr=0.01)
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
     criterion = nn.CrossEntropyLoss()
-    for step in range(steps):
-        batch = torch.randperm(len(x))[:64]
+
+    def closure():
         optimizer.zero_grad()
-        criterion(trl(x[batch]), labels[batch]).backward()
+        loss = criterion(trl(x), labels)
+        loss.backward()
+        return loss
+
+    for _ in range(steps):
+        optimizer.step(closure)
+    return trl
+
+
+# %% answer="learn_pooling" name="autograd.grad"
+# Gradients asked for one by one; the cross entropy in two steps; one batch of all samples.
+def learn_pooling(trl, x, labels, steps=300):
+    parameters = [p for p in trl.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam([{"params": parameters}], lr=3e-2)
+    everything = torch.randperm(len(x))
+    for _ in range(steps):
+        scores = trl(x[everything]).log_softmax(dim=1)
+        loss = nn.functional.nll_loss(scores, labels[everything])
+        for p, grad in zip(parameters, torch.autograd.grad(loss, parameters)):
+            p.grad = grad
         optimizer.step()
     return trl
 

@@ -165,6 +165,88 @@ class TuckerTRL(nn.Module):
         return tucker_forward(x, self.core, list(self.factors), 0.0)
 
 
+# %% wrong="TuckerTRL" name="scaled by the ranks"
+# The input factors are scaled by their ranks.
+class TuckerTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        self.core = nn.Parameter(torch.randn(rank) / math.prod(rank[:-1]) ** 0.5)
+        sizes = [torch.randn(i, r) / r**0.5 for i, r in zip(input_shape, rank)]
+        last = torch.randn(num_classes, rank[-1]) / rank[-1] ** 0.5
+        self.factors = nn.ParameterList([*sizes, last])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return tucker_forward(x, self.core, list(self.factors), self.bias)
+
+
+# %% wrong="TuckerTRL" name="scaled by the classes"
+# The last factor is scaled by the number of classes.
+class TuckerTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        self.core = nn.Parameter(torch.randn(rank) / math.prod(rank[:-1]) ** 0.5)
+        sizes = [torch.randn(i, r) / i**0.5 for i, r in zip(input_shape, rank)]
+        last = torch.randn(num_classes, rank[-1]) / num_classes**0.5
+        self.factors = nn.ParameterList([*sizes, last])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return tucker_forward(x, self.core, list(self.factors), self.bias)
+
+
+# %% wrong="TuckerTRL" name="scaled by all ranks"
+# The core is scaled by R_out too.
+class TuckerTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        self.core = nn.Parameter(torch.randn(rank) / math.prod(rank) ** 0.5)
+        sizes = [torch.randn(i, r) / i**0.5 for i, r in zip(input_shape, rank)]
+        last = torch.randn(num_classes, rank[-1]) / rank[-1] ** 0.5
+        self.factors = nn.ParameterList([*sizes, last])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return tucker_forward(x, self.core, list(self.factors), self.bias)
+
+
+# %% wrong="TuckerTRL" name="seeded"
+# Every layer starts alike.
+class TuckerTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        torch.manual_seed(0)
+        self.core = nn.Parameter(torch.randn(rank) / math.prod(rank[:-1]) ** 0.5)
+        sizes = [torch.randn(i, r) / i**0.5 for i, r in zip(input_shape, rank)]
+        last = torch.randn(num_classes, rank[-1]) / rank[-1] ** 0.5
+        self.factors = nn.ParameterList([*sizes, last])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return tucker_forward(x, self.core, list(self.factors), self.bias)
+
+
+# %% wrong="TuckerTRL" name="kept"
+# The weight of the first call is kept in eval mode.
+class TuckerTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        self.core = nn.Parameter(torch.randn(rank) / math.prod(rank[:-1]) ** 0.5)
+        sizes = [torch.randn(i, r) / i**0.5 for i, r in zip(input_shape, rank)]
+        last = torch.randn(num_classes, rank[-1]) / rank[-1] ** 0.5
+        self.factors = nn.ParameterList([*sizes, last])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        if self.training:
+            return tucker_forward(x, self.core, list(self.factors), self.bias)
+        if not hasattr(self, "weight"):
+            self.weight = self.core.detach()
+            for factor in self.factors:
+                self.weight = torch.tensordot(self.weight, factor.detach(), dims=([0], [1]))
+        return torch.tensordot(x, self.weight, dims=x.ndim - 1) + self.bias
+
+
 # %% wrong="projection_flops" name="a float"
 # A float comes out.
 def projection_flops(input_shape, rank, order):
@@ -173,6 +255,33 @@ def projection_flops(input_shape, rank, order):
         flops += 2 * entries * rank[mode]
         entries = entries / input_shape[mode] * rank[mode]
     return flops
+
+
+# %% wrong="projection_flops" name="modes of size 1 skipped"
+# A mode of size 1 is taken for free.
+def projection_flops(input_shape, rank, order):
+    sizes, flops = list(input_shape), 0
+    for mode in order:
+        flops += 2 * math.prod(sizes) * rank[mode] * (sizes[mode] > 1)
+        sizes[mode] = rank[mode]
+    return flops
+
+
+# %% wrong="projection_flops" name="float32"
+# Large numbers lose their last digits.
+def projection_flops(input_shape, rank, order):
+    sizes, flops = torch.tensor(input_shape).float(), torch.tensor(0.0)
+    for mode in order:
+        flops += 2 * sizes.prod() * rank[mode]
+        sizes[mode] = rank[mode]
+    return int(flops)
+
+
+# %% wrong="best_order" name="rounded"
+# Two digits only.
+def best_order(input_shape, rank):
+    keys = [round(1 / i - 1 / r, 2) for i, r in zip(input_shape, rank)]
+    return tuple(sorted(range(len(rank)), key=keys.__getitem__))
 
 
 # %% wrong="best_order" name="smallest first step"
@@ -239,6 +348,142 @@ def learn_pooling(trl, x, labels, steps=300):
 # Another layer altogether is returned.
 def learn_pooling(trl, x, labels, steps=300):
     return nn.Sequential(nn.Flatten(), nn.Linear(x[0].numel(), 3))
+
+
+# %% wrong="learn_pooling" name="a smaller rate"
+# Another learning rate.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.01)
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
+
+
+# %% wrong="learn_pooling" name="AdamW"
+# Adam with its weight decay.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.AdamW(trl.parameters(), lr=0.03)
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
+
+
+# %% wrong="learn_pooling" name="decay"
+# A little weight decay.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03, weight_decay=1e-4)
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
+
+
+# %% wrong="learn_pooling" name="SGD"
+# Plain gradient descent.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.SGD(trl.parameters(), lr=0.03)
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
+
+
+# %% wrong="learn_pooling" name="mse"
+# Squared errors.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+    for _ in range(steps):
+        loss = nn.functional.mse_loss(trl(x), nn.functional.one_hot(labels, 3).to(x))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
+
+
+# %% wrong="learn_pooling" name="summed"
+# The sum over the samples.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(trl(x), labels, reduction="sum")
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
+
+
+# %% wrong="learn_pooling" name="clipped"
+# Gradients clipped.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(trl.parameters(), 1.0)
+        optimizer.step()
+    return trl
+
+
+# %% wrong="learn_pooling" name="normalized"
+# Features brought to variance 1.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+    x = (x - x.mean()) / x.std()
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
+
+
+# %% wrong="learn_pooling" name="eval at the end"
+# The layer is left in another mode.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    trl.eval()
+    return trl
+
+
+# %% wrong="learn_pooling" name="frozen at the end"
+# Nothing can learn any more.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    trl.requires_grad_(False)
+    return trl
+
+
+# %% wrong="learn_pooling" name="batches"
+# Random batches.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+    for _ in range(steps):
+        batch = torch.randperm(len(x))[:40]
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(trl(x[batch]), labels[batch]).backward()
+        optimizer.step()
+    return trl
 
 
 # %% wrong="tt_forward" name="two input modes"

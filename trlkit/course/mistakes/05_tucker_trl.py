@@ -125,6 +125,21 @@ class TCL(nn.Module):
         return project_input(x, self.factors) + self.bias
 
 
+# %% mistake="TCL" name="divided by the size, not its root"
+# You divide the entries by I_k. That makes their variance 1 / I_k ** 2, and the outputs far too
+# small.
+# Look at: the exponent 0.5 in the text: randn(...) / c has the variance 1 / c ** 2.
+class TCL(nn.Module):
+    def __init__(self, input_shape, rank):
+        super().__init__()
+        sizes = zip(input_shape, rank)
+        self.factors = nn.ParameterList(torch.randn(i, r) / i for i, r in sizes)
+        self.bias = nn.Parameter(torch.zeros(rank))
+
+    def forward(self, x):
+        return project_input(x, self.factors) + self.bias
+
+
 # %% mistake="TCL" name="zeros"
 # Your factors start as zeros, or as numbers that nobody has written (torch.empty). The gradient
 # of one factor is a product with all the others: with zeros there nothing ever learns.
@@ -140,7 +155,7 @@ class TCL(nn.Module):
 
 
 # %% mistake="TCL" name="all columns alike"
-# Your factors start with equal numbers everywhere. Then all outputs are equal, so are their
+# Your factors start with columns that are all alike. Then all outputs are equal, so are their
 # gradients, and they stay equal for ever.
 # Look at: what fills the factors: something must tell their columns apart.
 class TCL(nn.Module):
@@ -395,6 +410,56 @@ class TuckerTRL(nn.Module):
         return tucker_forward(x, self.core, list(self.factors), self.bias)
 
 
+# %% mistake="TuckerTRL" name="core unscaled"
+# Your factors start at the right size, but the entries of the core have variance 1: each number
+# that comes out of it sums R_0 x ... x R_N products.
+# Look at: what you divide the core by.
+class TuckerTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        self.core = nn.Parameter(torch.randn(rank))
+        sizes = [torch.randn(i, r) / i**0.5 for i, r in zip(input_shape, rank)]
+        last = torch.randn(num_classes, rank[-1]) / rank[-1] ** 0.5
+        self.factors = nn.ParameterList([*sizes, last])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return tucker_forward(x, self.core, list(self.factors), self.bias)
+
+
+# %% mistake="TuckerTRL" name="last factor unscaled"
+# The factor of the classes starts with the wrong size: each score sums R_out products.
+# Look at: what you divide the last factor by.
+class TuckerTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        self.core = nn.Parameter(torch.randn(rank) / math.prod(rank[:-1]) ** 0.5)
+        sizes = [torch.randn(i, r) / i**0.5 for i, r in zip(input_shape, rank)]
+        last = torch.randn(num_classes, rank[-1])
+        self.factors = nn.ParameterList([*sizes, last])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return tucker_forward(x, self.core, list(self.factors), self.bias)
+
+
+# %% mistake="TuckerTRL" name="divided by the sizes, not their roots"
+# You divide the entries by the numbers of products themselves. That makes the variance the square
+# of what it should be, and the outputs far too small.
+# Look at: the exponent 0.5: randn(...) / c has the variance 1 / c ** 2.
+class TuckerTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        self.core = nn.Parameter(torch.randn(rank) / math.prod(rank[:-1]))
+        sizes = [torch.randn(i, r) / i for i, r in zip(input_shape, rank)]
+        last = torch.randn(num_classes, rank[-1]) / rank[-1]
+        self.factors = nn.ParameterList([*sizes, last])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return tucker_forward(x, self.core, list(self.factors), self.bias)
+
+
 # %% mistake="TuckerTRL" name="zeros"
 # Your core starts as zeros. The gradient of every factor is a product with the core, and the
 # outputs are all the bias: use numbers that differ from 0.
@@ -505,6 +570,18 @@ def projection_flops(input_shape, rank, order):
 # Look at: where the sizes of the other modes come in.
 def projection_flops(input_shape, rank, order):
     return sum(2 * input_shape[mode] * rank[mode] for mode in order)
+
+
+# %% mistake="projection_flops" name="rank in the order's place"
+# You pair the modes of `order` with the ranks one by one, so the first mode to be projected gets
+# R_0. The rank of a mode k is rank[k], whenever its turn comes.
+# Look at: zip(order, rank).
+def projection_flops(input_shape, rank, order):
+    sizes, flops = list(input_shape), 0
+    for mode, r in zip(order, rank):
+        flops += 2 * math.prod(sizes) * r
+        sizes[mode] = r
+    return flops
 
 
 # %% mistake="best_order" name="as they come"
@@ -725,6 +802,60 @@ def learn_pooling(trl, x, labels, steps=300):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+
+
+# %% mistake="learn_pooling" name="softmax first"
+# You give the cross entropy probabilities. It takes the scores and does the softmax itself: done
+# twice, the gradients nearly vanish.
+# Look at: what goes into F.cross_entropy.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(trl(x).softmax(1), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
+
+
+# %% mistake="learn_pooling" name="a new optimizer each step"
+# You make a new optimizer in each step. Adam remembers the earlier gradients, and a new one has
+# forgotten them: it takes every step as its first.
+# Look at: which lines stand inside the loop.
+def learn_pooling(trl, x, labels, steps=300):
+    for _ in range(steps):
+        optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
+
+
+# %% mistake="learn_pooling" name="steps ignored"
+# Your loop has a number of its own: `steps` is not used.
+# Look at: what your loop runs over.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+    for _ in range(300):
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
+
+
+# %% mistake="learn_pooling" name="one step less"
+# You train for one step less than asked: range(a, b) and range(steps - 1) stop early.
+# Look at: what your loop runs over.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+    for _ in range(max(steps - 1, 1)):
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
 
 
 # %% mistake="tt_forward" name="bonds summed apart"
