@@ -120,7 +120,7 @@ def test_what_is_graded_by_hand_waits_for_a_grader_who_alone_sees_the_mark_schem
 
 def test_feedback_names_the_mistake_and_hides_tests_and_solutions(course):
     chapter, root, _, _ = course
-    secret = re.compile(r"hidden=|HIDDEN TESTS|BEGIN SOLUTION|#~")
+    secret = re.compile(r"check\(.*hidden=|HIDDEN TESTS|BEGIN SOLUTION|#~")
     pages = {
         student: (root / "build/feedback" / student / chapter / f"{chapter}.html").read_text(
             "utf-8"
