@@ -16,12 +16,16 @@ PICTURES = {
     "fibers_and_slices": lambda: plotting.fibers_and_slices((3, 4, 5)),
     "mode_product": lambda: plotting.mode_product((2, 3, 4), rows=5, mode=2),
     "khatri_rao_columns": lambda: plotting.khatri_rao_columns((2, 3), rank=4),
+    "decompositions": lambda: plotting.decompositions((4, 5, 6), 3, (2, 3, 2), (1, 2, 3, 1)),
     "parameter_bars": lambda: plotting.parameter_bars({"A": {"x": 10**6, "y": 2 * 10**6}}),
     "parameters_by_layer": lambda: plotting.parameters_by_layer(MODEL),
     "target_and_yours": lambda: plotting.target_and_yours(
         torch.ones(2, 3, 4), torch.zeros(2, 3, 4)
     ),
     "flatten_against_trl": plotting.flatten_against_trl,
+    "tradeoff": lambda: plotting.tradeoff(
+        {"small": (10, 0.5), "beaten": (30, 0.4), "large": (40, 0.9)}, ["large", "small"], "x", "y"
+    ),
     "curves": lambda: plotting.curves(
         {"CP": ([1, 10], [0.5, 0.1]), "TT": ([2, 20], [0.4, 0.2])},
         "parameters",
@@ -65,6 +69,8 @@ def test_words_of_a_picture_hold_its_numbers():
     said = PICTURES["curves"]().alt
     assert "error over parameters: CP from 0.5 at 1 to 0.1 at 10; TT from 0.4 at 2" in said
     assert "dense at 15" in said
+    single = plotting.curves({"one": ([3], [0.25]), "none": ([], [])}, "x", "y").alt
+    assert single == "Curves. y over x: one: 0.25 at 3."
     assert PICTURES["images"]().alt.endswith("gray. color. planes.")
 
 
@@ -74,6 +80,8 @@ def words(figure):
 
 def test_numbers_in_the_pictures_are_computed():
     assert "25,089,000 parameters" in words(PICTURES["flatten_against_trl"]())
+    shown = words(PICTURES["decompositions"]())
+    assert all(f"{count} numbers" in shown for count in (45, 12 + 8 + 15 + 12, 8 + 30 + 18))
     assert "153,600 parameters" in words(PICTURES["flatten_against_trl"]())
     assert "112" in words(PICTURES["parameters_by_layer"]())  # 4 * 3 * 9 + 4
     assert "3.0 M" in words(PICTURES["parameter_bars"]())
@@ -98,6 +106,14 @@ def test_curves_have_the_points_and_the_scales_asked_for():
     assert [text.get_text() for text in axes.get_legend().get_texts()] == list(names)
 
 
+def test_the_front_is_a_staircase_upwards_and_every_point_has_its_name():
+    (axes,) = PICTURES["tradeoff"]().axes
+    assert axes.lines[0].get_xydata().tolist() == [[10, 0.5], [40, 0.9]]
+    assert {text.get_text() for text in axes.texts} == {"small", "beaten", "large"}
+    told = "small 0.5 at 10, beaten 0.4 at 30, large 0.9 at 40. On the front: large, small"
+    assert told in PICTURES["tradeoff"]().alt
+
+
 def test_signed_images_share_a_scale_around_zero():
     figure = plotting.images({"a": torch.tensor([[1.0]]), "b": torch.tensor([[-3.0]])}, signed=True)
     assert [axes.images[0].get_clim() for axes in figure.axes] == [(-3, 3), (-3, 3)]
@@ -109,3 +125,22 @@ def test_only_the_entries_that_differ_are_colored():
     top = plotting.target_and_yours(expected, got).axes[0]
     colored = [p.get_xy() for p in top.patches if p.get_facecolor() != (1.0, 1.0, 1.0, 1.0)]
     assert colored == [(2, 1)]
+
+
+def test_slider_draws_once_at_once_and_again_when_it_moves():
+    drawn = []
+
+    def draw(rank):
+        drawn.append(rank)
+        return PICTURES["curves"]()
+
+    box = plotting.slider(draw, "rank", [5, 10, 20], 10)
+    chooser, picture = box.children
+    data, words = box._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert base64.b64decode(data["image/png"]) == picture.value
+    assert words["image/png"]["alt"] == PICTURES["curves"]().alt
+    first = bytes(picture.value)
+    assert drawn == [10] and first.startswith(b"\x89PNG")
+    chooser.value = 20
+    assert drawn == [10, 20]

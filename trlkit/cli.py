@@ -29,6 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     progress.add_argument("folder", type=Path, nargs="?", help="by default the course's notebooks")
 
     build = commands.add_parser("build", help="make the notebooks from the masters")
+    build.add_argument("chapter", nargs="*", help="by default all")
     build.add_argument("--check", action="store_true", help="only say what would change")
     build.add_argument("--root", type=Path, default=Path(), help="the folder with solutions/")
 
@@ -88,10 +89,13 @@ def _build(options: argparse.Namespace) -> int:
     from trlkit.course import build, masters
 
     try:
-        said = build.build(options.root, check=options.check)
+        said = build.build(options.root, options.check, options.chapter)
     except masters.BuildError as error:
         print("\n".join(f"trlkit build: {fault}" for fault in error.faults), file=sys.stderr)
         return 1
+    except ValueError as error:
+        print(f"trlkit build: {error}", file=sys.stderr)
+        return 2
     print("\n".join(said) or "everything is as its master says")
     return 1 if options.check and said else 0
 

@@ -7,7 +7,7 @@ import torch
 
 from trlkit.course import CheckFailed, check, reveal
 from trlkit.course.answer import LocalAnswer, Verdict
-from trlkit.course.checks import EXERCISES
+from trlkit.course.checks import EXERCISES, used
 from trlkit.course.compare import difference
 from trlkit.course.exercise import Case, Draw, Exercise, Quiz
 
@@ -182,7 +182,7 @@ def test_a_wrong_earlier_function_does_not_cost_a_later_exercise(unfold, capsys)
     exec(OWN.format(unfold=unfold), space)
     story("unfold", space["unfold"])
     check("mode_dot", space["mode_dot"])
-    assert "(with the course's `fold` and `unfold`: yours is still to be mended)" in (
+    assert "(with the course's `fold` and `unfold`: yours has not passed in this session)" in (
         capsys.readouterr().out
     )
 
@@ -294,3 +294,26 @@ def test_a_verdict_speaks_for_itself_whatever_was_expected():
         assert (found.layer, found.text) == ("verdict", wrong.text)
     assert difference(Verdict("right"), Verdict("right", "as it should be")) is None
     assert difference(Verdict("right"), torch.ones(2)).layer == "type"
+
+
+@pytest.mark.parametrize(
+    "prediction, truth",
+    [(10.0, 10), ("Rebuild", "rebuild"), (("By modes ", 3.0), ("by modes", 3)), ([2, 3], (2, 3))],
+)
+def test_a_prediction_is_right_whatever_its_capitals_and_points(prediction, truth, capsys):
+    reveal(prediction, truth)
+    assert "and so it is" in capsys.readouterr().out
+
+
+def test_a_rounding_size_difference_is_called_nearly_right():
+    expected = torch.tensor([1.0, -2.0], dtype=torch.float64)
+    found = difference(expected, expected * (1 + 1e-6))
+    assert found.hint.startswith("Nearly right")
+    assert difference(expected, expected.flip(0)).hint.startswith("These are the right numbers")
+    assert difference(expected[0], 3 * expected[0]).hint == ""
+
+
+def test_what_an_earlier_answer_calls_is_replaced_too():
+    assert set(used("unfolded_tucker")) >= {"unfold", "fold", "mode_dot", "multi_mode_dot"}
+    for name, exercise in EXERCISES.items():
+        assert set(exercise.uses) <= set(used(name)) and name not in used(name)

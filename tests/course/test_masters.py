@@ -171,6 +171,24 @@ def test_two_builds_are_byte_identical_and_check_finds_nothing(built, tmp_path):
     assert build.build(root, check=True) == []
 
 
+def test_one_chapter_is_built_anew_and_the_others_stay(built, tmp_path, capsys):
+    root = tmp_path / "two"
+    shutil.copytree(built[0], root)
+    second = GOOD.replace("unfold(x, mode)", "fiber(x, mode, index)").replace("unfold", "fiber")
+    second = second.replace(
+        "movedim(mode, 0).reshape(x.shape[mode], -1)", "movedim(mode, -1)[index]"
+    )
+    write(root, second.replace("1. Small", "2. Small"), "02_small")
+    broken = root / "solutions/01_small/01_small.py"
+    broken.write_text(GOOD.replace("x.movedim(mode, 0)", "x.transpose(0, mode)"))
+    before = (root / "notebooks/01_small/01_small.ipynb").read_text()
+    build.build(root, only=["02_small"])
+    assert (root / "notebooks/02_small/02_small.ipynb").exists()
+    assert (root / "notebooks/01_small/01_small.ipynb").read_text() == before
+    with pytest.raises(ValueError, match="no chapter is called 03_none; there are 01_small, 02_s"):
+        build.build(root, only=["03_none"])
+
+
 @pytest.fixture
 def copy(built, tmp_path):
     root = tmp_path / "copy"

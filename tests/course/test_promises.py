@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from trlkit.course import PASSED, build, chapters, masters, mistakes
 from trlkit.course.answer import LocalAnswer
 from trlkit.course.cells import Session
-from trlkit.course.checks import EXERCISES, PIECES, judge
+from trlkit.course.checks import EXERCISES, PIECES, judge, used
 from trlkit.course.exercise import Quiz
 from trlkit.course.runner import check_notebook, run_notebook
 
@@ -47,7 +47,7 @@ def source_checks(chapter):
     return {
         cell["metadata"]["nbgrader"]["grade_id"].removeprefix("check_"): "".join(cell["source"])
         for cell in cells
-        if cell["metadata"].get("nbgrader", {}).get("grade")
+        if cell["cell_type"] == "code" and cell["metadata"].get("nbgrader", {}).get("grade")
     }
 
 
@@ -70,7 +70,7 @@ class Solved:
         cells = self.hidden if hidden else self.visible
         names = list(cells)
         later = names[names.index(exercise) + 1 :]
-        others = [name for name in later if all_others or exercise in EXERCISES[name].uses]
+        others = [name for name in later if all_others or exercise in used(name)]
         try:
             self.session.run(source)
             return {name: self.session.run(cells[name]) for name in (exercise, *others)}

@@ -115,7 +115,10 @@ def test_cells_that_loop_exit_flood_and_die_cost_nothing_but_themselves(tmp_path
     assert code == 0 and "22 of 22 points" in out
     notes = [f"cell {first + i} ({cell}) {cells[cell]}" for i, cell in enumerate(cells)]
     expected = [note for note, said in zip(notes, cells.values(), strict=True) if said]
-    assert sorted(re.findall("note: (.*)", out)) == sorted(expected)
+    said = re.findall("note: (.*)", out)
+    raised = [note for note in said if "which is not graded" in note]
+    assert [note for note in raised if "raises SystemExit: 3, and 4 more" in note] == raised != []
+    assert sorted(set(said) - {*raised}) == sorted(expected)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")

@@ -40,13 +40,13 @@ def check(name: str, answer: Any, *, hidden: int | None = None) -> None:
     ValueError
         If there is no such exercise.
     """
-    from trlkit.course.checks import EXERCISES, judge
+    from trlkit.course.checks import EXERCISES, judge, used
 
     if name not in EXERCISES:
         raise ValueError(f"no exercise is called {name!r}; there are {', '.join(EXERCISES)}")
     local = LocalAnswer(answer)
     proven = {use for use in PASSED if local.sees(use) is PASSED[use]}
-    doubtful = [use for use in EXERCISES[name].uses if use not in proven]
+    doubtful = [use for use in used(name) if use not in proven]
     report = judge(name, local, hidden, doubtful)
     report.points = chapters.points(name)
     if hidden is not None:
@@ -71,7 +71,7 @@ def reveal(prediction: Any, truth: Any) -> None:
         What the learner wrote; ``...`` stands for "not yet".
     truth : object or callable
         The result, or a function that computes it. For a large number an estimate
-        within a tenth of it counts as right.
+        within a tenth of it counts as right; for a word, its capitals don't matter.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def reveal(prediction: Any, truth: Any) -> None:
     prediction, truth = plain(prediction), plain(truth() if callable(truth) else truth)
     numbers = type(truth) is int and isinstance(prediction, int | float)
     said, shown = (f"{x:,}" if numbers else describe(x) for x in (prediction, truth))
-    if difference(truth, prediction) is None:
+    if difference(*map(_loosely, (truth, prediction))) is None:
         print(f"You predicted {said}, and so it is.")
     elif numbers and truth > 100 and abs(prediction - truth) <= 0.1 * truth:
         print(f"You predicted {said}. It is {shown}: well estimated.")
@@ -96,6 +96,15 @@ def reveal(prediction: Any, truth: Any) -> None:
         print(f"You predicted {said}: write it as a number, such as 1_000_000.")
     else:
         print(f"You predicted {said}. It is {shown}. What made the difference?")
+
+
+def _loosely(value: Any) -> Any:
+    """A prediction without what makes no difference: 10.0 for 10, capitals of words."""
+    if isinstance(value, tuple | list):
+        return tuple(map(_loosely, value))
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value.strip().lower() if isinstance(value, str) else value
 
 
 def _dotted(prediction: Any) -> bool:

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -30,7 +31,7 @@ METADATA = {
 }
 
 
-def build(root: Path, check: bool = False) -> list[str]:
+def build(root: Path, check: bool = False, only: Sequence[str] = ()) -> list[str]:
     """Make all that is generated from the masters in ``root``.
 
     Parameters
@@ -39,6 +40,8 @@ def build(root: Path, check: bool = False) -> list[str]:
         The course: the folder that holds ``solutions/``.
     check : bool
         Change nothing, try nothing out; say what differs from what a build would make.
+    only : sequence of str
+        The chapters to release anew; the others' notebooks stay as they are. By default all.
 
     Returns
     -------
@@ -50,10 +53,16 @@ def build(root: Path, check: bool = False) -> list[str]:
     ------
     BuildError
         If a master has a fault, or a notebook does not behave: nothing is changed then.
+    ValueError
+        If there is no chapter of a name in ``only``.
     """
     masters = read_masters(root)
+    unknown = set(only) - {master.name for master in masters}
+    if unknown:
+        known = ", ".join(master.name for master in masters)
+        raise ValueError(f"no chapter is called {', '.join(sorted(unknown))}; there are {known}")
     with tempfile.TemporaryDirectory(prefix="trlkit-build-") as folder:
-        files = make(masters, root, Path(folder), try_out=not check)
+        files = make(masters, root, Path(folder), only, try_out=not check)
     changed = {path: text for path, text in files.items() if _content(root / path) != text}
     if check:
         stray = {str(path.relative_to(root)) for path in root.glob("notebooks/*/*.ipynb")} - {
@@ -68,7 +77,9 @@ def build(root: Path, check: bool = False) -> list[str]:
     return said + [f"wrote {path}" for path in changed]
 
 
-def make(masters: list[Master], root: Path, stage: Path, try_out: bool = True) -> dict[str, str]:
+def make(
+    masters: list[Master], root: Path, stage: Path, only: Sequence[str], try_out: bool
+) -> dict[str, str]:
     """The text of every generated file, by its path under ``root``; made in ``stage``."""
     for name in ("autotests.yml", "nbgrader_config.py"):
         shutil.copy(root / name, stage / name)
@@ -77,10 +88,15 @@ def make(masters: list[Master], root: Path, stage: Path, try_out: bool = True) -
         path = f"solutions/{master.name}/{master.name}.ipynb"
         files[path] = dumps(source_notebook(master))
         _write(stage / path, files[path])
+
+    def released(master: Master) -> str:
+        kept = _content(root / f"notebooks/{master.name}/{master.name}.ipynb")
+        if kept is not None and only and master.name not in only:
+            return kept
+        return release(master, stage, try_out)
+
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        for master, text in zip(
-            masters, pool.map(lambda m: release(m, stage, try_out), masters), strict=True
-        ):
+        for master, text in zip(masters, pool.map(released, masters), strict=True):
             files[f"notebooks/{master.name}/{master.name}.ipynb"] = text
     table = [_chapter(master, files) for master in masters]
     course = json.dumps({"chapters": [asdict(chapter) for chapter in table]}, indent=1)

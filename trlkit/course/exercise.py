@@ -135,7 +135,9 @@ class Exercise:
             report.summary = f"{len(cases)} {count}, {kinds}"
             if pieces:
                 names = " and ".join(f"`{name}`" for name in sorted(pieces))
-                report.advice.append(f"(with the course's {names}: yours is still to be mended)")
+                report.advice.append(
+                    f"(with the course's {names}: yours has not passed in this session)"
+                )
             return report
         mistake = self.recognize(answer, seed, bank())
         if mistake:

@@ -65,6 +65,11 @@ class Result:
     seconds: float = 0.0
 
     @property
+    def raised(self) -> dict[int, str]:
+        """The errors without those of cells that were stopped: a note tells each of these."""
+        return {n: error for n, error in self.errors.items() if not error.startswith(_STOPPED)}
+
+    @property
     def points(self) -> float:
         return sum(row.points for row in self.rows if row.passed)
 

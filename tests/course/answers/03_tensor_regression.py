@@ -133,6 +133,15 @@ def cp_gradient_step(x, y, factors, bias, lr):
     return tuple(factors), bias
 
 
+# %% answer="cp_gradient_step" name="autograd detached"
+# By autograd, and detached behind it.
+def cp_gradient_step(x, y, factors, bias, lr):
+    leaves = [tensor.detach().clone().requires_grad_() for tensor in (*factors, bias)]
+    ((cp_response(x, leaves[:-1], leaves[-1]) - y) ** 2).mean().backward()
+    *moved, bias = [(leaf - lr * leaf.grad).detach() for leaf in leaves]
+    return moved, bias
+
+
 # %% answer="balance_factors" name="logarithms"
 # Norms by logarithms.
 def balance_factors(factors):
@@ -168,6 +177,16 @@ def update_block(x, y, factors, mode):
     table = torch.cat([torch.ones(len(x), 1, dtype=x.dtype), features.flatten(1)], dim=1)
     bias, *entries = torch.linalg.solve(table.T @ table, table.T @ y)
     return torch.stack(entries).view_as(factors[mode]), bias
+
+
+# %% answer="update_block" name="Cholesky"
+# The normal equations by a Cholesky factor.
+def update_block(x, y, factors, mode):
+    features = block_features(x, factors, mode).flatten(1)
+    table = torch.cat([features, torch.ones_like(features[:, :1])], dim=1)
+    lower = torch.linalg.cholesky(table.T @ table)
+    found = torch.cholesky_solve((table.T @ y)[:, None], lower)[:, 0]
+    return found[:-1].reshape(factors[mode].shape), found[-1]
 
 
 # %% answer="fit_cp_regression" name="adam"

@@ -257,3 +257,39 @@ def cp_saving_rank(input_shape, num_classes, baseline):
 def cp_saving_rank(input_shape, num_classes, baseline):
     each = sum(input_shape) + num_classes
     return max(0, math.ceil((baseline - num_classes) / each) - 1)
+
+
+# %% answer="cp_forward_rebuild" name="term by term"
+# The weight as a sum that grows by one term in each round.
+def cp_forward_rebuild(x, factors, bias):
+    weight = torch.zeros([len(factor) for factor in factors], dtype=x.dtype)
+    for r in range(factors[0].shape[1]):
+        term = factors[0][:, r]
+        for factor in factors[1:]:
+            term = torch.tensordot(term, factor[:, r], dims=0)
+        weight = weight + term
+    return x.flatten(1) @ weight.flatten(0, -2) + bias
+
+
+# %% answer="CPTRL" name="kept while nothing changes"
+# In eval mode the weight is built anew when a factor has changed.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        sizes = (*input_shape, num_classes)
+        std = cp_factor_std(input_shape, rank)
+        self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in sizes])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+        self.kept, self.made_of = None, None
+
+    def weight(self):
+        factors = list(self.factors)
+        return trlkit.khatri_rao(factors[:-1]) @ factors[-1].T
+
+    def forward(self, x):
+        if self.training or torch.is_grad_enabled():
+            return x.flatten(1) @ self.weight() + self.bias
+        made_of = [(id(f), f.dtype, f._version) for f in self.factors]
+        if made_of != self.made_of:
+            self.kept, self.made_of = self.weight(), made_of
+        return x.flatten(1) @ self.kept + self.bias

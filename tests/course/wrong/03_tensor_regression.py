@@ -6,10 +6,16 @@ def linear_response(x, weight, bias):
     return torch.einsum("bij,ij->b", x, weight) + bias
 
 
-# %% wrong="linear_response" name="squeezed"
-# A batch of one loses its mode.
+# %% wrong="linear_response" name="three modes"
+# A sample of four modes keeps the last one.
 def linear_response(x, weight, bias):
-    return (x * weight).flatten(1).sum(1).squeeze() + bias
+    return (x * weight).sum(dim=(1, 2, 3)[: weight.ndim]) + bias
+
+
+# %% wrong="linear_response" name="float64"
+# Whatever comes, float64 goes.
+def linear_response(x, weight, bias):
+    return (x.double() * weight).flatten(1).sum(1) + bias
 
 
 # %% wrong="linear_response" name="detached bias"
@@ -36,14 +42,6 @@ def cp_response(x, factors, bias):
     return y + bias
 
 
-# %% wrong="cp_response" name="squeezed"
-# A batch of one loses its mode.
-def cp_response(x, factors, bias):
-    import trlkit
-
-    return (x.flatten(1) @ trlkit.khatri_rao(factors)).sum(1).squeeze() + bias
-
-
 # %% wrong="block_features" name="two modes"
 # Pictures only.
 def block_features(x, factors, mode):
@@ -60,6 +58,43 @@ def block_features(x, factors, mode):
     n = len(factors)
     others = [factors[(mode + 1 + k) % n] for k in range(n - 1)]
     return x.movedim(mode + 1, 1).flatten(2) @ trlkit.khatri_rao(others)
+
+
+# %% wrong="block_features" name="three modes"
+# No letter for the fourth mode.
+def block_features(x, factors, mode):
+    letters = "ijk"[: len(factors)]
+    others = [k for k in range(len(factors)) if k != mode]
+    terms = "".join(f",{letters[k]}r" for k in others)
+    equation = f"z{letters}{terms}->z{letters[mode]}r"
+    return torch.einsum(equation, x, *(factors[k] for k in others))
+
+
+# %% wrong="block_features" name="divided"
+# Divided by the own factor, which may be 0.
+def block_features(x, factors, mode):
+    letters = "ijklmn"[: len(factors)]
+    terms = "".join(f",{letter}r" for letter in letters)
+    return torch.einsum(f"z{letters}{terms}->z{letters[mode]}r", x, *factors) / factors[mode]
+
+
+# %% wrong="cp_gradient_step" name="on the graph"
+# What is returned requires gradients, so a second step finds no leaves.
+def cp_gradient_step(x, y, factors, bias, lr):
+    factors = [factor.clone().requires_grad_() for factor in factors]
+    bias = bias.clone().requires_grad_()
+    ((cp_response(x, factors, bias) - y) ** 2).mean().backward()
+    return [f - lr * f.grad for f in factors], bias - lr * bias.grad
+
+
+# %% wrong="cp_gradient_step" name="gradients on the given"
+# The tensors that came require gradients afterwards.
+def cp_gradient_step(x, y, factors, bias, lr):
+    for tensor in [*factors, bias]:
+        tensor.requires_grad_()
+    ((cp_response(x, factors, bias) - y) ** 2).mean().backward()
+    with torch.no_grad():
+        return [f - lr * f.grad for f in factors], bias - lr * bias.grad
 
 
 # %% wrong="cp_gradient_step" name="in place"
@@ -139,6 +174,47 @@ def update_block(x, y, factors, mode):
     return found[:-1].reshape(factors[mode].shape), found[-1]
 
 
+# %% wrong="update_block" name="float64"
+# Whatever comes, float64 goes.
+def update_block(x, y, factors, mode):
+    features = block_features(x, factors, mode).flatten(1)
+    table = torch.cat([features, torch.ones_like(features[:, :1])], 1).double()
+    found = torch.linalg.lstsq(table, y[:, None].double()).solution[:, 0]
+    return found[:-1].reshape(factors[mode].shape), found[-1]
+
+
+# %% wrong="fit_cp_regression" name="in place"
+# The responses that came are changed.
+def fit_cp_regression(x, y, rank, sweeps=30):
+    mean = y.mean()
+    y -= mean
+    factors = [torch.randn(size, rank, dtype=x.dtype) for size in x.shape[1:]]
+    for _ in range(sweeps):
+        for mode in range(len(factors)):
+            factors[mode], bias = update_block(x, y, factors, mode)
+    return factors, bias + mean
+
+
+# %% wrong="fit_cp_regression" name="float32 bias"
+# The bias has another dtype than the factors.
+def fit_cp_regression(x, y, rank, sweeps=30):
+    factors = [torch.randn(size, rank, dtype=x.dtype) for size in x.shape[1:]]
+    for _ in range(sweeps):
+        for mode in range(len(factors)):
+            factors[mode], bias = update_block(x, y, factors, mode)
+    return factors, bias.float()
+
+
+# %% wrong="fit_cp_regression" name="loops swapped"
+# One factor many times in a row.
+def fit_cp_regression(x, y, rank, sweeps=30):
+    factors = [torch.randn(size, rank, dtype=x.dtype) for size in x.shape[1:]]
+    for mode in range(len(factors)):
+        for _ in range(sweeps):
+            factors[mode], bias = update_block(x, y, factors, mode)
+    return factors, bias
+
+
 # %% wrong="fit_cp_regression" name="dense"
 # The least-norm weight, cut to the rank: far fewer samples than pixels do not determine it.
 def fit_cp_regression(x, y, rank, sweeps=30):
@@ -178,6 +254,14 @@ def fit_cp_regression(x, y, rank, sweeps=30):
 # Pictures only.
 def cp_responses(x, factors, bias):
     return torch.einsum("bij,ir,jr,nr->bn", x, *factors) + bias
+
+
+# %% wrong="cp_responses" name="three modes"
+# No letter for the fourth input mode.
+def cp_responses(x, factors, bias):
+    letters = "ijk"[: len(factors) - 1]
+    terms = ",".join(f"{letter}r" for letter in letters)
+    return torch.einsum(f"b{letters},{terms},zr->bz", x, *factors) + bias
 
 
 # %% wrong="cp_responses" name="bias by sample"

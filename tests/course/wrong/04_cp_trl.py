@@ -218,3 +218,70 @@ def crossover_classes(batch_size, input_shape, rank):
 # round() in place of rounding down.
 def cp_saving_rank(input_shape, num_classes, baseline):
     return max(round((baseline - num_classes - 1) / (sum(input_shape) + num_classes)), 0)
+
+
+# %% wrong="cp_forward_rebuild" name="mode by mode"
+# The other way, which never builds the weight.
+def cp_forward_rebuild(x, factors, bias):
+    z = torch.einsum("bi...,ir->b...r", x, factors[0])
+    for factor in factors[1:-1]:
+        z = torch.einsum("bi...r,ir->b...r", z, factor)
+    return z @ factors[-1].T + bias
+
+
+# %% wrong="CPTRL" name="all positive"
+# The right mean square, and no entry below 0.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        sizes = (*input_shape, num_classes)
+        std = (3 * math.prod(input_shape)) ** (-0.5 / len(sizes)) / rank ** (1 / len(sizes))
+        self.factors = nn.ParameterList(
+            [std * (math.pi / 2) ** 0.5 * torch.randn(n, rank).abs() for n in sizes]
+        )
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return cp_forward_by_modes(x, list(self.factors), self.bias)
+
+
+# %% wrong="CPTRL" name="stale until trained again"
+# The kept weight is thrown away in train() alone.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        std = cp_factor_std(input_shape, rank)
+        sizes = (*input_shape, num_classes)
+        self.factors = nn.ParameterList([std * torch.randn(n, rank) for n in sizes])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+        self.kept = None
+
+    def train(self, mode=True):
+        if mode:
+            self.kept = None
+        return super().train(mode)
+
+    def forward(self, x):
+        if self.training:
+            return cp_forward_by_modes(x, list(self.factors), self.bias)
+        if self.kept is None:
+            self.kept = [factor.detach().clone() for factor in self.factors]
+        kept = [factor.to(x.dtype) for factor in self.kept]
+        return cp_forward_by_modes(x, kept, self.bias)
+
+
+# %% wrong="crossover_classes" name="up to 1000"
+# Gives up at 1000 classes.
+def crossover_classes(batch_size, input_shape, rank):
+    for n in range(1, 1000):
+        rebuild, by_modes = cp_flops(batch_size, input_shape, n, rank)
+        if by_modes < rebuild:
+            return n
+    return 1000
+
+
+# %% wrong="cp_saving_rank" name="capped at the inputs"
+# No rank above the number of inputs.
+def cp_saving_rank(input_shape, num_classes, baseline):
+    rank = max((baseline - num_classes - 1) // (sum(input_shape) + num_classes), 0)
+    return min(rank, math.prod(input_shape))

@@ -20,6 +20,12 @@ PIECES = {
 }
 
 
+def used(name: str) -> tuple[str, ...]:
+    """The earlier exercises that an answer may call, and those that they may call."""
+    direct = EXERCISES[name].uses
+    return tuple(dict.fromkeys([*direct, *(far for near in direct for far in used(near))]))
+
+
 def judge(
     name: str, answer: Answer, seed: int | None = None, doubtful: Sequence[str] = ()
 ) -> Report:

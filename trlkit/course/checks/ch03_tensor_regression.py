@@ -34,6 +34,13 @@ def number(draw: Draw) -> Tensor:
     return draw.normal(1).squeeze(0)
 
 
+def single(value: object) -> object:
+    """The same tensors in float32, all else as it is."""
+    if isinstance(value, Tensor):
+        return value.float()
+    return [single(item) for item in value] if isinstance(value, list) else value
+
+
 def linear_response(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.stack([(sample * weight).sum() + bias for sample in x])
 
@@ -56,6 +63,9 @@ def linear_response_cases(draw: Draw) -> Iterator[Case]:
     yield Case((vectors, draw.normal(width), number(draw)), "vectors: the usual regression")
     one = draw.normal(1, height, width)
     yield Case((one, draw.normal(height, width), number(draw)), "a batch of one")
+    shape = draw.sizes(3, 2, 4, 3, 2)
+    args = draw.normal(*shape), draw.normal(*shape[1:]), number(draw)
+    yield Case(tuple(map(single, args)), "four modes, float32")
 
 
 def cp_response(x: Tensor, factors: Sequence[Tensor], bias: Tensor) -> Tensor:
@@ -77,7 +87,8 @@ def cp_response_cases(draw: Draw) -> Iterator[Case]:
     vectors = draw.normal(batch, width)
     yield Case((vectors, factors_of(draw, (width,), rank), number(draw)), "one mode")
     shape = draw.sizes(3, 2, 4, 3, 2)
-    yield Case((draw.normal(*shape), factors_of(draw, shape[1:], 2), number(draw)), "four modes")
+    args = draw.normal(*shape), factors_of(draw, shape[1:], 2), number(draw)
+    yield Case(tuple(map(single, args)), "four modes, float32")
 
 
 def block_features(x: Tensor, factors: Sequence[Tensor], mode: int) -> Tensor:
@@ -88,9 +99,9 @@ def block_features(x: Tensor, factors: Sequence[Tensor], mode: int) -> Tensor:
         unit = torch.eye(size, dtype=x.dtype)[:, i : i + 1]
         row = []
         for r in range(rank):
-            single = [factor[:, r : r + 1] for factor in factors]
-            single[mode] = unit
-            row.append(linear_response(x, outer_sum(single), zero))
+            columns = [factor[:, r : r + 1] for factor in factors]
+            columns[mode] = unit
+            row.append(linear_response(x, outer_sum(columns), zero))
         rows.append(torch.stack(row, dim=-1))
     return torch.stack(rows, dim=1)
 
@@ -117,6 +128,12 @@ def block_features_cases(draw: Draw) -> Iterator[Case]:
     yield Case((draw.normal(3, 3, 3), factors_of(draw, (3, 3), 3), 1), "one size for all")
     one = draw.normal(1, height, width)
     yield Case((one, factors_of(draw, (height, width), 1), 0), "one sample, rank 1")
+    x, factors = draw.normal(batch, height, width), factors_of(draw, (height, width), rank)
+    factors[1] = torch.zeros_like(factors[1])
+    yield Case((x, factors, 1), "factors[1] is 0, and plays no part")
+    shape = draw.sizes(3, 2, 4, 3, 2)
+    args = draw.normal(*shape), factors_of(draw, shape[1:], 2), 2
+    yield Case(tuple(map(single, args)), "four modes, float32")
 
 
 def cp_gradient_step(
@@ -143,6 +160,34 @@ def cp_gradient_step_cases(draw: Draw) -> Iterator[Case]:
     yield Case((*data, factors, number(draw), 0.01), "three modes")
     data = draw.normal(1, height, width), draw.normal(1)
     yield Case((*data, factors_of(draw, (height, width), 2), number(draw), 0.1), "a batch of one")
+    data = draw.normal(batch, height, width), draw.normal(batch)
+    args = *data, factors_of(draw, (height, width), rank), number(draw), 0.01
+    yield Case(tuple(map(single, args)), "float32")
+
+
+def two_steps(
+    answer: Callable, x: Tensor, y: Tensor, factors: list[Tensor], bias: Tensor, lr: float
+) -> dict:
+    """What one step returns, and what a second one makes of that."""
+    first, second = answer(x, y, factors, bias, lr), None
+    if any(tensor.requires_grad for tensor in (x, y, *factors, bias)):
+        text = (
+            "the tensors that you were given require gradients afterwards: work on copies of them"
+        )
+        return {"result": Verdict("requires gradients", text), "second step": None}
+    if isinstance(first, tuple | list) and len(first) == 2:
+        try:
+            second = answer(x, y, *first, lr)
+        except Exception as error:
+            if not any(isinstance(t, Tensor) and t.requires_grad for t in (*first[0], first[1])):
+                raise
+            text = (
+                "the first step is made; a second one, from what it returned, raises "
+                f"{type(error).__name__}: {error}\n"
+                "what you return still hangs on the graph of the first step: detach it"
+            )
+            second = Verdict("on the graph", text)
+    return {"result": first, "second step": second}
 
 
 def balance_factors(factors: Sequence[Tensor]) -> list[Tensor]:
@@ -165,7 +210,7 @@ def balance_factors_cases(draw: Draw) -> Iterator[Case]:
     yield Case(([three[0] * 8, three[1], three[2] / 3],), "three factors")
     yield Case((factors_of(draw, (3, 3), 3),), "square factors")
     yield Case((factors_of(draw, draw.sizes(4, 2, 3), 1),), "rank 1")
-    yield Case((factors_of(draw, draw.sizes(4, 2, 3, 5), 2),), "four factors")
+    yield Case((single(factors_of(draw, draw.sizes(4, 2, 3, 5), 2)),), "four factors, float32")
 
 
 def update_block(
@@ -200,6 +245,8 @@ def update_block_cases(draw: Draw) -> Iterator[Case]:
         yield Case((x, y, factors_of(draw, shape, 3), mode), "three modes")
     square = factors_of(draw, (3, 3), 3)
     yield Case((draw.normal(60, 3, 3), y, square, 0), "square factors")
+    args = draw.normal(60, height, width), y, factors_of(draw, (height, width), 2), 0
+    yield Case(tuple(map(single, args)), "float32")
 
 
 def fit_cp_regression(
@@ -225,9 +272,11 @@ def fit_cp_regression_cases(draw: Draw) -> Iterator[Case]:
     for samples, shape, rank, note in (
         (120, draw.choice((12, 12), [(11, 13), (13, 11)]), 2, "fewer samples than pixels"),
         (150, draw.choice((5, 6, 7), [(6, 7, 5), (7, 5, 6)]), 2, "three modes"),
-        (50, draw.choice((9, 7), [(7, 9), (10, 6)]), 1, "rank 1"),
+        (50, draw.choice((9, 7), [(7, 9), (10, 6)]), 1, "rank 1, float32"),
     ):
         x, y = low_rank_data(draw, samples + 200, shape, rank)
+        if rank == 1:
+            x, y = single(x), single(y)
         held_out = [x[samples:], y[samples:]]
         yield Case((x[:samples], y[:samples], rank, held_out), note)
 
@@ -242,7 +291,7 @@ def judged_fit(answer: Callable, x: Tensor, y: Tensor, rank: int, judged_on: lis
 
     def fitted(start: int, responses: Tensor = y, **options) -> tuple:
         torch.manual_seed(start)
-        return answer(x.clone(), responses.clone(), rank, **options)
+        return answer(x, responses, rank, **options)
 
     best = None
     for start in range(STARTS):
@@ -287,6 +336,9 @@ def _fault(found: object, x: Tensor, rank: int) -> dict | None:
     if not isinstance(bias, int | float) and not (isinstance(bias, Tensor) and bias.ndim == 0):
         text = f"the bias must be one number, a tensor of shape (); got {describe(bias)}"
         return {"fit": Verdict("bias shape", text)}
+    if isinstance(bias, Tensor) and bias.dtype != x.dtype:
+        text = f"the bias has dtype {bias.dtype}, expected that of x, {x.dtype}"
+        return {"fit": Verdict("bias dtype", text)}
     return None
 
 
@@ -323,7 +375,7 @@ def _symptom(
     if all(torch.equal(*pair) for pair in zip(history[0][0], history[-1][0], strict=True)):
         return "sweeps", "1 sweep and 6 sweeps give the same factors"
     errors = [relative_error(y, cp_response(x, *found)) for found in history]
-    if any(after > before + 1e-9 for before, after in zip(errors, errors[1:], strict=False)):
+    if any(after > before + 1e-6 for before, after in zip(errors, errors[1:], strict=False)):
         told = ", ".join(f"{error:.2g}" for error in errors)
         return "rises", f"after 1, 2, ... 6 sweeps the error on the fitted samples is {told}"
     return "far", ""
@@ -353,6 +405,9 @@ def cp_responses_cases(draw: Draw) -> Iterator[Case]:
     yield Case((draw.normal(*shape), four, draw.normal(outputs)), "three input modes")
     three = factors_of(draw, (height, width, outputs), 1)
     yield Case((draw.normal(1, height, width), three, draw.normal(outputs)), "one sample, rank 1")
+    shape = draw.sizes(3, 2, 4, 3, 2)
+    args = draw.normal(*shape), factors_of(draw, (*shape[1:], 3), 2), draw.normal(3)
+    yield Case(tuple(map(single, args)), "four input modes, float32")
 
 
 EXERCISES = (
@@ -380,6 +435,7 @@ EXERCISES = (
         cp_gradient_step_cases,
         uses=("linear_response", "cp_response", "block_features"),
         gradients=False,
+        probe=two_steps,
     ),
     Exercise("balance_factors", ("factors",), balance_factors, balance_factors_cases),
     Exercise(

@@ -12,11 +12,12 @@ from torch.utils._pytree import tree_leaves
 
 from trlkit import layers
 from trlkit.course.answer import Verdict
-from trlkit.course.compare import describe
+from trlkit.course.compare import describe, difference
 from trlkit.course.exercise import Case, Draw, Exercise, Quiz
 
 RIGHT = Verdict("right")
 HELD_OUT = 0.85  # of the held-out digits; right answers reach 0.90 and more
+FEW = 20  # images, too few to learn from
 LETTERS = "abcdefgh"
 
 
@@ -61,6 +62,13 @@ def forward_cases(draw: Draw) -> Iterator[Case]:
     yield Case(layer_tensors(draw, 3, (channels, height), classes, 1), "rank 1")
     yield Case(layer_tensors(draw, 3, (channels, height), 1, rank), "one class")
     yield Case(layer_tensors(draw, 3, (3, 3, 3), 3, 3), "all sizes equal")
+    x, factors, bias = layer_tensors(draw, 4, (5, 3), 6, 2)
+    yield Case((in_other_order(x), factors, bias), "a batch that lies in another order in memory")
+
+
+def in_other_order(x: Tensor) -> Tensor:
+    """The same numbers, the last mode slowest in memory, as transposing leaves them."""
+    return x.movedim(-1, 0).contiguous().movedim(0, -1)
 
 
 def economy_cases(draw: Draw) -> Iterator[Case]:
@@ -70,11 +78,12 @@ def economy_cases(draw: Draw) -> Iterator[Case]:
 
 
 class Largest(TorchDispatchMode):
-    """Notes the most numbers that any tensor made under it holds."""
+    """Notes the most numbers that any tensor made under it holds, and all their counts."""
 
     def __init__(self):
         super().__init__()
         self.numbers = 0
+        self.counts = set()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
@@ -82,14 +91,52 @@ class Largest(TorchDispatchMode):
             if isinstance(tensor, Tensor):
                 stored = tensor.untyped_storage().nbytes() // tensor.element_size()
                 self.numbers = max(self.numbers, stored)
+                self.counts.add(tensor.numel())
         return result
+
+
+def rebuilt(answer: Callable, x: Tensor, factors: Sequence[Tensor], bias: Tensor) -> dict:
+    """The output, and whether the full weight was made on the way."""
+    with Largest() as largest:
+        output = answer(x, factors, bias)
+    built = RIGHT
+    if right_numbers(output, x, factors, bias):
+        built = weight_verdict(largest.counts, x, factors)
+    return {"output": output, "weight": built}
 
 
 def economical(answer: Callable, x: Tensor, factors: Sequence[Tensor], bias: Tensor) -> dict:
     """The output, and whether a tensor as large as the weight was made on the way."""
     with Largest() as largest:
         output = answer(x, factors, bias)
-    return {"output": output, "largest tensor": size_verdict(largest.numbers, x, factors)}
+    size = RIGHT
+    if right_numbers(output, x, factors, bias):
+        size = size_verdict(largest.numbers, x, factors)
+    return {"output": output, "largest tensor": size}
+
+
+def right_numbers(output: Any, x: Tensor, factors: Sequence[Tensor], bias: Tensor) -> bool:
+    with torch.no_grad():
+        return difference(cp_forward_by_modes(x, factors, bias), output) is None
+
+
+def weight_verdict(counts: set[int], x: Tensor, factors: Sequence[Tensor]) -> Verdict:
+    batch, *sizes = x.shape
+    classes, rank = factors[-1].shape
+    inputs = math.prod(sizes)
+    weight = inputs * classes
+    others = {batch * inputs, inputs * rank, batch * classes}
+    for k in range(len(sizes)):
+        others |= {
+            batch * rank * math.prod(part) for part in (sizes[:k], sizes[k:], sizes[k + 1 :])
+        }
+    if weight in counts or weight in others:  # or it could not be told from another tensor
+        return RIGHT
+    text = (
+        f"the numbers are right, but no tensor of {inputs} x {classes} = {weight} numbers was made "
+        f"on the way: the weight was never built"
+    )
+    return Verdict("never built", text)
 
 
 def size_verdict(numbers: int, x: Tensor, factors: Sequence[Tensor]) -> Verdict:
@@ -157,15 +204,19 @@ def layer_cases(draw: Draw) -> Iterator[Case]:
 def tried_layer(answer: Callable, input_shape: tuple, num_classes: int, rank: int) -> dict:
     """What a layer of these sizes is made of, starts with and gives, and whether it follows."""
     found = dict.fromkeys(
-        ("parameters", "start", "output", "x afterwards", "gradient", "gradients")
-        + ("in eval mode", "a batch of one", "float32", "a copy by state_dict")
+        ("parameters", "factors changed", "start", "output", "x afterwards", "gradient")
+        + ("gradients", "in eval mode", "a batch of one", "float32", "a copy by state_dict")
+        + ("memory", "factors changed in eval mode")
     )
     torch.manual_seed(0)
     layer = answer(input_shape, num_classes, rank)
     found["parameters"] = parameters_verdict(layer, input_shape, num_classes, rank)
     if found["parameters"] != RIGHT:
         return found
-    found["start"] = start_verdict(answer)
+    found["factors changed"] = follows_verdict(layer, torch.randn(3, *input_shape))
+    if found["factors changed"] != RIGHT:
+        return found
+    found["start"] = start_verdict(answer) if len(input_shape) == 3 else RIGHT
     x, factors, bias = layer_tensors(Draw(), 3, input_shape, num_classes, rank)
     state = {f"factors.{k}": factor for k, factor in enumerate(factors)} | {"bias": bias}
     layer = layer.double()
@@ -189,7 +240,58 @@ def tried_layer(answer: Callable, input_shape: tuple, num_classes: int, rank: in
         other.load_state_dict(layer.state_dict())
         found["a copy by state_dict"] = other(x.clone())
         found["float32"] = layer.float()(x.float())
+    found["memory"] = memory_verdict(layer, x.float())
+    found["factors changed in eval mode"] = kept_verdict(layer, x.float())
     return found
+
+
+def follows_verdict(layer: nn.Module, x: Tensor) -> Verdict:
+    """Whether the output of a layer as it is made changes with its factors."""
+    outputs = []
+    for most in (0.5, 1.0):
+        with torch.no_grad():
+            for factor in layer.factors:
+                factor.copy_(torch.linspace(0.1, most, factor.numel()).view_as(factor))
+            outputs.append(layer(x.clone()))
+    before, after = outputs
+    if isinstance(before, Tensor) and before.dtype != x.dtype:
+        text = f"a new layer makes a {before.dtype} output of a {x.dtype} batch"
+        return Verdict("dtype of the output", text)
+    if isinstance(before, Tensor) and torch.equal(before, after):
+        text = "its output stays the same when its factors change: forward uses what they were once"
+        return Verdict("stale", text)
+    return RIGHT
+
+
+def kept_verdict(layer: nn.Module, x: Tensor) -> Verdict:
+    """Whether the output in eval mode changes with the factors, and with a step of training."""
+    for moved in ("in eval mode", "in a step of training"):
+        with torch.no_grad():
+            outputs = [layer.eval()(x.clone())]
+        if moved == "in a step of training":
+            layer.train().zero_grad()
+            layer(x.clone()).square().sum().backward()
+        with torch.no_grad():
+            for factor in layer.factors:
+                factor.mul_(1.5)
+            if layer.training:
+                layer.eval()
+            outputs.append(layer(x.clone()))
+        if torch.equal(*outputs):
+            text = f"the factors change {moved}, and its output in eval mode stays what it was"
+            return Verdict("stale in eval mode", text)
+    return RIGHT
+
+
+def memory_verdict(layer: nn.Module, x: Tensor) -> Verdict:
+    """Whether forward takes a batch that lies in another order in memory."""
+    try:
+        with torch.no_grad():
+            layer(in_other_order(x))
+    except RuntimeError as error:
+        text = "forward raises an error for a batch that lies in another order in memory"
+        return Verdict("memory", f"{text}:\n{error}")
+    return RIGHT
 
 
 def parameters_verdict(layer: Any, input_shape: tuple, num_classes: int, rank: int) -> Verdict:
@@ -205,6 +307,19 @@ def parameters_verdict(layer: Any, input_shape: tuple, num_classes: int, rank: i
         if more:
             text = f"its state_dict holds {', '.join(more)} besides the factors and the bias"
             return Verdict("more state", text)
+        if not isinstance(layer.factors, nn.ParameterList):
+            text = (
+                f"`self.factors` is a {type(layer.factors).__name__}, asked is an nn.ParameterList"
+            )
+            return Verdict("no ParameterList", text)
+        default = torch.get_default_dtype()
+        others = [name for name, value in layer.named_parameters() if value.dtype != default]
+        if others:
+            dtype = layer.get_parameter(others[0]).dtype
+            text = (
+                f"its {', '.join(others)} start in {dtype}; a new layer has the default {default}"
+            )
+            return Verdict("dtype", text)
         return RIGHT
     shown = ", ".join(f"{name} {shape}" for name, shape in found.items()) or "nothing"
     wanted = ", ".join(f"{name} {shape}" for name, shape in expected.items())
@@ -231,29 +346,49 @@ def parameters_verdict(layer: Any, input_shape: tuple, num_classes: int, rank: i
 
 def start_verdict(answer: Callable) -> Verdict:
     """Whether the weight starts with the variance of nn.Linear's."""
-    shape, classes, rank = (64, 7, 7), 10, 50
-    # Memory that nobody has set holds NaN in this mode.
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    try:
-        layer = answer(shape, classes, rank)
-    finally:
-        torch.use_deterministic_algorithms(before)
+    for shape, classes, rank in (((64, 7, 7), 10, 50), ((30, 20), 20, 50)):
+        # Memory that nobody has set holds NaN in this mode.
+        before = torch.are_deterministic_algorithms_enabled()
+        torch.use_deterministic_algorithms(True)
+        try:
+            layer, other = answer(shape, classes, rank), answer(shape, classes, rank)
+        finally:
+            torch.use_deterministic_algorithms(before)
+        found = scale_verdict(layer, shape, classes, rank)
+        if found != RIGHT:
+            return found
+    if all(map(torch.equal, layer.factors, other.factors)):
+        text = "two new layers start with the very same factors"
+        return Verdict("start the same", text)
+    return RIGHT
+
+
+def scale_verdict(layer: nn.Module, shape: tuple[int, ...], classes: int, rank: int) -> Verdict:
+    call = f"CPTRL({shape}, {classes}, {rank})"
     values = {name: value.detach() for name, value in layer.named_parameters()}
     for name, value in values.items():
         if not value.isfinite().all():
             text = "torch.empty gives whatever stood in memory: set it"
             return Verdict(f"{name} not set", f"`{name}` starts with numbers nobody set: {text}")
-    weight = torch.einsum("ar,br,cr,nr->abcn", *(values[f"factors.{k}"] for k in range(4)))
-    ratio = weight.var().item() * 3 * math.prod(shape)
-    call = f"CPTRL({shape}, {classes}, {rank})"
+    letters = LETTERS[: len(shape) + 1]
+    equation = ",".join(letter + "r" for letter in letters) + "->" + letters
+    weight = torch.einsum(equation, *(values[f"factors.{k}"] for k in range(len(letters))))
+    ratio = weight.square().mean().item() * 3 * math.prod(shape)
+    share = weight.mean().item() ** 2 * 3 * math.prod(shape) / max(ratio, 1e-30)
+    if ratio >= 1e-6 and share > 0.1:
+        text = (
+            f"{call} starts with a weight whose mean is {weight.mean().item():.2g}, its spread "
+            f"{weight.std().item():.2g}; expected a mean of about 0"
+        )
+        return Verdict("start not around 0", text)
     if not 0.5 < ratio < 2:
         text = (
             f"{call} starts with a weight whose variance is {ratio:.3g} times that of nn.Linear's; "
             f"expected about 1"
         )
-        kind = "about nothing" if ratio < 1e-6 else "small" if ratio < 1 else "large"
-        return Verdict(f"start {kind if ratio < 1e3 else 'huge'}", text)
+        bounds = {1e-6: "about nothing", 1: "small", 5.5: "three times", 25: "large", 100: "rank"}
+        kind = next((kind for bound, kind in bounds.items() if ratio < bound), "huge")
+        return Verdict(f"start {kind}, {len(shape)} modes", text)
     if values["bias"].abs().mean() > 0.2:
         spread = values["bias"].abs().mean().item()
         text = f"the bias of {call} starts at {spread:.2g} on average; start it at 0 or close to it"
@@ -298,6 +433,8 @@ def train_cptrl_digits_cases(draw: Draw) -> Iterator[Case]:
     start = draw.choice(0, range(100, 600, 100))
     part = slice(start, start + 600)
     yield Case((images[part], labels[part], draw.choice(10, (11, 12, 13))))
+    few = images[:FEW], labels[:FEW], draw.choice(3, (2, 4, 6))
+    yield Case(few, "another rank; with so few images, only the size of the layer is looked at")
 
 
 def trained(answer: Callable, images: Tensor, labels: Tensor, rank: int) -> dict[str, Verdict]:
@@ -307,7 +444,8 @@ def trained(answer: Callable, images: Tensor, labels: Tensor, rank: int) -> dict
     found = {"size": RIGHT, "held out": RIGHT}
     if not isinstance(layer, nn.Module):
         kind = "tensor" if isinstance(layer, Tensor) else type(layer).__name__
-        text = f"must return the trained layer, got {describe(layer)}"
+        got = f"a {kind} of {len(layer)}" if isinstance(layer, tuple | list) else describe(layer)
+        text = f"must return the trained layer and nothing else, got {got}"
         return {**found, "size": Verdict(f"returns {kind}", text)}
     count = sum(parameter.numel() for parameter in layer.parameters())
     expected = rank * (8 + 8 + 10) + 10
@@ -317,9 +455,15 @@ def trained(answer: Callable, images: Tensor, labels: Tensor, rank: int) -> dict
             f"{expected:,}"
         )
         return {**found, "size": Verdict("size", text)}
+    if len(images) == FEW:
+        return found
     _, _, others, theirs = digits()
     with torch.no_grad():
         scores = layer(others)
+        changed = {
+            "transposed": layer(others.mT.contiguous()),
+            "normalized": layer((others - images.mean()) / images.std()),
+        }
     if not scores.isfinite().all():
         text = "its outputs are NaN or infinite: the training diverged"
         return {**found, "held out": Verdict("diverged", text)}
@@ -327,10 +471,15 @@ def trained(answer: Callable, images: Tensor, labels: Tensor, rank: int) -> dict
     if accuracy < HELD_OUT:
         loss = nn.functional.cross_entropy(scores, theirs).item()
         kind = "halfway" if accuracy > 0.3 else "worse" if loss > 5 else "untrained"
+        for name, other in changed.items():
+            if (other.argmax(1) == theirs).double().mean() >= HELD_OUT:
+                kind = name
         text = (
             f"reads {accuracy:.1%} of {len(theirs)} digits that it has never seen; expected at "
             f"least {HELD_OUT:.0%}\nits loss on them is {loss:.3g}; that of guessing is 2.3"
         )
+        if kind in changed:
+            text += f"\n{kind} ones it reads well"
         found["held out"] = Verdict(kind, text)
     return found
 
@@ -370,14 +519,16 @@ def crossover_classes_cases(draw: Draw) -> Iterator[Case]:
     yield Case((draw.choice(128, [64, 96, 256]), (512, 7, 7), 100))
     yield Case((draw.choice(32, [16, 48]), (512, 7, 7), 1000))
     yield Case((draw.choice(500, [300, 400]), (64, 7, 7), 40))
+    yield Case((draw.choice(3000, [2500, 4000]), (512, 7, 7), 3000), "well above 1000 classes")
+    yield Case((draw.choice(128, [64, 96]), (7, 7, 64), 100), "a small first mode")
     yield Case((draw.choice(8, [9, 10]), (3, 4, 5), 12), "a small activation")
     yield Case((2, (2,), 2), "equal costs at 2 classes: not yet fewer")
     yield Case((1, (8, 8), 1), "a batch of one, rank 1")
 
 
 def cp_saving_rank(input_shape: Sequence[int], num_classes: int, baseline: int) -> int:
-    rank = 0
-    while (rank + 1) * (sum(input_shape) + num_classes) + num_classes < baseline:
+    rank, each = 0, sum(input_shape) + num_classes
+    while (rank + 1) * each + num_classes < baseline:
         rank += 1
     return rank
 
@@ -385,6 +536,7 @@ def cp_saving_rank(input_shape: Sequence[int], num_classes: int, baseline: int) 
 def cp_saving_rank_cases(draw: Draw) -> Iterator[Case]:
     yield Case(((512, 7, 7), 10, 250_890), "one Linear(25088, 10)")
     yield Case(((512, 7, 7), 1000, 25_089_000), "one Linear(25088, 1000)")
+    yield Case(((512, 7, 7), 10, 119_586_826), "three Linears: 25088 to 4096 to 4096 to 10")
     shape, classes = draw.sizes(3, 4, 5), 6
     size = sum(shape) + classes
     middle, most = draw.choice(7, (4, 5, 9)), draw.choice(3, (2, 4, 6))
@@ -396,7 +548,13 @@ def cp_saving_rank_cases(draw: Draw) -> Iterator[Case]:
 
 
 EXERCISES = (
-    Exercise("cp_forward_rebuild", ("x", "factors", "bias"), cp_forward_rebuild, forward_cases),
+    Exercise(
+        "cp_forward_rebuild",
+        ("x", "factors", "bias"),
+        cp_forward_rebuild,
+        forward_cases,
+        probe=rebuilt,
+    ),
     Exercise(
         "cp_forward_by_modes",
         ("x", "factors", "bias"),

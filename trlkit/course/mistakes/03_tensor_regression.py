@@ -30,6 +30,13 @@ def linear_response(x, weight, bias):
     return (x * weight).flatten(1).sum(1)
 
 
+# %% mistake="linear_response" name="squeezed"
+# Your result has lost a mode: with a batch of one it is () where (1,) is asked for.
+# Look at: `squeeze` without a dim removes *every* mode of size 1.
+def linear_response(x, weight, bias):
+    return (x * weight).flatten(1).sum(1).squeeze() + bias
+
+
 # %% mistake="linear_response" name="last mode only"
 # You summed over the last mode only, so a sample still has several numbers.
 # Look at: how many modes of x are left in your result; only the batch should be.
@@ -38,8 +45,9 @@ def linear_response(x, weight, bias):
 
 
 # %% mistake="cp_response" name="rank summed too early"
-# You summed each factor over its columns before you used it. That multiplies column 0 of one
-# factor with column 1 of another; column r belongs with column r alone.
+# You combined every column with every column (a Kronecker product, or a sum of each factor over
+# its columns first). That multiplies column 0 of one factor with column 1 of another; column r
+# belongs with column r alone.
 # Look at: where the sum over r stands in the formula: outside all the products.
 def cp_response(x, factors, bias):
     for factor in reversed(factors):
@@ -92,6 +100,25 @@ def cp_response(x, factors, bias):
             term = term @ factor[:, r]
         y = y + term
     return y
+
+
+# %% mistake="cp_response" name="squeezed"
+# Your result has lost a mode: with a batch of one it is () where (1,) is asked for.
+# Look at: `squeeze` without a dim removes *every* mode of size 1.
+def cp_response(x, factors, bias):
+    import trlkit
+
+    return (x.flatten(1) @ trlkit.khatri_rao(factors)).sum(1).squeeze() + bias
+
+
+# %% mistake="cp_response" name="factors reversed"
+# Your Khatri-Rao product has the factors in the opposite order: its rows belong to other pixels
+# than the entries of the flattened batch.
+# Look at: which index runs fastest in x.flatten(1), and which in your product.
+def cp_response(x, factors, bias):
+    import trlkit
+
+    return (x.flatten(1) @ trlkit.khatri_rao(factors[::-1])).sum(1) + bias
 
 
 # %% mistake="cp_response" name="modes apart"
@@ -156,6 +183,52 @@ def block_features(x, factors, mode):
     letters = "ijkl"[: len(factors)]
     terms = ",".join(f"{letter}r" for letter in letters[1:])
     return torch.einsum(f"b{letters},{terms}->b{letters[0]}r", x, *factors[1:])
+
+
+# %% mistake="block_features" name="others reversed"
+# With three modes, the other factors meet the modes of x in the opposite order: the rows of your
+# Khatri-Rao product belong to other entries than those of the unfolded batch.
+# Look at: which index runs fastest in the flattened modes, and which in your product.
+def block_features(x, factors, mode):
+    import trlkit
+
+    others = [factor for k, factor in enumerate(factors) if k != mode][::-1]
+    return x.movedim(mode + 1, 1).flatten(2) @ trlkit.khatri_rao(others)
+
+
+# %% mistake="block_features" name="modes swapped"
+# You swapped two modes, so for mode 2 of three the others stand in another order than their
+# factors. Moving one mode to the front leaves the order of the rest.
+# Look at: the order of the modes of x after your swap: (0, 1, 2) becomes (2, 1, 0).
+def block_features(x, factors, mode):
+    import trlkit
+
+    others = [factor for k, factor in enumerate(factors) if k != mode]
+    return x.swapaxes(mode + 1, 1).flatten(2) @ trlkit.khatri_rao(others)
+
+
+# %% mistake="block_features" name="batch not counted"
+# You moved mode `mode` of the whole batch, in which the samples are mode 0: mode k of a sample is
+# mode k + 1 of x.
+# Look at: which mode of x it is that you move.
+def block_features(x, factors, mode):
+    import trlkit
+
+    others = [factor for k, factor in enumerate(factors) if k != mode]
+    return x.movedim(mode, 1).flatten(2) @ trlkit.khatri_rao(others)
+
+
+# %% mistake="block_features" name="rank summed too early"
+# You summed the other factors over their columns, so all components have the same features.
+# Column r of the features is made of column r of the other factors alone.
+# Look at: how your result depends on r.
+def block_features(x, factors, mode):
+    letters = "ijkl"[: len(factors)]
+    others = [k for k in range(len(factors)) if k != mode]
+    terms = ",".join(letters[k] for k in others)
+    sums = [factors[k].sum(1) for k in others]
+    meets = torch.einsum(f"b{letters},{terms}->b{letters[mode]}", x, *sums)
+    return meets[:, :, None].expand(-1, -1, factors[mode].shape[1])
 
 
 # %% mistake="block_features" name="only the last other factor"
@@ -232,6 +305,81 @@ def cp_gradient_step(x, y, factors, bias, lr):
         slope = 2 * torch.einsum("b,bir->ir", error, block_features(x, factors, k)) / len(x)
         factors[k] = factors[k] - lr * slope
     return factors, bias - lr * 2 * error.mean()
+
+
+# %% mistake="cp_gradient_step" name="bias summed"
+# The factors are right; the gradient of the bias is the one of the *sum* of the squared errors. It
+# is a mean over the samples too.
+# Look at: the 1/B in the second formula.
+def cp_gradient_step(x, y, factors, bias, lr):
+    error = cp_response(x, factors, bias) - y
+    new = [
+        factor - lr * 2 * torch.einsum("b,bir->ir", error, block_features(x, factors, k)) / len(x)
+        for k, factor in enumerate(factors)
+    ]
+    return new, bias - lr * 2 * error.sum()
+
+
+# %% mistake="cp_gradient_step" name="bias uphill"
+# The factors are right; the bias goes uphill. Its gradient is subtracted like all the others.
+# Look at: the sign of the step of the bias.
+def cp_gradient_step(x, y, factors, bias, lr):
+    error = cp_response(x, factors, bias) - y
+    new = [
+        factor - lr * 2 * torch.einsum("b,bir->ir", error, block_features(x, factors, k)) / len(x)
+        for k, factor in enumerate(factors)
+    ]
+    return new, bias + lr * 2 * error.mean()
+
+
+# %% mistake="cp_gradient_step" name="bias without lr"
+# The factors are right; the step of the bias has another length than `lr` times its gradient.
+# Look at: whether `lr` stands in the step of the bias.
+def cp_gradient_step(x, y, factors, bias, lr):
+    error = cp_response(x, factors, bias) - y
+    new = [
+        factor - lr * 2 * torch.einsum("b,bir->ir", error, block_features(x, factors, k)) / len(x)
+        for k, factor in enumerate(factors)
+    ]
+    return new, bias - 2 * error.mean()
+
+
+# %% mistake="cp_gradient_step" name="bias half"
+# The factors are right; the gradient of the bias has lost its factor 2.
+# Look at: the second formula.
+def cp_gradient_step(x, y, factors, bias, lr):
+    error = cp_response(x, factors, bias) - y
+    new = [
+        factor - lr * 2 * torch.einsum("b,bir->ir", error, block_features(x, factors, k)) / len(x)
+        for k, factor in enumerate(factors)
+    ]
+    return new, bias - lr * error.mean()
+
+
+# %% mistake="cp_gradient_step" name="without lr"
+# Your step is the whole gradient: the step size `lr` has no part in it.
+# Look at: what multiplies your gradients.
+def cp_gradient_step(x, y, factors, bias, lr):
+    error = cp_response(x, factors, bias) - y
+    new = [
+        factor - 2 * torch.einsum("b,bir->ir", error, block_features(x, factors, k)) / len(x)
+        for k, factor in enumerate(factors)
+    ]
+    return new, bias - 2 * error.mean()
+
+
+# %% mistake="cp_gradient_step" name="bias first"
+# You moved the bias first and computed the error for the factors with the new one. All gradients
+# are taken at the same point, before anything moves.
+# Look at: which bias your error is computed from.
+def cp_gradient_step(x, y, factors, bias, lr):
+    bias = bias - lr * 2 * (cp_response(x, factors, bias) - y).mean()
+    error = cp_response(x, factors, bias) - y
+    new = [
+        factor - lr * 2 * torch.einsum("b,bir->ir", error, block_features(x, factors, k)) / len(x)
+        for k, factor in enumerate(factors)
+    ]
+    return new, bias
 
 
 # %% mistake="cp_gradient_step" name="bias stays"
@@ -345,6 +493,38 @@ def update_block(x, y, factors, mode):
     return found[:-1].reshape(rank, size).T, found[-1]
 
 
+# %% mistake="update_block" name="features transposed"
+# You flattened the features as (R, I_mode) and reshaped the solution as (I_mode, R): right
+# numbers in the wrong places. The solution has the order in which the features were flattened.
+# Look at: the order of the last two modes before you flatten.
+def update_block(x, y, factors, mode):
+    features = block_features(x, factors, mode).transpose(1, 2).flatten(1)
+    table = torch.cat([features, torch.ones_like(features[:, :1])], 1)
+    found = torch.linalg.lstsq(table, y[:, None]).solution[:, 0]
+    return found[:-1].reshape(factors[mode].shape), found[-1]
+
+
+# %% mistake="update_block" name="ones first, bias last"
+# Your column of ones stands first, but you take the bias from the end of the solution. The
+# unknowns have the order of the columns.
+# Look at: which entry of the solution belongs to the column of ones.
+def update_block(x, y, factors, mode):
+    features = block_features(x, factors, mode).flatten(1)
+    table = torch.cat([torch.ones_like(features[:, :1]), features], 1)
+    found = torch.linalg.lstsq(table, y[:, None]).solution[:, 0]
+    return found[:-1].reshape(factors[mode].shape), found[-1]
+
+
+# %% mistake="update_block" name="only y centered"
+# You centered y, fitted the factor to the rest and took the bias from what was left. The features
+# have a mean too: center both, or make the bias one of the unknowns.
+# Look at: what the factor is fitted to, and with which columns.
+def update_block(x, y, factors, mode):
+    features = block_features(x, factors, mode).flatten(1)
+    found = torch.linalg.lstsq(features, (y - y.mean())[:, None]).solution[:, 0]
+    return found.reshape(factors[mode].shape), (y - features @ found).mean()
+
+
 # %% mistake="update_block" name="ridge"
 # Your factor is shrunk: you added a multiple of the identity to the normal equations. That is
 # ridge regression; asked is plain least squares.
@@ -393,8 +573,9 @@ def fit_cp_regression(x, y, rank, sweeps=30):
 
 
 # %% mistake="fit_cp_regression" name="one sweep"
-# You return after the first sweep, however many are asked for.
-# Look at: how far your `return` is indented, and whether `sweeps` is used.
+# After the first round more sweeps change nothing: you return inside the loop, or `sweeps` is not
+# used, or one factor is updated many times in a row (a second update of the same one does nothing).
+# Look at: how far your `return` is indented, and which of the two loops is the inner one.
 def fit_cp_regression(x, y, rank, sweeps=30):
     factors = [torch.randn(size, rank, dtype=x.dtype) for size in x.shape[1:]]
     for _ in range(sweeps):
@@ -462,7 +643,7 @@ def fit_cp_regression(x, y, rank, sweeps=30):
 
 
 # %% mistake="cp_responses" name="outputs transposed"
-# Your result has the outputs first. The batch comes first: shape (B, N).
+# Your result has the outputs first. The batch comes first: shape (B, C).
 # Look at: the order of the last product.
 def cp_responses(x, factors, bias):
     letters = "ijkl"[: len(factors) - 1]
@@ -482,6 +663,16 @@ def cp_responses(x, factors, bias):
     return meets[:, None] * factors[-1].sum(1) + bias
 
 
+# %% mistake="cp_responses" name="factors reversed"
+# Your Khatri-Rao product has the input factors in the opposite order: its rows belong to other
+# pixels than the entries of the flattened batch.
+# Look at: which index runs fastest in x.flatten(1), and which in your product.
+def cp_responses(x, factors, bias):
+    import trlkit
+
+    return x.flatten(1) @ trlkit.khatri_rao(factors[-2::-1]) @ factors[-1].T + bias
+
+
 # %% mistake="cp_responses" name="outputs summed"
 # You summed over the outputs: one number for each sample.
 # Look at: which index of the last factor is left in your result.
@@ -493,7 +684,7 @@ def cp_responses(x, factors, bias):
 
 
 # %% mistake="cp_responses" name="one bias for all"
-# You gave every output the same bias; bias[n] belongs to output n.
+# You gave every output the same bias; bias[c] belongs to output c.
 # Look at: the shape of what you add.
 def cp_responses(x, factors, bias):
     letters = "ijkl"[: len(factors) - 1]
@@ -514,7 +705,7 @@ def cp_responses(x, factors, bias):
 
 # %% mistake="cp_responses" name="components for outputs"
 # Your result has one number for each component, (B, R): the last factor has not been used as a
-# matrix. It turns R components into N outputs.
+# matrix. It turns R components into C outputs.
 # Look at: the shape of your result beside the one asked for.
 def cp_responses(x, factors, bias):
     letters = "ijkl"[: len(factors) - 1]
@@ -525,13 +716,13 @@ def cp_responses(x, factors, bias):
 # %% mistake="quiz_dense_samples" name="a"
 # That is one number for each row. The weight image has a number for each pixel, and every one of
 # them is an unknown.
-# Look at: how many unknowns the equations <W, x> + b = y have.
+# Look at: how many unknowns the equations <W, x> + beta = y have.
 quiz_dense_samples = "a"
 
 # %% mistake="quiz_dense_samples" name="b"
 # That many suit the low-rank weight. The dense one does not know that its rows have anything to
 # do with each other.
-# Look at: how many unknowns the equations <W, x> + b = y have.
+# Look at: how many unknowns the equations <W, x> + beta = y have.
 quiz_dense_samples = "b"
 
 # %% mistake="quiz_dense_samples" name="d"

@@ -88,6 +88,83 @@ def cp_forward_rebuild(x, factors, bias):
     return y.expand(len(x), -1)
 
 
+# %% mistake="cp_forward_rebuild" name="never built"
+# You have the right numbers, but you never built the weight. Without brackets, Python multiplies from
+# left to right: the batch meets the input factors first, and no tensor ever holds the weight.
+# Look at: which product should be made first; put brackets around the product of the factors.
+def cp_forward_rebuild(x, factors, bias):
+    product = factors[0]
+    for factor in factors[1:-1]:
+        product = (product.unsqueeze(1) * factor).reshape(-1, factor.shape[1])
+    return x.flatten(1) @ product @ factors[-1].T + bias
+
+
+# %% mistake="cp_forward_rebuild" name="view"
+# You used view, which only works where the numbers already lie in the order asked for. A transposed
+# batch does not.
+# Look at: flatten, or reshape, which copy where they have to.
+def cp_forward_rebuild(x, factors, bias):
+    product = factors[0]
+    for factor in factors[1:-1]:
+        product = (product.unsqueeze(1) * factor).reshape(-1, factor.shape[1])
+    return x.view(x.shape[0], -1) @ (product @ factors[-1].T) + bias
+
+
+# %% mistake="cp_forward_rebuild" name="factors copied"
+# The numbers are right, but no gradient reaches the factors: you work on copies of them. A layer made
+# by trlkit.CPTRL.from_tensorly holds such copies, and so do `.detach()` and `.data`.
+# Look at: khatri_rao, outer, mode_dot or einsum, on the factors themselves.
+def cp_forward_rebuild(x, factors, bias):
+    factors = [factor.detach() for factor in factors]
+    product = factors[0]
+    for factor in factors[1:-1]:
+        product = (product.unsqueeze(1) * factor).reshape(-1, factor.shape[1])
+    return x.flatten(1) @ (product @ factors[-1].T) + bias
+
+
+# %% mistake="cp_forward_rebuild" name="bias subtracted"
+# You subtracted the bias; it is added.
+# Look at: the sign in your last line.
+def cp_forward_rebuild(x, factors, bias):
+    product = factors[0]
+    for factor in factors[1:-1]:
+        product = (product.unsqueeze(1) * factor).reshape(-1, factor.shape[1])
+    return x.flatten(1) @ (product @ factors[-1].T) - bias
+
+
+# %% mistake="cp_forward_rebuild" name="reshaped for transposed"
+# You reshaped the class factor from (C, R) to (R, C). That keeps the numbers in their order and
+# gives them other rows and columns.
+# Look at: `.T`, which exchanges the two.
+def cp_forward_rebuild(x, factors, bias):
+    product = factors[0]
+    for factor in factors[1:-1]:
+        product = (product.unsqueeze(1) * factor).reshape(-1, factor.shape[1])
+    return x.flatten(1) @ (product @ factors[-1].reshape(product.shape[1], -1)) + bias
+
+
+# %% mistake="cp_forward_rebuild" name="sizes of 1 dropped"
+# You drop every mode of size 1 (`squeeze`), also those that belong there: a batch of one is
+# still a batch, and one class still has a mode of its own.
+# Look at: the shape of your output for a batch of one.
+def cp_forward_rebuild(x, factors, bias):
+    product = factors[0]
+    for factor in factors[1:-1]:
+        product = (product.unsqueeze(1) * factor).reshape(-1, factor.shape[1])
+    return (x.flatten(1) @ (product @ factors[-1].T) + bias).squeeze()
+
+
+# %% mistake="cp_forward_rebuild" name="a batch of one dropped"
+# You drop the first mode where it has the size 1 (`squeeze(0)`): a batch of one is still a batch.
+# Look at: the shape of your output for a batch of one.
+def cp_forward_rebuild(x, factors, bias):
+    product = factors[0]
+    for factor in factors[1:-1]:
+        product = (product.unsqueeze(1) * factor).reshape(-1, factor.shape[1])
+    return (x.flatten(1) @ (product @ factors[-1].T) + bias).squeeze(0)
+
+
+
 # %% mistake="cp_forward_by_modes" name="rank summed too early"
 # You summed over the rank before all modes were contracted. That pairs column 0 of one factor
 # with column 1 of another. The index r is shared by all factors, the one of the classes too:
@@ -170,12 +247,80 @@ def cp_forward_by_modes(x, factors, bias):
     return z @ factors[-1].T + bias
 
 
+# %% mistake="cp_forward_by_modes" name="spare indices summed"
+# You gave every mode a rank index of its own and then summed the spare ones away. That pairs column
+# 0 of one factor with column 1 of another. The index r is shared: from the second mode on, it
+# stands in both operands and in the result.
+# Look at: the shape after the second mode: (batch, the sizes that are left, rank), with r once.
+def cp_forward_by_modes(x, factors, bias):
+    z = x
+    for factor in factors[:-1]:
+        z = torch.tensordot(z, factor, dims=([1], [0]))
+    while z.ndim > 2:
+        z = z.sum(-1)
+    return z @ factors[-1].T + bias
+
+
+# %% mistake="cp_forward_by_modes" name="summed before the classes"
+# You summed over the rank just before the class factor came. That pairs every term with every column
+# of the class factor; the sum over r and the product with V are one step, a matrix product.
+# Look at: the letters of your last product: r stands in both operands.
+def cp_forward_by_modes(x, factors, bias):
+    z = torch.einsum("bi...,ir->b...r", x, factors[0])
+    for factor in factors[1:-1]:
+        z = torch.einsum("bi...r,ir->b...r", z, factor)
+    return z.sum(1, keepdim=True) * factors[-1].sum(1) + bias
+
+
+# %% mistake="cp_forward_by_modes" name="view"
+# You used view, which only works where the numbers already lie in the order asked for. A transposed
+# batch does not.
+# Look at: flatten, or reshape, which copy where they have to.
+def cp_forward_by_modes(x, factors, bias):
+    z = x.view(x.shape[0], -1).reshape(x.shape)
+    z = torch.einsum("bi...,ir->b...r", z, factors[0])
+    for factor in factors[1:-1]:
+        z = torch.einsum("bi...r,ir->b...r", z, factor)
+    return z @ factors[-1].T + bias
+
+
+# %% mistake="cp_forward_by_modes" name="sizes of 1 dropped"
+# You drop every mode of size 1 (`squeeze`), also those that belong there: a batch of one is
+# still a batch, and one class still has a mode of its own.
+# Look at: the shape of your output for a batch of one.
+def cp_forward_by_modes(x, factors, bias):
+    z = torch.einsum("bi...,ir->b...r", x, factors[0])
+    for factor in factors[1:-1]:
+        z = torch.einsum("bi...r,ir->b...r", z, factor)
+    return (z @ factors[-1].T + bias).squeeze()
+
+
+# %% mistake="cp_forward_by_modes" name="a batch of one dropped"
+# You drop the first mode where it has the size 1 (`squeeze(0)`): a batch of one is still a batch.
+# Look at: the shape of your output for a batch of one.
+def cp_forward_by_modes(x, factors, bias):
+    z = torch.einsum("bi...,ir->b...r", x, factors[0])
+    for factor in factors[1:-1]:
+        z = torch.einsum("bi...r,ir->b...r", z, factor)
+    return (z @ factors[-1].T + bias).squeeze(0)
+
+
+
 # %% mistake="cp_factor_std" name="class factor forgotten"
 # You took the root for the input factors alone. A term of the weight multiplies one entry of
 # *every* factor, the one of the classes too.
 # Look at: how many random numbers are multiplied in one rank-1 term.
 def cp_factor_std(input_shape, rank):
     return (1 / (3 * math.prod(input_shape) * rank)) ** (1 / (2 * len(input_shape)))
+
+
+# %% mistake="cp_factor_std" name="always four factors"
+# You took the eighth root for every activation: that is right for three input modes, whose terms
+# multiply four numbers.
+# Look at: how many factors there are for two input modes, and for one.
+def cp_factor_std(input_shape, rank):
+    return (3 * math.prod(input_shape) * rank) ** -0.125
+
 
 
 # %% mistake="cp_factor_std" name="rank forgotten"
@@ -424,6 +569,226 @@ class CPTRL(nn.Module):
         return cp_forward_by_modes(x, list(self.factors), torch.zeros_like(self.bias))
 
 
+# %% mistake="CPTRL" name="not the default dtype"
+# Your layer starts in float64 (numpy's numbers, or dtype=torch.float64), and PyTorch's networks and
+# images are float32: the first batch would raise an error.
+# Look at: torch.randn and torch.zeros without a dtype; `.double()` is for whoever wants it.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        std = cp_factor_std(input_shape, rank)
+        shape = (*input_shape, num_classes)
+        made = [std * torch.randn(size, rank, dtype=torch.float64) for size in shape]
+        self.factors = nn.ParameterList(made)
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return cp_forward_by_modes(x, list(self.factors), self.bias)
+
+
+# %% mistake="CPTRL" name="no ParameterList"
+# Your factors are in another container than an nn.ParameterList: it learns, and what asks for
+# factors[:-1], or takes them in their order, fails.
+# Look at: nn.ParameterList([...]).
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        std = cp_factor_std(input_shape, rank)
+        shape = (*input_shape, num_classes)
+        made = {str(k): std * torch.randn(size, rank) for k, size in enumerate(shape)}
+        self.factors = nn.ParameterDict(made)
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return cp_forward_by_modes(x, list(self.factors.values()), self.bias)
+
+
+# %% mistake="CPTRL" name="classes first"
+# You put the classes' factor first. It is the last one, as the classes are the weight's last mode.
+# Look at: the order in (*input_shape, num_classes).
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        std = cp_factor_std(input_shape, rank)
+        shape = (num_classes, *input_shape)
+        self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return cp_forward_by_modes(x, [*self.factors[1:], self.factors[0]], self.bias)
+
+
+# %% mistake="CPTRL" name="factors not around 0"
+# Your factors have no mean of 0: all their entries, or most, are positive, and so is the whole weight.
+# Its terms then add up in one direction, and the rule for variances does not hold.
+# Look at: torch.randn, which is normal around 0; torch.rand is even between 0 and 1.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        std = cp_factor_std(input_shape, rank)
+        shape = (*input_shape, num_classes)
+        self.factors = nn.ParameterList([std * torch.rand(size, rank) for size in shape])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return cp_forward_by_modes(x, list(self.factors), self.bias)
+
+
+# %% mistake="CPTRL" name="always four factors"
+# Your spread is right for three input modes alone, whose terms multiply four numbers.
+# Look at: the exponent for two input modes.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        std = (3 * math.prod(input_shape) * rank) ** -0.125
+        shape = (*input_shape, num_classes)
+        self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return cp_forward_by_modes(x, list(self.factors), self.bias)
+
+
+# %% mistake="CPTRL" name="rank not in the spread"
+# The variance of your weight is too large by the rank: an entry of it is a sum of `rank` terms.
+# Look at: cp_factor_std, from 4.4, and what you give to it.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        std = cp_factor_std(input_shape, 1)
+        shape = (*input_shape, num_classes)
+        self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return cp_forward_by_modes(x, list(self.factors), self.bias)
+
+
+# %% mistake="CPTRL" name="three not in the spread"
+# The variance of your weight is three times too large: nn.Linear's is 1 / (3 P), not 1 / P.
+# Look at: cp_factor_std, from 4.4.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        std = cp_factor_std(input_shape, rank) * 3 ** (0.5 / (len(input_shape) + 1))
+        shape = (*input_shape, num_classes)
+        self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return cp_forward_by_modes(x, list(self.factors), self.bias)
+
+
+# %% mistake="CPTRL" name="seeded"
+# Two layers of yours start with the very same numbers: a seed is set in `__init__`. That makes every
+# layer a twin of the others and resets the randomness of the whole program with each of them.
+# Look at: torch.manual_seed: it belongs at the top of a script.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        torch.manual_seed(0)
+        std = cp_factor_std(input_shape, rank)
+        shape = (*input_shape, num_classes)
+        self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return cp_forward_by_modes(x, list(self.factors), self.bias)
+
+
+# %% mistake="CPTRL" name="softmax inside"
+# Your layer returns probabilities. It should return the scores as they are, as nn.Linear does: the
+# loss (cross_entropy) contains the softmax.
+# Look at: the last line of forward.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        std = cp_factor_std(input_shape, rank)
+        shape = (*input_shape, num_classes)
+        self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return cp_forward_by_modes(x, list(self.factors), self.bias).softmax(1)
+
+
+# %% mistake="CPTRL" name="stale in eval mode"
+# In eval mode your layer keeps a weight and goes on with it after the factors have changed, by an
+# optimizer or by load_state_dict.
+# Look at: when the kept weight is thrown away. The simplest is to keep none.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        std = cp_factor_std(input_shape, rank)
+        shape = (*input_shape, num_classes)
+        self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+        self.kept = None
+
+    def train(self, mode=True):
+        self.kept = None
+        return super().train(mode)
+
+    def forward(self, x):
+        if self.training:
+            return cp_forward_by_modes(x, list(self.factors), self.bias)
+        if self.kept is None:
+            self.kept = [factor.detach().clone() for factor in self.factors]
+        return cp_forward_by_modes(x, self.kept, self.bias)
+
+
+# %% mistake="CPTRL" name="never built anew"
+# In eval mode your layer keeps a weight and goes on with it after the factors have changed, by an
+# optimizer or by load_state_dict.
+# Look at: when the kept weight is thrown away. The simplest is to keep none.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        std = cp_factor_std(input_shape, rank)
+        shape = (*input_shape, num_classes)
+        self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+        self.kept = None
+
+    def forward(self, x):
+        if self.training:
+            return cp_forward_by_modes(x, list(self.factors), self.bias)
+        if self.kept is None:
+            self.kept = [factor.detach().clone() for factor in self.factors]
+        return cp_forward_by_modes(x, [kept.to(x.dtype) for kept in self.kept], self.bias)
+
+
+# %% mistake="CPTRL" name="a batch of one dropped"
+# You drop the first mode where it has the size 1 (`squeeze(0)`): a batch of one is still a batch.
+# Look at: the shape of your output for a batch of one.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        std = cp_factor_std(input_shape, rank)
+        shape = (*input_shape, num_classes)
+        self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return cp_forward_by_modes(x, list(self.factors), self.bias).squeeze(0)
+
+
+# %% mistake="CPTRL" name="view"
+# You used view, which only works where the numbers already lie in the order asked for. A transposed
+# batch does not.
+# Look at: flatten, or reshape, which copy where they have to.
+class CPTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        std = cp_factor_std(input_shape, rank)
+        shape = (*input_shape, num_classes)
+        self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return cp_forward_by_modes(x.view(len(x), -1).reshape(x.shape), list(self.factors), self.bias)
+
+
 # %% mistake="train_cptrl_digits" name="never stepped"
 # The layer answers as one that was never trained: it reads about one digit in ten, as guessing
 # would. Its parameters have not moved to anything useful.
@@ -441,8 +806,9 @@ def train_cptrl_digits(images, labels, rank):
 
 # %% mistake="train_cptrl_digits" name="uphill"
 # Your layer is far worse than guessing: it is sure of itself and wrong. The steps led away from
-# the goal: uphill, or much too far, or by gradients to which all the earlier ones were added.
-# Look at: the sign of your loss, zero_grad in every step, and the learning rate.
+# the goal: uphill, or much too far, or by gradients to which all the earlier ones were added. Or it
+# was trained on other images: it gets them as they are, so what changes them must be inside it.
+# Look at: the sign of your loss, zero_grad in every step, the learning rate, and what you train on.
 def train_cptrl_digits(images, labels, rank):
     layer = CPTRL((8, 8), 10, rank)
     optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
@@ -483,9 +849,10 @@ def train_cptrl_digits(images, labels, rank):
 
 # %% mistake="train_cptrl_digits" name="stopped early"
 # Your layer learned something and not enough: better than guessing, and below the margin. Too
-# few steps, steps that are too small, or not every factor takes part.
+# few steps, steps that are too small, or not every factor takes part. Or you changed the images
+# before the training: the layer gets them as they are, so that must be inside it.
 # Look at: the loss over the steps: does it still fall when you stop? And what you gave to the
-# optimizer.
+# optimizer, and to the layer.
 def train_cptrl_digits(images, labels, rank):
     layer = CPTRL((8, 8), 10, rank)
     optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
@@ -506,6 +873,66 @@ def train_cptrl_digits(images, labels, rank):
     for _ in range(60):
         optimizer.zero_grad()
         nn.functional.cross_entropy(layer(images), labels).backward()
+        optimizer.step()
+    return layer
+
+
+# %% mistake="train_cptrl_digits" name="rank written out"
+# What you return is no CPTRL of the rank that is asked for: it has another number of parameters.
+# Look at: what you do with the argument `rank`, and which layer you make.
+def train_cptrl_digits(images, labels, rank):
+    layer = CPTRL((8, 8), 10, 10)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(layer(images), labels)
+        loss.backward()
+        optimizer.step()
+    return layer
+
+
+# %% mistake="train_cptrl_digits" name="returns a pair"
+# You return more than the layer. The trained layer alone is what is asked for.
+# Look at: the return at the end.
+def train_cptrl_digits(images, labels, rank):
+    layer = CPTRL((8, 8), 10, rank)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(layer(images), labels)
+        loss.backward()
+        optimizer.step()
+    return layer, loss.item()
+
+
+# %% mistake="train_cptrl_digits" name="trained on transposed images"
+# Your layer reads transposed images: rows and columns were exchanged before the training. It gets
+# the images as they are, so what changes them must be inside it.
+# Look at: what you do with the images before the loop.
+def train_cptrl_digits(images, labels, rank):
+    images = images.transpose(1, 2)
+    layer = CPTRL((8, 8), 10, rank)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(layer(images), labels)
+        loss.backward()
+        optimizer.step()
+    return layer
+
+
+# %% mistake="train_cptrl_digits" name="trained on normalized images"
+# Your layer reads normalized images: you shifted and scaled them before the training. It gets
+# the images as they are, so what changes them must be inside it.
+# Look at: what you do with the images before the loop.
+def train_cptrl_digits(images, labels, rank):
+    images = (images - images.mean()) / images.std()
+    layer = CPTRL((8, 8), 10, rank)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(layer(images), labels)
+        loss.backward()
         optimizer.step()
     return layer
 
@@ -596,6 +1023,62 @@ def cp_flops(batch_size, input_shape, num_classes, rank):
     return by_modes, 2 * inputs * num_classes * (batch_size + rank)
 
 
+# %% mistake="cp_flops" name="last mode first"
+# You took the modes from the last to the first. That way exists and gives the same output, but the
+# number of operations is another: here the first mode goes first.
+# Look at: which mode is gone after the first step.
+def cp_flops(batch_size, input_shape, num_classes, rank):
+    inputs = math.prod(input_shape)
+    by_modes, left = 0, inputs
+    for size in reversed(input_shape):
+        by_modes += 2 * batch_size * rank * left
+        left //= size
+    by_modes += 2 * batch_size * rank * num_classes
+    return 2 * inputs * num_classes * (batch_size + rank), by_modes
+
+
+# %% mistake="cp_flops" name="contraction forgotten"
+# You counted only the building of the weight. Then every output is a sum over all inputs.
+# Look at: what happens to the batch once the weight is there.
+def cp_flops(batch_size, input_shape, num_classes, rank):
+    inputs = math.prod(input_shape)
+    by_modes, left = 0, inputs
+    for size in input_shape:
+        by_modes += 2 * batch_size * rank * left
+        left //= size
+    by_modes += 2 * batch_size * rank * num_classes
+    return 2 * inputs * num_classes * rank, by_modes
+
+
+# %% mistake="cp_flops" name="one addition fewer"
+# You counted 2k - 1 operations for a sum of k products. That is exact; agreed here is 2k, which
+# every count in this course uses.
+# Look at: the rule above the exercise.
+def cp_flops(batch_size, input_shape, num_classes, rank):
+    inputs = math.prod(input_shape)
+    by_modes, left = batch_size * num_classes * (2 * rank - 1), inputs
+    for size in input_shape:
+        left //= size
+        by_modes += batch_size * rank * left * (2 * size - 1)
+    entries = inputs * num_classes
+    return entries * (2 * rank - 1) + batch_size * num_classes * (2 * inputs - 1), by_modes
+
+
+# %% mistake="cp_flops" name="one sample"
+# You counted for one sample. The weight is built once, but everything that the batch takes part in
+# is done for each sample of it.
+# Look at: where batch_size stands in your formulas.
+def cp_flops(batch_size, input_shape, num_classes, rank):
+    inputs = math.prod(input_shape)
+    by_modes, left = 0, inputs
+    for size in input_shape:
+        by_modes += 2 * rank * left
+        left //= size
+    by_modes += 2 * rank * num_classes
+    return 2 * inputs * num_classes * (1 + rank), by_modes
+
+
+
 # %% mistake="crossover_classes" name="equal taken for fewer"
 # Where both paths cost the same you answer already; asked is the first count at which mode by
 # mode costs *less*.
@@ -635,11 +1118,33 @@ def crossover_classes(batch_size, input_shape, rank):
 
 
 # %% mistake="crossover_classes" name="large activation assumed"
-# You took BR / (B + R). It is the limit for a large activation that is contracted in one go; the
-# later modes and the class factor add a little, and for a small activation more than a little.
+# You took BR / (B + R). It is the limit for a large first mode; the later modes and the class factor
+# add a little, and where the first mode is small more than a little.
 # Look at: the terms that you left out of cp_flops.
 def crossover_classes(batch_size, input_shape, rank):
     return batch_size * rank // (batch_size + rank) + 1
+
+
+# %% mistake="crossover_classes" name="first mode alone"
+# You took P for S: that is the first mode alone. Each later mode adds its own, smaller, part.
+# Look at: S = I_0 I_1 I_2 + I_1 I_2 + I_2 for three modes.
+def crossover_classes(batch_size, input_shape, rank):
+    inputs = math.prod(input_shape)
+    both = batch_size * rank
+    return both * inputs // (inputs * (batch_size + rank) - both) + 1
+
+
+# %% mistake="crossover_classes" name="class factor left out"
+# You left out what the classes cost mode by mode: BRC. It has C in it too, so it belongs on C's side.
+# Look at: the last step of mode by mode.
+def crossover_classes(batch_size, input_shape, rank):
+    inputs, left, modes = math.prod(input_shape), math.prod(input_shape), 0
+    for size in input_shape:
+        modes += left
+        left //= size
+    both = batch_size * rank
+    return both * modes // (inputs * (batch_size + rank)) + 1
+
 
 
 # %% mistake="crossover_classes" name="building forgotten"
@@ -695,12 +1200,39 @@ def cp_saving_rank(input_shape, num_classes, baseline):
     return max((baseline - num_classes - 1) // (math.prod(input_shape) * num_classes), 0)
 
 
+# %% mistake="cp_saving_rank" name="capped"
+# Your rank stops at a rank from which on the layer can be any weight. That is true and another
+# question: asked is how many parameters the layer has beside the baseline.
+# Look at: the case with the largest baseline.
+def cp_saving_rank(input_shape, num_classes, baseline):
+    shape = (*input_shape, num_classes)
+    rank = max((baseline - num_classes - 1) // sum(shape), 0)
+    return min(rank, math.prod(shape) // max(shape))
+
+
+# %% mistake="cp_saving_rank" name="break_even_rank"
+# You took trlkit.break_even_rank. It compares with the dense weight of the same shape, allows as many
+# numbers as that has, and leaves out the bias; here the baseline is an argument.
+# Look at: what you do with `baseline`.
+def cp_saving_rank(input_shape, num_classes, baseline):
+    return math.prod(input_shape) * num_classes // (sum(input_shape) + num_classes)
+
+
+# %% mistake="cp_saving_rank" name="inputs multiplied"
+# You multiplied the input sizes: that is the number of inputs, not what one more term costs. Each
+# rank-1 term is stored as one column of each factor.
+# Look at: how many numbers the columns of one term have together.
+def cp_saving_rank(input_shape, num_classes, baseline):
+    return max((baseline - num_classes - 1) // (math.prod(input_shape) + num_classes), 0)
+
+
+
 # %% mistake="cp_saving_rank" name="one too many"
 # Your rank is one too large: the first at which nothing is saved.
 # Look at: rounding up and rounding down.
 def cp_saving_rank(input_shape, num_classes, baseline):
-    rank = 0
-    while rank * (sum(input_shape) + num_classes) + num_classes < baseline:
+    rank, each = 0, sum(input_shape) + num_classes
+    while rank * each + num_classes < baseline:
         rank += 1
     return rank
 
@@ -732,7 +1264,7 @@ quiz_rank_index = "d"
 
 
 # %% mistake="quiz_rank_10000" name="a"
-# 4 % is right against VGG16's whole classifier. The question names another baseline.
+# 4 % is right against a classifier of three layers. The question names another baseline.
 # Look at: the table above, and its first column.
 quiz_rank_10000 = "a"
 

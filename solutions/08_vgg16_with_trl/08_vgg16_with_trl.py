@@ -1,0 +1,811 @@
+# %% [markdown]
+# # 8. VGG16 with a TRL { minutes: 90, difficulty: 4 }
+#
+# Nobody trains VGG16 for ten classes from nothing. One takes it as others have trained it, keeps what it sees,
+# and puts a new head on. Here the new head is a tensor regression layer with tensor dropout. The surgery takes four
+# lines, and each can go wrong without any error message.
+#
+# **After this chapter you can**
+#
+# - freeze a network for good, and put a CP TRL in the place of VGG16's pooling and classifier;
+# - say what rank 10000 costs, and against which baseline it is a saving;
+# - run a frozen backbone once, not once an epoch, and say when that is not allowed;
+# - save and load the few numbers that were trained, and notice a file that does not fit;
+# - name the rival that a TRL has to beat: the global average.
+#
+# **You need** chapter 4 (`CPTRL`), chapter 6 (tensor dropout), and a training loop, such as chapter 7's. No GPU, and no
+# network: without ImageNet's weights the chapter runs on random features, and says so.
+
+# %% lock="imports_08"
+import io
+import math
+import time
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from torchvision import models
+
+import trlkit
+from trlkit import CPTRL, data, plotting
+from trlkit.course import check, reveal
+from trlkit.training import evaluate, fit
+
+device = "cuda" if torch.cuda.is_available() else "cpu"
+
+# %% [markdown]
+# ## 8.1 Three parts { minutes: 7, difficulty: 1 }
+#
+# torchvision's VGG16 has three parts. `features` are thirteen convolutions and five poolings that halve height and
+# width each time. `avgpool` averages whatever grid comes to 7 x 7. `classifier` is what chapter 0 counted: three linear
+# layers with 123.6 million parameters. Its `forward` is
+#
+# ```python
+# x = self.features(x)
+# x = self.avgpool(x)
+# x = torch.flatten(x, 1)
+# x = self.classifier(x)
+# ```
+#
+# **Predict before you run.** Images of 64 x 64 come in, not the usual 224 x 224. What is the shape of one image's
+# activation behind `features`, and what behind `avgpool`?
+
+# %% predict="vgg_shapes"
+### BEGIN SOLUTION
+#~ prediction = ((..., ..., ...), (..., ..., ...))  # behind features, behind avgpool
+prediction = ((512, 2, 2), (512, 7, 7))
+### END SOLUTION
+
+# %%
+with torch.device("meta"):
+    net, images = models.vgg16(), torch.empty(1, 3, 64, 64)
+activation = net.features(images)
+reveal(prediction, lambda: (tuple(activation.shape[1:]), tuple(net.avgpool(activation).shape[1:])))
+
+# %% [markdown]
+# From 2 x 2 pixels a pooling to 7 x 7 makes copies, and the classifier pays for each of them. A TRL takes the
+# activation as it is. It replaces `avgpool`, the first module behind `features`, and the classifier is emptied:
+#
+# ```python
+# model.avgpool = CPTRL(...)            # (B, 512, 2, 2) -> (B, classes)
+# model.classifier = nn.Sequential()    # nothing: what comes in goes out
+# ```
+#
+# `forward` stays as it is, and still has a `flatten` in it.
+#
+# **Why does `torch.flatten(x, 1)` do no harm there?**
+#
+# - **a** it is skipped in eval mode
+# - **b** the empty classifier undoes it
+# - **c** the TRL gives (B, classes), and that is flat already
+# - **d** it does harm: it must be removed from `forward`
+
+# %% solve="quiz_flatten_after"
+### BEGIN SOLUTION
+#~ quiz_flatten_after = ...  # "a", "b", "c" or "d"
+quiz_flatten_after = "c"
+### END SOLUTION
+
+# %% check="quiz_flatten_after" points=1
+check("quiz_flatten_after", quiz_flatten_after)
+### HASHED AUTOTEST quiz_flatten_after
+
+# %% [markdown]
+# ## 8.2 The weights { minutes: 6, difficulty: 2 }
+#
+# ImageNet's weights are a file of 528 MB, downloaded once. We need its features alone, so the network is made on the
+# meta device (shapes without numbers) and only `features` get memory; the classifier goes anyhow.
+#
+# Set `WEIGHTS = None` if you don't want the download.
+
+# %%
+WEIGHTS = "IMAGENET1K_V1"
+
+with torch.device("meta"):
+    vgg = models.vgg16()
+vgg.features.to_empty(device="cpu")
+
+pretrained, why = False, "as you asked"
+try:
+    if WEIGHTS is not None:
+        state = models.VGG16_Weights[WEIGHTS].get_state_dict(progress=True, check_hash=True)
+        kept = {name: w for name, w in state.items() if name.startswith("features.")}
+        vgg.load_state_dict(kept, strict=False)  # not strict: the classifier stays without numbers
+        pretrained = True
+        del state, kept
+except (OSError, RuntimeError) as error:  # no network, or a broken file
+    why = f"ImageNet's cannot be had: {error}"
+print("The features are ImageNet's." if pretrained else f"The features are random ({why}).")
+
+# %% [markdown]
+# The images: some of scikit-learn's handwritten digits, enlarged to 64 x 64, with the mean and the spread that
+# ImageNet's networks expect. Few, because thirteen convolutions take their time on a CPU.
+
+# %%
+SIZE, CLASSES = 64, 10
+mean, std = (torch.tensor(v).reshape(3, 1, 1) for v in (data.MEAN, data.STD))
+
+
+def some(dataset, count):
+    """The first images of a data set, normalized."""
+    x, labels = dataset[:count]
+    return TensorDataset((x - mean) / std, labels)
+
+
+digits = data.digits(SIZE)
+train, held_out = some(digits.train, 200), some(digits.validation, 100)
+print(len(train), "to train on,", len(held_out), "held out, each", tuple(train[0][0].shape))
+
+# %% [markdown]
+# Random features are not useless, if they stay *alive*: thirteen random convolutions with PyTorch's
+# default start flatten every image to nearly the same numbers. So where there are no weights, each convolution is drawn
+# anew and scaled so that on a few images each of its channels has mean 0 and spread 1 (Krähenbühl and others, 2016).
+
+# %%
+@torch.no_grad()
+def wake(features, x):
+    """Draw random convolutions whose channels have mean 0 and spread 1 on the images x."""
+    torch.manual_seed(0)
+    for layer in features:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+            y = layer(x)
+            center, spread = y.mean((0, 2, 3)), y.std((0, 2, 3))
+            layer.weight /= spread.reshape(-1, 1, 1, 1)
+            layer.bias -= center / spread
+        x = layer(x)
+
+
+if not pretrained:
+    wake(vgg.features, train[:16][0])
+
+# %% [markdown]
+# This is what the TRL sees: a photograph of 224 x 224 pixels, and nine of the 512 channels that come out, 7 x 7
+# numbers each. Even random features keep *where* something is. Flattening hides that from the layer
+# behind; a TRL has factors for the rows and the columns.
+
+# %%
+photo = data.photographs()["china"].permute(2, 0, 1)[:, :, 100:527]
+photo = nn.functional.interpolate(photo[None], size=(224, 224), mode="bilinear", antialias=True)[0]
+maps = vgg.features(((photo - mean) / std)[None])[0].detach()  # (512, 7, 7)
+widest = maps.std((1, 2)).topk(9).indices.tolist()
+pictures = {"the photograph": photo} | {f"channel {c}": maps[c] for c in widest}
+plotting.images(pictures, rows=2)
+
+# %% [markdown]
+# ## 8.3 Freeze { minutes: 7, difficulty: 2 }
+#
+# A frozen network has two halves, and one is often forgotten:
+#
+# - **its parameters don't learn**: `requires_grad` is `False` for each of them, so that autograd keeps nothing for them
+#   and no optimizer moves them;
+# - **it behaves the same each time**: dropout is off, and batch normalization uses the statistics it has instead of
+#   those of the batch. That is what *eval mode* does, and `requires_grad` has no say in it: the running mean and
+#   variance are buffers.
+#
+# Write the function that does both, to the network that comes in.
+
+# %% solve="freeze_network"
+def freeze_network(model):
+    """Freeze a network in place: no parameter learns, and every module is in eval mode.
+
+    model: an nn.Module, in any mode.
+    Returns the same network. Its weights and buffers keep their values.
+
+    >>> layer = freeze_network(nn.Linear(3, 2))
+    >>> layer.weight.requires_grad, layer.training
+    (False, False)
+    """
+    ### BEGIN SOLUTION
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+    return model.eval()
+    ### END SOLUTION
+
+# %% check="freeze_network" points=2
+check("freeze_network", freeze_network)
+
+# %% [markdown]
+# <details><summary>Hint: I set requires_grad, and everything still learns</summary>
+# On what did you set it? <code>model.requires_grad = False</code> gives the <i>module</i> an attribute that nobody
+# reads. It belongs on each parameter.
+# </details>
+#
+# <details><summary>Hint: the parameters are right, a module is still in training mode</summary>
+# One method of <code>nn.Module</code> does that for all modules in it.
+# </details>
+#
+# <details><summary>Hint: a skeleton</summary>
+# A loop over the parameters; one call; return the model. Or two calls: look at what <code>nn.Module</code> has besides
+# <code>eval()</code>.
+# </details>
+
+# %% [markdown]
+# ## 8.4 The surgery { minutes: 12, difficulty: 3 }
+#
+# Now all of it: freeze, empty the classifier, put a CP TRL with tensor dropout where the pooling was. Three traps are
+# in these few lines:
+#
+# - **the order**: what freezes *everything* must not come after the new layer, or that learns nothing;
+# - **the shape**: the layer's input shape depends on the size of the images. Don't guess it, ask `features`:
+#   run them on an image of zeros;
+# - **p**: the probability of *dropping* a component, as in chapter 6. Pass it as it is.
+#
+# `trlkit.CPTRL(input_shape, num_classes, rank, dropout=...)` is there. The check uses small networks with the three
+# parts of VGG16, on the CPU.
+
+# %% solve="vgg_with_trl"
+def vgg_with_trl(model, num_classes, rank, dropout, size):
+    """Freeze a VGG and put a CP regression layer in the place of its pooling and classifier.
+
+    model: a network like torchvision's VGG, with the parts features, avgpool and classifier;
+    num_classes, rank: int; dropout: float, the probability of dropping a component;
+    size: int, images have the shape (3, size, size).
+    Returns the same network. Its avgpool is a trlkit.CPTRL for the activation of such images,
+    its classifier has no layers, and only the parameters of avgpool learn.
+
+    With VGG16 and size=224, avgpool takes (512, 7, 7).
+    """
+    ### BEGIN SOLUTION
+    model = freeze_network(model)
+    shape = model.features(torch.zeros(1, 3, size, size)).shape[1:]
+    model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout=dropout)
+    model.classifier = nn.Sequential()
+    return model
+    ### END SOLUTION
+
+# %% check="vgg_with_trl" points=3
+check("vgg_with_trl", vgg_with_trl)
+
+# %% [markdown]
+# <details><summary>Hint: the new layer doesn't learn</summary>
+# A layer that is made after the freezing is not frozen: new parameters learn.
+# </details>
+#
+# <details><summary>Hint: how do I get the shape?</summary>
+# <code>model.features(torch.zeros(1, 3, size, size))</code> is an activation with a batch of one. Its shape without
+# the first size is what the layer wants. Freeze first: batch normalization in training mode would take those zeros into its
+# statistics.
+# </details>
+#
+# <details><summary>Hint: it runs no longer: shapes cannot be multiplied</summary>
+# What stands behind the new layer? It gets (B, num_classes).
+# </details>
+#
+# <details><summary>Hint: a skeleton</summary>
+# Freeze; a shape; <code>model.avgpool = ...</code>; <code>model.classifier = ...</code> with nothing in it; return.
+# </details>
+#
+# Put it into VGG16, with rank 40 and a tensor dropout of 0.4:
+
+# %%
+torch.manual_seed(0)
+net = vgg_with_trl(vgg, CLASSES, rank=40, dropout=0.4, size=SIZE).to(device)
+print(net.avgpool)
+print(net.classifier)
+learning = sum(p.numel() for p in net.parameters() if p.requires_grad)
+print(f"{learning:,} of {sum(p.numel() for p in net.parameters()):,} parameters learn")
+
+# %% [markdown]
+# ## 8.5 What rank 10000 costs { minutes: 12, difficulty: 2 }
+#
+# One tutorial on this surgery takes rank 10000 for ten classes and (512, 7, 7), and gives as the reason for a TRL that it
+# saves parameters. Does this one?
+#
+# **Predict before you run.** How many parameters has that CP TRL, bias included? Within a tenth will do.
+
+# %% predict="rank_10000"
+### BEGIN SOLUTION
+#~ prediction = ...  # a number
+prediction = 5_000_000
+### END SOLUTION
+
+# %%
+with torch.device("meta"):
+    large = CPTRL((512, 7, 7), 10, rank=10_000)
+reveal(prediction, lambda: sum(p.numel() for p in large.parameters()))
+
+# %% [markdown]
+# Whether that is little depends on what it stands beside. Four baselines, for an activation of shape
+# $(C, H, W)$ and $N$ classes:
+#
+# | name | what it is |
+# |---|---|
+# | `"TRL"` | the CP TRL of the rank in question: a factor for each of the four modes, and a bias |
+# | `"classifier"` | VGG16's own: Linear to 4096, Linear 4096 to 4096, Linear to $N$. Behind VGG's `avgpool` it takes $C \cdot 7 \cdot 7$ numbers, *whatever $H$ and $W$ are* |
+# | `"Linear"` | the activation flattened, and one Linear to $N$ |
+# | `"pooled"` | the mean of each channel, and one Linear from $C$ to $N$ |
+# | `"enough"` | a CP TRL of the rank that is enough for *every* weight of shape $(C, H, W, N)$: the product of all four sizes but the largest |
+#
+# Why is that rank enough? Cut the weight into its fibers along the largest mode. Each fiber, with a one at its place in the
+# other modes, is one rank-1 term, and there are as many fibers as that product says.
+#
+# Count them, biases included everywhere.
+
+# %% solve="head_costs"
+def head_costs(input_shape, num_classes, rank):
+    """The parameters of a CP TRL and of what it can be compared with, biases included.
+
+    input_shape: tuple of three int (C, H, W), the activation; num_classes, rank: int.
+    Returns a dict of int with the keys "TRL", "classifier", "Linear", "pooled" and "enough".
+
+    >>> costs = head_costs((512, 7, 7), 10, 100)
+    >>> costs["TRL"], costs["Linear"], costs["pooled"]
+    (53610, 250890, 5130)
+    """
+    ### BEGIN SOLUTION
+    channels, height, width = input_shape
+    sizes = (*input_shape, num_classes)
+
+    def linear(inputs, outputs):
+        return inputs * outputs + outputs
+
+    return {
+        "TRL": rank * sum(sizes) + num_classes,
+        "classifier": linear(channels * 49, 4096) + linear(4096, 4096) + linear(4096, num_classes),
+        "Linear": linear(channels * height * width, num_classes),
+        "pooled": linear(channels, num_classes),
+        "enough": math.prod(sizes) // max(sizes) * sum(sizes) + num_classes,
+    }
+    ### END SOLUTION
+
+# %% check="head_costs" points=2
+check("head_costs", head_costs)
+
+# %% [markdown]
+# <details><summary>Hint: the classifier is right for 7 x 7 and wrong for 2 x 2</summary>
+# Its first layer doesn't see the activation. What does <code>avgpool</code> do first?
+# </details>
+#
+# <details><summary>Hint: "enough" is too large</summary>
+# Which size is the largest? With many classes it isn't the channels.
+# </details>
+#
+# <details><summary>Hint: a skeleton</summary>
+# A small function for one Linear, inputs times outputs plus outputs, makes three of the five short.
+# </details>
+#
+# And now the same 5.4 million against each of them:
+
+# %%
+costs = head_costs((512, 7, 7), 10, rank=10_000)
+for name, baseline in costs.items():
+    print(f"{name:12s}{baseline:13,d}   the TRL is {costs['TRL'] / baseline:8.2f} times as large")
+
+bars = {f"TRL, rank {r}": {"head": head_costs((512, 7, 7), 10, r)["TRL"]} for r in (100, 467, 10_000)}
+plotting.parameter_bars(bars | {name: {"head": costs[name]} for name in ("Linear", "pooled", "enough")})
+
+# %% [markdown]
+# ## 8.6 Quiz: rank 10000 { minutes: 2, difficulty: 2 }
+#
+# **What is true of the CP TRL of rank 10000 from (512, 7, 7) to 10 classes?**
+#
+# - **a** it saves over 95 % of the parameters of any head that sees the whole activation
+# - **b** such a high rank holds weights that no lower rank can hold
+# - **c** it is about as large as one Linear on the flattened activation
+# - **d** it is 4 % of VGG16's classifier, 21 times one Linear, and holds nothing that rank 490 cannot
+
+# %% solve="quiz_ten_thousand"
+### BEGIN SOLUTION
+#~ quiz_ten_thousand = ...  # "a", "b", "c" or "d"
+quiz_ten_thousand = "d"
+### END SOLUTION
+
+# %% check="quiz_ten_thousand" points=1
+check("quiz_ten_thousand", quiz_ten_thousand)
+### HASHED AUTOTEST quiz_ten_thousand
+
+# %% [markdown]
+# A high rank is not *wrong*: more terms than needed can make training easier, and dropout has more to drop. It is only
+# no saving. (`trlkit.break_even_rank((512, 7, 7), 10, "cp")` gives the last rank whose factors are no larger than
+# the Linear's weight.)
+
+# %% [markdown]
+# ## 8.7 The features, once { minutes: 10, difficulty: 2 }
+#
+# In every epoch the frozen part makes the same activations of the same images. Make them once, keep them, and train the
+# head on them as if they were the data. What is kept is (samples, 512, 2, 2): less than the images here.
+#
+# The backbone must be in eval mode, no graph may hang on what you keep, the order stays that of the batches, and the
+# last batch may be smaller. The results belong on the CPU (a GPU has better use for its memory); the batches
+# come on the device of the backbone.
+
+# %% solve="cached_features"
+def cached_features(backbone, batches):
+    """What a frozen backbone makes of every sample, computed once.
+
+    backbone: an nn.Module, perhaps in training mode. No tensor of it may change.
+    batches: an iterable of pairs (x, labels), x of shape (B, ...), labels of shape (B,);
+      it may have no length, and can be gone through once.
+    Returns (features, labels), two tensors on the CPU with all samples in their order;
+      features as the backbone gives them in eval mode, without a graph.
+
+    For batches of 3, 3 and 1 images (3, 8, 6) and a backbone that gives (B, 4, 4, 3) the
+    features have the shape (7, 4, 4, 3).
+    """
+    ### BEGIN SOLUTION
+    backbone.eval()
+    features, labels = [], []
+    with torch.no_grad():
+        for x, y in batches:
+            features.append(backbone(x).cpu())
+            labels.append(y.cpu())
+    return torch.cat(features), torch.cat(labels)
+    ### END SOLUTION
+
+# %% check="cached_features" points=2
+check("cached_features", cached_features)
+
+# %% [markdown]
+# <details><summary>Hint: the shape is right and the numbers are not</summary>
+# Dropout and batch normalization behave differently in training mode.
+# </details>
+#
+# <details><summary>Hint: it fails with batches of different sizes</summary>
+# <code>torch.stack</code> wants equal shapes; <code>torch.cat</code> joins along the first mode.
+# </details>
+#
+# <details><summary>Hint: a skeleton</summary>
+# Eval mode; two lists; without gradients, a loop that appends to both; two times <code>torch.cat</code>.
+# </details>
+#
+# **Predict before you run.** You will train for 40 epochs. The backbone takes nearly all the time of an epoch. How many
+# times as fast is it all with the features computed once: about 4, 40, or 400 times? Make a guess, then see what
+# your machine says; both times are measured here.
+
+# %%
+def on_device(dataset, batch_size=40):
+    for x, labels in DataLoader(dataset, batch_size):
+        yield x.to(device), labels.to(device)
+
+
+began = time.perf_counter()
+train_cache = TensorDataset(*cached_features(net.features, on_device(train)))
+backbone_seconds = time.perf_counter() - began
+held_out_cache = TensorDataset(*cached_features(net.features, on_device(held_out)))
+print(f"{len(train)} images through the backbone: {backbone_seconds:.1f} s")
+print("kept:", tuple(train_cache.tensors[0].shape))
+
+# %%
+EPOCHS = 40
+
+
+def train_head(head):
+    """Train one head on the cached features; what each epoch gave."""
+    optimizer = torch.optim.Adam(head.parameters(), lr=5e-3)
+    options = {"batch_size": 50, "optimizer": optimizer, "accelerator": device}
+    return fit(head, train_cache, held_out_cache, EPOCHS, **options)
+
+
+history = train_head(net.avgpool)
+head_seconds = sum(history.seconds)
+print(f"{EPOCHS} epochs of the head alone: {head_seconds:.1f} s")
+through = EPOCHS * backbone_seconds + head_seconds
+once = backbone_seconds + head_seconds
+print(f"with the backbone in every epoch it would be {through:.0f} s: {through / once:.0f} times as long")
+
+# %% [markdown]
+# The layer that was trained *is* `net.avgpool`, so the whole network has learned, and on images it says what the head
+# says on their features:
+
+# %%
+few, few_cached = (TensorDataset(*part[:40]) for part in (held_out, held_out_cache))
+print(f"40 held-out images by the whole network: {evaluate(net, few).accuracy:.1%}")
+print(f"their features by the head alone:        {evaluate(net.avgpool, few_cached).accuracy:.1%}")
+
+epochs = range(1, EPOCHS + 1)
+lines = {"training": (epochs, history.train_loss), "held out": (epochs, history.validation_loss)}
+plotting.curves(lines, "epoch", "cross entropy")
+
+# %% [markdown]
+# ## 8.8 Quiz: what the cache forbids { minutes: 1, difficulty: 2 }
+#
+# **With the features computed once, what can you no longer do while the head trains?**
+#
+# - **a** tensor dropout in the TRL
+# - **b** a random crop and flip of each image in each epoch
+# - **c** shuffle the samples in each epoch
+# - **d** lower the learning rate as training goes on
+
+# %% solve="quiz_cache"
+### BEGIN SOLUTION
+#~ quiz_cache = ...  # "a", "b", "c" or "d"
+quiz_cache = "b"
+### END SOLUTION
+
+# %% check="quiz_cache" points=1
+check("quiz_cache", quiz_cache)
+### HASHED AUTOTEST quiz_cache
+
+# %% [markdown]
+# ## 8.9 Save what was trained { minutes: 7, difficulty: 2 }
+#
+# `torch.save(net.state_dict(), path)` writes fourteen million numbers that everybody can download, to keep the
+# twenty thousand that you trained. Save those that learn, under the names that they have in the whole network.
+#
+# A state is a *snapshot*: training on must not change it. Parameters that you put into a dict as they are go on
+# learning in there, and a graph may hang on them. (`state_dict()` detaches, and shares the memory all the same.)
+
+# %% solve="head_state"
+def head_state(model):
+    """A snapshot of the parameters of a network that learn.
+
+    model: an nn.Module, of which some parameters learn, anywhere in it.
+    Returns a dict from the name, as in model.named_parameters(), to a tensor of its own memory,
+    without a graph. Frozen parameters and buffers are not in it.
+
+    >>> model = nn.Sequential(nn.Linear(3, 2).requires_grad_(False), nn.Linear(2, 1))
+    >>> list(head_state(model))
+    ['1.weight', '1.bias']
+    """
+    ### BEGIN SOLUTION
+    return {
+        name: parameter.detach().clone()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+    ### END SOLUTION
+
+# %% check="head_state" points=2
+check("head_state", head_state)
+
+# %% [markdown]
+# <details><summary>Hint: the names are too short</summary>
+# <code>model.avgpool.state_dict()</code> knows nothing of the network around it. Ask the network. And the next network's head
+# isn't called <code>avgpool</code>.
+# </details>
+#
+# <details><summary>Hint: "the saved ... moved with it"</summary>
+# Your tensor and the parameter share their memory. Which method makes a copy?
+# </details>
+#
+# Two files in memory, the whole network's and yours:
+
+# %%
+def megabytes(state):
+    file = io.BytesIO()
+    torch.save(state, file)
+    return len(file.getvalue()) / 1e6
+
+
+print(f"whole network {megabytes(net.state_dict()):6.2f} MB,  head {megabytes(head_state(net)):6.2f} MB")
+
+# %% [markdown]
+# ## 8.10 Load it, or refuse { minutes: 9, difficulty: 3 }
+#
+# The other way round. `model.load_state_dict(state)` is *strict*: it refuses a state that lacks the backbone. With
+# `strict=False` it takes anything: a state in which the new layer has another name loads *nothing*, without a word,
+# and you evaluate a random head. So write your own rule: **the state holds exactly the parameters that learn**, each
+# of its shape, or there is a `ValueError`.
+#
+# And write the numbers *into* the parameters that are there. With new `Parameter` objects in their place an optimizer
+# that exists already would go on with the old ones.
+
+# %% solve="restore_head"
+def restore_head(model, state):
+    """Give a network the trained parameters that head_state saved of another one like it.
+
+    model: an nn.Module, frozen but for its head; state: dict of name to Tensor, in any order.
+    Returns the same network; the parameters that learn have the values of the state.
+    Raises ValueError if a name is missing or not one of those that learn, or a shape differs.
+
+    >>> model = nn.Sequential(nn.Linear(3, 2).requires_grad_(False), nn.Linear(2, 1))
+    >>> restore_head(model, {"1.weight": torch.ones(1, 2)})
+    Traceback (most recent call last):
+    ValueError: ...
+    """
+    ### BEGIN SOLUTION
+    own = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if own.keys() != state.keys():
+        raise ValueError(f"the network learns {sorted(own)}, the state holds {sorted(state)}")
+    for name, parameter in own.items():
+        if parameter.shape != state[name].shape:
+            raise ValueError(f"{name}: {tuple(state[name].shape)} for {tuple(parameter.shape)}")
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(state[name])
+    return model
+    ### END SOLUTION
+
+# %% check="restore_head" points=3
+check("restore_head", restore_head)
+
+# %% [markdown]
+# <details><summary>Hint: a right state is refused</summary>
+# A strict <code>load_state_dict</code> wants the backbone too. Which names do <i>you</i> ask for?
+# </details>
+#
+# <details><summary>Hint: a wrong state is taken</summary>
+# Two sets of names must be equal: those that learn, and those of the state. And <code>copy_</code> spreads a tensor of shape (1, R)
+# over (N, R): compare the shapes yourself.
+# </details>
+#
+# <details><summary>Hint: a skeleton</summary>
+# A dict of the parameters that learn; two comparisons that may raise; without gradients, <code>copy_</code> each.
+# (Or let <code>load_state_dict(state, strict=False)</code> do the last step, once the names are known to be right.)
+# </details>
+#
+# A fresh TRL behind the same features, wrong in nine of ten cases, and right after the loading:
+
+# %%
+saved = head_state(net)
+net.avgpool = CPTRL(net.avgpool.input_shape, CLASSES, rank=40, dropout=0.4).to(device)
+print(f"fresh:  {evaluate(net.avgpool, held_out_cache).accuracy:.1%}")
+restore_head(net, saved)
+print(f"loaded: {evaluate(net.avgpool, held_out_cache).accuracy:.1%}")
+
+# %% [markdown]
+# ## 8.11 The honest rival { minutes: 8, difficulty: 2 }
+#
+# ResNets flatten nothing. They take the mean of each channel, **global average pooling**, and one small Linear. It has fewer
+# parameters than nearly any TRL, and Cao and Rabusseau (2017) found that behind a deep network on CIFAR-10 it was
+# also *better* than a TRL; the TRL won for shallow networks with few samples. A saving against VGG16's classifier
+# says nothing about that rival. So write it.
+
+# %% solve="pooled_head"
+def pooled_head(channels, num_classes):
+    """A head: the mean of every channel, then one linear layer with a bias.
+
+    channels, num_classes: int.
+    Returns an nn.Module. It takes (B, channels, H, W), for any H and W, and gives
+    (B, num_classes). Its parameters: a weight with num_classes * channels entries, a bias.
+
+    >>> pooled_head(512, 10)(torch.ones(2, 512, 7, 7)).shape
+    torch.Size([2, 10])
+    """
+    ### BEGIN SOLUTION
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes))
+    ### END SOLUTION
+
+# %% check="pooled_head" points=2
+check("pooled_head", pooled_head)
+
+# %% [markdown]
+# <details><summary>Hint: it fails behind the pooling</summary>
+# <code>nn.AdaptiveAvgPool2d(1)</code> gives (B, C, 1, 1), and a Linear wants (B, C).
+# </details>
+#
+# <details><summary>Hint: it fails for one sample</summary>
+# <code>squeeze()</code> takes away <i>every</i> size 1, the batch's too. Say which modes to join.
+# </details>
+#
+# Now all on the same cached features, with the same epochs and the same learning rate; none was tuned:
+
+# %%
+shape = tuple(train_cache.tensors[0].shape[1:])
+heads = {
+    "TRL, rank 10": lambda: CPTRL(shape, CLASSES, rank=10),
+    "TRL, rank 40": lambda: CPTRL(shape, CLASSES, rank=40),
+    "TRL, rank 200, dropout": lambda: CPTRL(shape, CLASSES, rank=200, dropout=0.4),
+    "one Linear": lambda: nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), CLASSES)),
+    "pooled": lambda: pooled_head(shape[0], CLASSES),
+}
+rows = []
+for name, make in heads.items():
+    torch.manual_seed(0)
+    head = make().to(device)
+    accuracy = train_head(head).validation_accuracy[-1]
+    rows.append(f"{name:24s}{sum(p.numel() for p in head.parameters()):10,d}{accuracy:10.1%}")
+print(f"\n{'head':24s}{'parameters':>10s}{'held out':>10s}", *rows, sep="\n")
+
+# %% [markdown]
+# Read it with care: a hundred held-out digits, so each is a percent; one run each; nothing tuned. On the random features
+# that an offline run has, it says:
+#
+# - at the *same* number of parameters, the TRL of rank 10 against the mean, **the mean is ahead**;
+# - the TRL catches up at higher ranks, with several times its parameters. Rank 200 is far more than the 40 that hold any
+#   weight of this shape, and with dropout it does no worse: a high rank is no mistake, it just isn't a saving;
+# - **one Linear** with the parameters of rank 40 is as good as any of them.
+#
+# With ImageNet's features the numbers are others, and the three comparisons remain the ones to make.
+
+# %% [markdown]
+# ## 8.12 ResNet-50, and frozen for good { minutes: 7, difficulty: 3 }
+#
+# A network that averages already has nothing to save. But its average is a TRL, with fixed equal weights for rows and columns,
+# and a TRL may *start* there and learn better ones. `trlkit.replace_classifier` does the surgery on
+# any network; with `init="pretrained"` the TRL starts as exactly what it replaces.
+
+# %%
+torch.manual_seed(0)
+resnet = models.resnet50(num_classes=10).eval()  # weights="IMAGENET1K_V2" where you have them
+x = torch.randn(2, 3, SIZE, SIZE)
+before = resnet(x).detach()
+report = trlkit.replace_classifier(resnet, 10, init="pretrained", input_size=(3, SIZE, SIZE))
+change = (resnet(x) - before).detach().abs().max() / before.abs().max()
+print(report, f"\n\nthe output has changed by {change:.0e} of its size")
+
+# %% [markdown]
+# Not one parameter saved: a few more. What it buys is a pooling that learns.
+#
+# ResNet-50 also shows where `freeze_network` is not enough. A training loop calls `model.train()` at the start of every epoch,
+# and that wakes all modules, the frozen ones too. VGG16 has no batch normalization, ResNet-50 has 53: in training
+# mode each normalizes by the batch, and moves its running statistics. So the "frozen" network drifts, though no parameter learns.
+#
+# Write a wrapper that stays asleep. `nn.Module.train(mode)` sets `self.training`, calls `train(mode)` of every
+# child, and returns `self`; `eval()` is `train(False)`. What must yours do?
+
+# %% solve="FrozenBackbone"
+class FrozenBackbone(nn.Module):
+    """A network that learns nothing, and behaves in training mode as in eval mode.
+
+    network: an nn.Module; it becomes a part of this one, so that .to(device) moves it too.
+    No parameter of it learns. After .train(), called on this module or on one that holds it,
+    it gives what the network gives in eval mode, and its buffers keep their values.
+    .train() returns the module itself, as always.
+
+    >>> frozen = FrozenBackbone(nn.Dropout(0.5))
+    >>> frozen.train()(torch.ones(2))
+    tensor([1., 1.])
+    """
+
+    def __init__(self, network):
+        super().__init__()
+        ### BEGIN SOLUTION
+        #~ raise NotImplementedError
+        self.network = freeze_network(network)
+        ### END SOLUTION
+
+    ### BEGIN SOLUTION
+    #~ # and what else?
+    def train(self, mode=True):
+        return super().train(False)
+
+    def forward(self, x):
+        return self.network(x)
+    ### END SOLUTION
+
+# %% check="FrozenBackbone" points=2
+check("FrozenBackbone", FrozenBackbone)
+
+# %% [markdown]
+# <details><summary>Hint: I don't know where to begin</summary>
+# Three methods: <code>__init__</code> keeps the network, frozen; <code>forward</code> calls it; <code>train</code> is
+# the one to override.
+# </details>
+#
+# <details><summary>Hint: it wakes up after .train()</summary>
+# Whoever holds your module calls <code>train(True)</code> on it, and what you inherit hands that on to the children.
+# Which <code>mode</code> should arrive there?
+# </details>
+
+# %% [markdown]
+# ## 8.13 A GPU, and a compiler { minutes: 2, difficulty: 1 }
+#
+# `device`, in the first cell, is the one place that knows where this notebook runs; the features are kept on the CPU, and `fit`
+# takes a GPU by itself. A TRL is a handful of small kernels, and a GPU spends more time to start them than to run them:
+# `torch.compile` makes fewer and larger ones of them. It needs a C++ compiler and up to a minute the first time, so it is off here:
+
+# %%
+COMPILE = False
+
+head = CPTRL(shape, CLASSES, rank=40).to(device).eval()
+fast = torch.compile(head, fullgraph=True) if COMPILE else head
+x = held_out_cache.tensors[0].to(device)
+assert torch.allclose(fast(x), head(x), atol=1e-4)
+print("compiled, and the same numbers" if COMPILE else "not compiled: set COMPILE = True to try")
+
+# %% [markdown]
+# ## What to take away
+#
+# - Freeze first, operate after. Frozen means: no gradient *and* eval mode, even when somebody calls `train()`.
+# - The layer's input shape is what `features` give for *your* image size. Ask them.
+# - Rank 10000 is 4 % of VGG16's classifier and 21 times one Linear. Above rank 490 nothing new can be held.
+# - Compute frozen features once, unless the images change from epoch to epoch.
+# - Save what learned, and let a state that does not fit fail loudly.
+# - The rival is the global average. Measure against it.
+#
+# `trlkit.models.vgg16_trl` makes the network of this chapter, `trlkit.training.features` computes the cache, and
+# `trlkit.replace_classifier` operates on any network.
+#
+# ## To go further
+#
+# - Simonyan, Zisserman: *Very Deep Convolutional Networks for Large-Scale Image Recognition*, ICLR 2015. VGG.
+# - Kossaifi, Lipton, Kolbeinsson, Khanna, Furlanello, Anandkumar: *Tensor Regression Networks*, JMLR 21 (2020).
+# - Cao, Rabusseau: *Tensor Regression Networks with various Low-Rank Tensor Approximations*, arXiv 1712.09520 (2017). The
+#   comparison with global average pooling.
+# - Lin, Chen, Yan: *Network In Network*, ICLR 2014. Where global average pooling comes from.
+# - Krähenbühl, Doersch, Donahue, Darrell: *Data-dependent Initializations of Convolutional Neural Networks*, ICLR 2016.
+#
+# **Next:** chapter 9, *Capstone*: you choose rank and dropout under a budget, and defend the choice.

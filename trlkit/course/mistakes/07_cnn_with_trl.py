@@ -1,0 +1,773 @@
+"""Usual mistakes of chapter 07."""
+
+# %% mistake="conv_output_size" name="steps counted"
+# You counted the steps of the window, not its places: before the first step it already stands
+# in one.
+# Look at: your result for a window as large as the row.
+def conv_output_size(size, kernel_size, stride, padding):
+    return (size + 2 * padding - kernel_size) // stride
+
+
+# %% mistake="conv_output_size" name="padding on one side"
+# You added the padding once. It stands on both sides of the row.
+# Look at: how long the row of "o" and "." is in the last picture.
+def conv_output_size(size, kernel_size, stride, padding):
+    return (size + padding - kernel_size) // stride + 1
+
+
+# %% mistake="conv_output_size" name="padding left out"
+# You left the padding out, so the row is too short wherever there is some.
+# Look at: how long the row of "o" and "." is in the last picture.
+def conv_output_size(size, kernel_size, stride, padding):
+    return (size - kernel_size) // stride + 1
+
+
+# %% mistake="conv_output_size" name="rounded up"
+# You rounded up: that counts a window that stands half outside. It is left out.
+# Look at: the third picture, where the last pixel is never seen.
+def conv_output_size(size, kernel_size, stride, padding):
+    return math.ceil((size + 2 * padding - kernel_size) / stride) + 1
+
+
+# %% mistake="conv_output_size" name="a float"
+# You divided with `/`, which gives a float, and not a whole one where the last window does
+# not fit.
+# Look at: `//`.
+def conv_output_size(size, kernel_size, stride, padding):
+    return (size + 2 * padding - kernel_size) / stride + 1
+
+
+# %% mistake="conv_output_size" name="stride left out"
+# You left the stride out: your window moves by one pixel whatever it is.
+# Look at: the second picture, where it moves by two.
+def conv_output_size(size, kernel_size, stride, padding):
+    return size + 2 * padding - kernel_size + 1
+
+
+# %% mistake="conv_output_size" name="divided by the stride alone"
+# You divided the length by the stride. That forgets that the window itself takes up space; it
+# is right only where kernel and stride fit together, as in a 2 x 2 pooling.
+# Look at: the first picture, 8 pixels and fewer places.
+def conv_output_size(size, kernel_size, stride, padding):
+    return (size + 2 * padding) // stride
+
+
+# %% mistake="conv_output_size" name="kernel taken off last"
+# You divided first and took the kernel off afterwards. The kernel is measured in pixels, so it
+# goes off before pixels are turned into steps.
+# Look at: the order of the subtraction and the division.
+def conv_output_size(size, kernel_size, stride, padding):
+    return (size + 2 * padding) // stride - kernel_size + 1
+
+
+# %% mistake="activation_shape" name="pooling left out"
+# Your poolings change nothing, so height and width come out too large.
+# Look at: what happens in your code to a layer that is no "conv".
+def activation_shape(layers, input_shape):
+    channels, height, width = input_shape
+    for kind, *numbers in layers:
+        if kind == "conv":
+            channels, kernel_size, stride, padding = numbers
+            height = (height + 2 * padding - kernel_size) // stride + 1
+            width = (width + 2 * padding - kernel_size) // stride + 1
+    return channels, height, width
+
+
+# %% mistake="activation_shape" name="pooling always halves"
+# Your poolings halve, whatever their window and stride are. That is right for 2 and 2 only.
+# Look at: ("pool", kernel_size, stride), and the formula of 7.1.
+def activation_shape(layers, input_shape):
+    channels, height, width = input_shape
+    for kind, *numbers in layers:
+        if kind == "conv":
+            channels, kernel_size, stride, padding = numbers
+            height = (height + 2 * padding - kernel_size) // stride + 1
+            width = (width + 2 * padding - kernel_size) // stride + 1
+        else:
+            height, width = height // 2, width // 2
+    return channels, height, width
+
+
+# %% mistake="activation_shape" name="poolings move by one"
+# Your poolings move by one pixel: you left their stride out.
+# Look at: the third entry of a pooling's tuple.
+def activation_shape(layers, input_shape):
+    channels, height, width = input_shape
+    for kind, *numbers in layers:
+        if kind == "conv":
+            channels, kernel_size, stride, padding = numbers
+        else:
+            kernel_size, stride, padding = numbers[0], 1, 0
+        height = (height + 2 * padding - kernel_size) // stride + 1
+        width = (width + 2 * padding - kernel_size) // stride + 1
+    return channels, height, width
+
+
+# %% mistake="activation_shape" name="channels of the image"
+# You return the channels of the image. Every convolution makes its own number of them.
+# Look at: the second entry of a convolution's tuple.
+def activation_shape(layers, input_shape):
+    channels, height, width = input_shape
+    for kind, *numbers in layers:
+        if kind == "conv":
+            _, kernel_size, stride, padding = numbers
+        else:
+            (kernel_size, stride), padding = numbers, 0
+        height = (height + 2 * padding - kernel_size) // stride + 1
+        width = (width + 2 * padding - kernel_size) // stride + 1
+    return channels, height, width
+
+
+# %% mistake="activation_shape" name="channels multiplied"
+# You multiply the channels. A convolution sums over the channels that come in: what goes out
+# is out_channels, however many there were.
+# Look at: what your code does with the channels it had.
+def activation_shape(layers, input_shape):
+    channels, height, width = input_shape
+    for kind, *numbers in layers:
+        if kind == "conv":
+            more, kernel_size, stride, padding = numbers
+            channels = channels * more
+        else:
+            (kernel_size, stride), padding = numbers, 0
+        height = (height + 2 * padding - kernel_size) // stride + 1
+        width = (width + 2 * padding - kernel_size) // stride + 1
+    return channels, height, width
+
+
+# %% mistake="activation_shape" name="pooling read as a convolution"
+# You take the second entry of every layer for its channels. A pooling's is its kernel size: it
+# has no channels of its own and leaves them as they are.
+# Look at: the tuple of a pooling, entry by entry.
+def activation_shape(layers, input_shape):
+    channels, height, width = input_shape
+    for layer in layers:
+        channels = layer[1]
+        if layer[0] == "conv":
+            _, _, kernel_size, stride, padding = layer
+        else:
+            (_, kernel_size, stride), padding = layer, 0
+        height = (height + 2 * padding - kernel_size) // stride + 1
+        width = (width + 2 * padding - kernel_size) // stride + 1
+    return channels, height, width
+
+
+# %% mistake="activation_shape" name="square images"
+# You compute one size and return it twice. Images need not be square.
+# Look at: where your code uses the width of the image.
+def activation_shape(layers, input_shape):
+    channels, size, _ = input_shape
+    for kind, *numbers in layers:
+        if kind == "conv":
+            channels, kernel_size, stride, padding = numbers
+        else:
+            (kernel_size, stride), padding = numbers, 0
+        size = (size + 2 * padding - kernel_size) // stride + 1
+    return channels, size, size
+
+
+# %% mistake="activation_shape" name="padding left out"
+# You left the padding of the convolutions out, so yours always trim the edges.
+# Look at: the last entry of a convolution's tuple.
+def activation_shape(layers, input_shape):
+    channels, height, width = input_shape
+    for kind, *numbers in layers:
+        if kind == "conv":
+            channels, kernel_size, stride, _ = numbers
+        else:
+            kernel_size, stride = numbers
+        height = (height - kernel_size) // stride + 1
+        width = (width - kernel_size) // stride + 1
+    return channels, height, width
+
+
+# %% mistake="head_parameters" name="no biases in the linear layers"
+# You left the biases of the linear layers out: one for each output of each of them.
+# Look at: the example: 6 x 4 and 4 x 5 weights are 44, and 53 are asked for.
+def head_parameters(input_shape, hidden, num_classes, rank):
+    linear = math.prod(input_shape) * hidden + hidden * num_classes
+    return linear, rank * (sum(input_shape) + num_classes) + num_classes
+
+
+# %% mistake="head_parameters" name="no second linear layer"
+# Your first number ends at the hidden layer. A second linear layer leads from there to the
+# classes.
+# Look at: fc2 in CNNWithFC.
+def head_parameters(input_shape, hidden, num_classes, rank):
+    linear = math.prod(input_shape) * hidden + hidden
+    return linear, rank * (sum(input_shape) + num_classes) + num_classes
+
+
+# %% mistake="head_parameters" name="sizes of the flatten added"
+# You added the sizes of the activation for the linear layer. Flattened, it is as long as the
+# *product* of its sizes.
+# Look at: 64 * 13 * 13 in CNNWithFC.
+def head_parameters(input_shape, hidden, num_classes, rank):
+    linear = sum(input_shape) * hidden + hidden + hidden * num_classes + num_classes
+    return linear, rank * (sum(input_shape) + num_classes) + num_classes
+
+
+# %% mistake="head_parameters" name="sizes of the factors multiplied"
+# You multiplied the sizes for the TRL: that is the full weight, `rank` times over. The factors
+# lie beside each other, each with `rank` columns.
+# Look at: the rows of the four factors, and how many numbers they hold together.
+def head_parameters(input_shape, hidden, num_classes, rank):
+    linear = math.prod(input_shape) * hidden + hidden + hidden * num_classes + num_classes
+    return linear, rank * math.prod(input_shape) * num_classes + num_classes
+
+
+# %% mistake="head_parameters" name="no factor for the classes"
+# You left out one factor of the TRL: the classes are a mode of the weight too.
+# Look at: how many modes the weight has.
+def head_parameters(input_shape, hidden, num_classes, rank):
+    linear = math.prod(input_shape) * hidden + hidden + hidden * num_classes + num_classes
+    return linear, rank * sum(input_shape) + num_classes
+
+
+# %% mistake="head_parameters" name="no bias in the TRL"
+# Your TRL has no bias: it takes one number more for each class.
+# Look at: the example, where the factors hold 10 numbers and 15 are asked for.
+def head_parameters(input_shape, hidden, num_classes, rank):
+    linear = math.prod(input_shape) * hidden + hidden + hidden * num_classes + num_classes
+    return linear, rank * (sum(input_shape) + num_classes)
+
+
+# %% mistake="head_parameters" name="exchanged"
+# You return the two numbers in the other order: the linear layers come first.
+# Look at: the order of what is returned.
+def head_parameters(input_shape, hidden, num_classes, rank):
+    linear = math.prod(input_shape) * hidden + hidden + hidden * num_classes + num_classes
+    return rank * (sum(input_shape) + num_classes) + num_classes, linear
+
+
+# %% mistake="CNNWithTRL" name="no pooling in the shape"
+# You gave the TRL a shape without the pooling: height and width are halved between the two
+# convolutions.
+# Look at: the layers that you counted, and the order in which the image passes them.
+class CNNWithTRL(nn.Module):
+    def __init__(self, num_classes, rank, image_size=32):
+        import trlkit
+
+        super().__init__()
+        self.conv_layer1 = nn.Conv2d(3, 32, kernel_size=3)
+        self.max_pool1 = nn.MaxPool2d(kernel_size=2, stride=2)
+        self.conv_layer2 = nn.Conv2d(32, 64, kernel_size=3)
+        size = image_size - 4
+        self.trl = trlkit.CPTRL((64, size, size), num_classes, rank)
+
+    def forward(self, x):
+        return self.trl(self.conv_layer2(self.max_pool1(self.conv_layer1(x))))
+
+
+# %% mistake="CNNWithTRL" name="shape before the second convolution"
+# You gave the TRL height and width as they are after the pooling. The second convolution
+# trims the edges once more.
+# Look at: which layer hands its result to the TRL.
+class CNNWithTRL(nn.Module):
+    def __init__(self, num_classes, rank, image_size=32):
+        import trlkit
+
+        super().__init__()
+        self.conv_layer1 = nn.Conv2d(3, 32, kernel_size=3)
+        self.max_pool1 = nn.MaxPool2d(kernel_size=2, stride=2)
+        self.conv_layer2 = nn.Conv2d(32, 64, kernel_size=3)
+        size = (image_size - 2) // 2
+        self.trl = trlkit.CPTRL((64, size, size), num_classes, rank)
+
+    def forward(self, x):
+        return self.trl(self.conv_layer2(self.max_pool1(self.conv_layer1(x))))
+
+
+# %% mistake="CNNWithTRL" name="one image size"
+# Your TRL takes (64, 13, 13) whatever the image size is: right for 32 pixels only.
+# Look at: where your code uses `image_size`.
+class CNNWithTRL(nn.Module):
+    def __init__(self, num_classes, rank, image_size=32):
+        import trlkit
+
+        super().__init__()
+        self.conv_layer1 = nn.Conv2d(3, 32, kernel_size=3)
+        self.max_pool1 = nn.MaxPool2d(kernel_size=2, stride=2)
+        self.conv_layer2 = nn.Conv2d(32, 64, kernel_size=3)
+        self.trl = trlkit.CPTRL((64, 13, 13), num_classes, rank)
+
+    def forward(self, x):
+        return self.trl(self.conv_layer2(self.max_pool1(self.conv_layer1(x))))
+
+
+# %% mistake="CNNWithTRL" name="still flattened"
+# You still flatten, and the TRL has one long mode. Then nothing is left of rows and columns,
+# and its first factor is as tall as the flattened activation.
+# Look at: what comes between conv_layer2 and trl.
+class CNNWithTRL(nn.Module):
+    def __init__(self, num_classes, rank, image_size=32):
+        import trlkit
+
+        super().__init__()
+        self.conv_layer1 = nn.Conv2d(3, 32, kernel_size=3)
+        self.max_pool1 = nn.MaxPool2d(kernel_size=2, stride=2)
+        self.conv_layer2 = nn.Conv2d(32, 64, kernel_size=3)
+        size = (image_size - 2) // 2 - 2
+        self.trl = trlkit.CPTRL(64 * size * size, num_classes, rank)
+
+    def forward(self, x):
+        x = self.conv_layer2(self.max_pool1(self.conv_layer1(x)))
+        return self.trl(x.reshape(x.shape[0], -1))
+
+
+# %% mistake="CNNWithTRL" name="old layers left in"
+# The old linear layers are still in the network. Even if `forward` never calls them, they are
+# stored, saved and counted.
+# Look at: `fc1` and `fc2` in `__init__`.
+class CNNWithTRL(nn.Module):
+    def __init__(self, num_classes, rank, image_size=32):
+        import trlkit
+
+        super().__init__()
+        self.conv_layer1 = nn.Conv2d(3, 32, kernel_size=3)
+        self.max_pool1 = nn.MaxPool2d(kernel_size=2, stride=2)
+        self.conv_layer2 = nn.Conv2d(32, 64, kernel_size=3)
+        size = (image_size - 2) // 2 - 2
+        self.fc1 = nn.Linear(64 * size * size, 128)
+        self.relu1 = nn.ReLU()
+        self.fc2 = nn.Linear(128, num_classes)
+        self.trl = trlkit.CPTRL((64, size, size), num_classes, rank)
+
+    def forward(self, x):
+        return self.trl(self.conv_layer2(self.max_pool1(self.conv_layer1(x))))
+
+
+# %% mistake="CNNWithTRL" name="a linear layer kept"
+# Your TRL replaces the first linear layer only. It can give the classes itself, so nothing has
+# to follow it.
+# Look at: what CPTRL's second argument says.
+class CNNWithTRL(nn.Module):
+    def __init__(self, num_classes, rank, image_size=32):
+        import trlkit
+
+        super().__init__()
+        self.conv_layer1 = nn.Conv2d(3, 32, kernel_size=3)
+        self.max_pool1 = nn.MaxPool2d(kernel_size=2, stride=2)
+        self.conv_layer2 = nn.Conv2d(32, 64, kernel_size=3)
+        size = (image_size - 2) // 2 - 2
+        self.trl = trlkit.CPTRL((64, size, size), 128, rank)
+        self.relu1 = nn.ReLU()
+        self.fc2 = nn.Linear(128, num_classes)
+
+    def forward(self, x):
+        x = self.trl(self.conv_layer2(self.max_pool1(self.conv_layer1(x))))
+        return self.fc2(self.relu1(x))
+
+
+# %% mistake="CNNWithTRL" name="probabilities"
+# You return probabilities. Logits are asked for: the loss does the softmax itself, and the
+# greatest logit is the greatest probability anyway.
+# Look at: the last line of `forward`.
+class CNNWithTRL(nn.Module):
+    def __init__(self, num_classes, rank, image_size=32):
+        import trlkit
+
+        super().__init__()
+        self.conv_layer1 = nn.Conv2d(3, 32, kernel_size=3)
+        self.max_pool1 = nn.MaxPool2d(kernel_size=2, stride=2)
+        self.conv_layer2 = nn.Conv2d(32, 64, kernel_size=3)
+        size = (image_size - 2) // 2 - 2
+        self.trl = trlkit.CPTRL((64, size, size), num_classes, rank)
+
+    def forward(self, x):
+        x = self.trl(self.conv_layer2(self.max_pool1(self.conv_layer1(x))))
+        return torch.softmax(x, dim=1)
+
+
+# %% mistake="CNNWithTRL" name="a ReLU more"
+# You put a ReLU in front of the TRL. It may well help (try it later), but CNNWithFC has none
+# there, and you would compare two changes at once.
+# Look at: what stands between conv_layer2 and the flatten in CNNWithFC.
+class CNNWithTRL(nn.Module):
+    def __init__(self, num_classes, rank, image_size=32):
+        import trlkit
+
+        super().__init__()
+        self.conv_layer1 = nn.Conv2d(3, 32, kernel_size=3)
+        self.max_pool1 = nn.MaxPool2d(kernel_size=2, stride=2)
+        self.conv_layer2 = nn.Conv2d(32, 64, kernel_size=3)
+        size = (image_size - 2) // 2 - 2
+        self.trl = trlkit.CPTRL((64, size, size), num_classes, rank)
+
+    def forward(self, x):
+        return self.trl(torch.relu(self.conv_layer2(self.max_pool1(self.conv_layer1(x)))))
+
+
+# %% mistake="CNNWithTRL" name="no bias"
+# Your TRL has no bias. CPTRL makes one unless it is told not to.
+# Look at: the arguments that you give CPTRL.
+class CNNWithTRL(nn.Module):
+    def __init__(self, num_classes, rank, image_size=32):
+        import trlkit
+
+        super().__init__()
+        self.conv_layer1 = nn.Conv2d(3, 32, kernel_size=3)
+        self.max_pool1 = nn.MaxPool2d(kernel_size=2, stride=2)
+        self.conv_layer2 = nn.Conv2d(32, 64, kernel_size=3)
+        size = (image_size - 2) // 2 - 2
+        self.trl = trlkit.CPTRL((64, size, size), num_classes, rank, bias=False)
+
+    def forward(self, x):
+        return self.trl(self.conv_layer2(self.max_pool1(self.conv_layer1(x))))
+
+
+# %% mistake="torchsummary_misses" name="names that contain the word"
+# You asked whether the name ends with "weight" or "bias". `in_weight` does, and torchsummary
+# does not look at it.
+# Look at: how you compare the name.
+def torchsummary_misses(model):
+    seen = missed = 0
+    for name, parameter in model.named_parameters():
+        if name.endswith(("weight", "bias")):
+            seen += parameter.numel()
+        else:
+            missed += parameter.numel()
+    return seen, missed
+
+
+# %% mistake="torchsummary_misses" name="the word anywhere"
+# You asked whether "weight" or "bias" stands anywhere in the name. `weight_ih_l0` and
+# `bias_scale` contain them, and torchsummary looks at neither.
+# Look at: how you compare the name.
+def torchsummary_misses(model):
+    seen = missed = 0
+    for name, parameter in model.named_parameters():
+        if "weight" in name or "bias" in name:
+            seen += parameter.numel()
+        else:
+            missed += parameter.numel()
+    return seen, missed
+
+
+# %% mistake="torchsummary_misses" name="top level only"
+# You looked at the top level of the network only. Where layers lie deeper, all of theirs counts
+# as missed.
+# Look at: `children()` and `modules()`.
+def torchsummary_misses(model):
+    total = sum(p.numel() for p in model.parameters())
+    seen = 0
+    for child in model.children():
+        for name, parameter in child.named_parameters(recurse=False):
+            if name in ("weight", "bias"):
+                seen += parameter.numel()
+    return seen, total - seen
+
+
+# %% mistake="torchsummary_misses" name="biases missed"
+# You count biases as missed. torchsummary looks at `weight` and at `bias`.
+# Look at: the names that you compare with.
+def torchsummary_misses(model):
+    seen = missed = 0
+    for name, parameter in model.named_parameters():
+        if name.split(".")[-1] == "weight":
+            seen += parameter.numel()
+        else:
+            missed += parameter.numel()
+    return seen, missed
+
+
+# %% mistake="torchsummary_misses" name="buffers counted"
+# You count what stands in `state_dict()`. The running averages of a batch norm stand there too,
+# and they are buffers, no parameters.
+# Look at: what you loop over.
+def torchsummary_misses(model):
+    seen = missed = 0
+    for name, value in model.state_dict().items():
+        if name.split(".")[-1] in ("weight", "bias"):
+            seen += value.numel()
+        else:
+            missed += value.numel()
+    return seen, missed
+
+
+# %% mistake="torchsummary_misses" name="frozen left out"
+# You left the frozen parameters out. They are stored like the others, and torchsummary counts
+# them.
+# Look at: `requires_grad`.
+def torchsummary_misses(model):
+    seen = missed = 0
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and name.split(".")[-1] in ("weight", "bias"):
+            seen += parameter.numel()
+        elif parameter.requires_grad:
+            missed += parameter.numel()
+    return seen, missed
+
+
+# %% mistake="torchsummary_misses" name="parameter lists only"
+# You count as missed what lies in a ParameterList. A parameter of any other name is missed as
+# well: the core of a Tucker TRL, say.
+# Look at: what decides whether torchsummary sees a parameter.
+def torchsummary_misses(model):
+    total = sum(p.numel() for p in model.parameters())
+    missed = 0
+    for module in model.modules():
+        if isinstance(module, nn.ParameterList):
+            missed += sum(p.numel() for p in module)
+    return total - missed, missed
+
+
+# %% mistake="torchsummary_misses" name="exchanged"
+# You return the two numbers in the other order: what is seen comes first.
+# Look at: the order of what is returned.
+def torchsummary_misses(model):
+    seen = missed = 0
+    for name, parameter in model.named_parameters():
+        if name.split(".")[-1] in ("weight", "bias"):
+            seen += parameter.numel()
+        else:
+            missed += parameter.numel()
+    return missed, seen
+
+
+# %% mistake="train_on_batch" name="softmax first"
+# You put a softmax in front of the cross entropy, which has one inside. The loss cannot come
+# near 0 then, and the gradients are small.
+# Look at: what you give the loss.
+def train_on_batch(model, optimizer, x, labels):
+    model.train()
+    optimizer.zero_grad()
+    loss = nn.functional.cross_entropy(torch.softmax(model(x), dim=1), labels)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+# %% mistake="train_on_batch" name="gradients pile up"
+# You never clear the gradients, so each step uses the sum of all batches so far. The first call
+# is right and the next ones are not.
+# Look at: what `backward()` does with what is in `.grad` already.
+def train_on_batch(model, optimizer, x, labels):
+    model.train()
+    loss = nn.functional.cross_entropy(model(x), labels)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+# %% mistake="train_on_batch" name="nothing learned"
+# No parameter has changed. Either `backward()` or `step()` is missing, or the gradients are
+# cleared between the two.
+# Look at: the order of `zero_grad`, `backward` and `step`.
+def train_on_batch(model, optimizer, x, labels):
+    model.train()
+    loss = nn.functional.cross_entropy(model(x), labels)
+    loss.backward()
+    optimizer.zero_grad()
+    optimizer.step()
+    return loss.item()
+
+
+# %% mistake="train_on_batch" name="step too early"
+# You step before the gradients of this batch are there: every step is one batch late.
+# Look at: the order of `backward` and `step`.
+def train_on_batch(model, optimizer, x, labels):
+    model.train()
+    loss = nn.functional.cross_entropy(model(x), labels)
+    optimizer.step()
+    optimizer.zero_grad()
+    loss.backward()
+    return loss.item()
+
+
+# %% mistake="train_on_batch" name="not in training mode"
+# You leave the model in the mode it came in. In eval mode a batch norm goes on with its old
+# averages, and dropout does nothing.
+# Look at: what a validation before this step may have done, and what undoes it.
+def train_on_batch(model, optimizer, x, labels):
+    optimizer.zero_grad()
+    loss = nn.functional.cross_entropy(model(x), labels)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+# %% mistake="train_on_batch" name="a tensor"
+# You return the loss as a tensor. It holds on to the whole forward pass, and a list of them
+# fills the memory.
+# Look at: `.item()`.
+def train_on_batch(model, optimizer, x, labels):
+    model.train()
+    optimizer.zero_grad()
+    loss = nn.functional.cross_entropy(model(x), labels)
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+# %% mistake="train_on_batch" name="loss after the step"
+# You return the loss after the step. The one before it is asked for, which you have already
+# computed.
+# Look at: how often you call the model.
+def train_on_batch(model, optimizer, x, labels):
+    model.train()
+    optimizer.zero_grad()
+    nn.functional.cross_entropy(model(x), labels).backward()
+    optimizer.step()
+    with torch.no_grad():
+        return nn.functional.cross_entropy(model(x), labels).item()
+
+
+# %% mistake="train_on_batch" name="summed"
+# You sum the loss over the batch. The mean is asked for: with a sum, a larger batch takes
+# larger steps.
+# Look at: `reduction`.
+def train_on_batch(model, optimizer, x, labels):
+    model.train()
+    optimizer.zero_grad()
+    loss = nn.functional.cross_entropy(model(x), labels, reduction="sum")
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+# %% mistake="accuracy_of" name="eval forgotten"
+# You measure in training mode: dropout draws, so you measure another network each time, and a
+# batch norm moves its running averages on your validation images.
+# Look at: `model.eval()`.
+def accuracy_of(model, x, labels):
+    with torch.no_grad():
+        return (model(x).argmax(dim=1) == labels).double().mean().item()
+
+
+# %% mistake="accuracy_of" name="measured as it comes"
+# You measure the model as it comes: in training mode if it is in training mode, and with
+# gradients on.
+# Look at: the two modes in the text above, one after the other.
+def accuracy_of(model, x, labels):
+    return (model(x).argmax(dim=1) == labels).double().mean().item()
+
+
+# %% mistake="accuracy_of" name="left in eval mode"
+# You leave the model in eval mode. The training that goes on after your measurement then has
+# no dropout and a frozen batch norm.
+# Look at: what `model.training` was before you changed it.
+def accuracy_of(model, x, labels):
+    model.eval()
+    with torch.no_grad():
+        return (model(x).argmax(dim=1) == labels).double().mean().item()
+
+
+# %% mistake="accuracy_of" name="always back to training"
+# You always put the model in training mode at the end, a finished model in eval mode as well.
+# Look at: what `model.training` was before you changed it.
+def accuracy_of(model, x, labels):
+    model.eval()
+    with torch.no_grad():
+        share = (model(x).argmax(dim=1) == labels).double().mean().item()
+    model.train()
+    return share
+
+
+# %% mistake="accuracy_of" name="gradients recorded"
+# You measure with gradients on. The numbers are right, but everything on the way is kept for a
+# backward pass that never comes. (eval mode doesn't switch that off.)
+# Look at: `torch.no_grad()`.
+def accuracy_of(model, x, labels):
+    was = model.training
+    model.eval()
+    share = (model(x).argmax(dim=1) == labels).double().mean().item()
+    model.train(was)
+    return share
+
+
+# %% mistake="accuracy_of" name="no dimension"
+# Your `argmax` has no dimension, so it finds one place in the whole batch instead of one class
+# for each sample.
+# Look at: the shape of what `argmax` gives.
+def accuracy_of(model, x, labels):
+    was = model.training
+    model.eval()
+    with torch.no_grad():
+        share = (model(x).argmax() == labels).double().mean().item()
+    model.train(was)
+    return share
+
+
+# %% mistake="accuracy_of" name="a number of samples"
+# You return how many are right. Their share is asked for.
+# Look at: what you divide by.
+def accuracy_of(model, x, labels):
+    was = model.training
+    model.eval()
+    with torch.no_grad():
+        right = (model(x).argmax(dim=1) == labels).sum().item()
+    model.train(was)
+    return float(right)
+
+
+# %% mistake="accuracy_of" name="percent"
+# You return percent. A share from 0 to 1 is asked for.
+# Look at: the example, which gives 0.75.
+def accuracy_of(model, x, labels):
+    was = model.training
+    model.eval()
+    with torch.no_grad():
+        share = (model(x).argmax(dim=1) == labels).double().mean().item()
+    model.train(was)
+    return 100 * share
+
+
+# %% mistake="accuracy_of" name="a tensor"
+# You return a tensor. A Python float is asked for.
+# Look at: `.item()`.
+def accuracy_of(model, x, labels):
+    was = model.training
+    model.eval()
+    with torch.no_grad():
+        share = (model(x).argmax(dim=1) == labels).double().mean()
+    model.train(was)
+    return share
+
+
+# %% mistake="quiz_faces_shape" name="a"
+# (64, 13, 13) belongs to images of 32 pixels.
+# Look at: `activation_shape`, or the three layers by hand, starting at 48.
+quiz_faces_shape = "a"
+
+# %% mistake="quiz_faces_shape" name="b"
+# You went from 48 to 46 to 44: there is a pooling between the two convolutions.
+# Look at: the order of the three layers.
+quiz_faces_shape = "b"
+
+# %% mistake="quiz_faces_shape" name="d"
+# You halved 48 first and then took off 2. The first convolution comes before the pooling.
+# Look at: the order of the three layers.
+quiz_faces_shape = "d"
+
+# %% mistake="quiz_without_eval" name="a"
+# Without `no_grad` the same numbers come out; they only cost more memory.
+# Look at: what in the network draws random numbers, and when.
+quiz_without_eval = "a"
+
+# %% mistake="quiz_without_eval" name="c"
+# A softmax never changes which class is the greatest, and it draws nothing.
+# Look at: what in the network draws random numbers, and when.
+quiz_without_eval = "c"
+
+# %% mistake="quiz_without_eval" name="d"
+# Gradients are used by an optimizer's step, and nobody takes one here.
+# Look at: what in the network draws random numbers, and when.
+quiz_without_eval = "d"
+
+# %% mistake="quiz_nonlinear" name="a"
+# A convolution is a weighted sum of pixels plus a constant: twice the image, twice the sum.
+# Look at: which layer picks one number and drops the others.
+quiz_nonlinear = "a"
+
+# %% mistake="quiz_nonlinear" name="b"
+# A TRL is a product of factors as a function of its *weights*; of its input it is a weighted sum
+# plus the bias.
+# Look at: which layer picks one number and drops the others.
+quiz_nonlinear = "b"
+
+# %% mistake="quiz_nonlinear" name="d"
+# One layer takes the greatest of four numbers. The greatest of a sum is not the sum of the
+# greatest.
+# Look at: the three layers once more.
+quiz_nonlinear = "d"

@@ -1,0 +1,581 @@
+"""Usual mistakes of chapter 09."""
+
+# %% mistake="split_indices" name="not shuffled"
+# You cut the data where they lie. Folders of images come sorted by class: then the test set
+# holds classes that were never trained on.
+# Look at: the order of the indices before you cut.
+def split_indices(count, sizes, seed):
+    return torch.arange(count).split(list(sizes))
+
+
+# %% mistake="split_indices" name="shuffled three times"
+# You shuffled anew for each part, so that most test samples are in the training set too.
+# Look at: how many permutations you draw. One is to be cut in three.
+def split_indices(count, sizes, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randperm(count, generator=generator)[:size] for size in sizes]
+
+
+# %% mistake="split_indices" name="drawn with replacement"
+# You drew each index by itself, so that some come twice and others never.
+# Look at: the difference between drawing numbers and shuffling them.
+def split_indices(count, sizes, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randint(0, count, (size,), generator=generator) for size in sizes]
+
+
+# %% mistake="split_indices" name="no seed"
+# Your split is another one each time, so that yesterday's test samples are trained on today.
+# Look at: where `seed` is used.
+def split_indices(count, sizes, seed):
+    return torch.randperm(count).split(list(sizes))
+
+
+# %% mistake="split_indices" name="fixed seed"
+# Your split is the same whatever `seed` is.
+# Look at: which number your generator starts from.
+def split_indices(count, sizes, seed):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randperm(count, generator=generator).split(list(sizes))
+
+
+# %% mistake="split_indices" name="seeds the session"
+# You seeded the generator of the whole session: whatever is drawn after your split, such as the
+# first weights of a network, is then decided by it too, and ten "different" runs are one.
+# Look at: torch.Generator, a generator of your own.
+def split_indices(count, sizes, seed):
+    torch.manual_seed(seed)
+    return torch.randperm(count).split(list(sizes))
+
+
+# %% mistake="split_indices" name="test within validation"
+# Your test set begins where the validation set begins, so the two share samples.
+# Look at: the index at which each part starts: it is the sum of the sizes before it.
+def split_indices(count, sizes, seed):
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    a, b, c = sizes
+    return order[:a], order[a : a + b], order[a : a + c]
+
+
+# %% mistake="mean_and_error" name="divides by n"
+# You took the spread of these scores as if they were all there are: divided by n. They are a
+# sample, and the mean was estimated from it too.
+# Look at: the division in the variance. torch.var and statistics.variance divide by n - 1,
+# numpy's var and std by n.
+def mean_and_error(scores):
+    n = len(scores)
+    mean = sum(scores) / n
+    return mean, math.sqrt(sum((s - mean) ** 2 for s in scores) / n) / math.sqrt(n)
+
+
+# %% mistake="mean_and_error" name="standard deviation"
+# You returned the standard deviation: how far one score lies from the mean. The standard error
+# says how far the *mean* may be off, which gets smaller with more seeds.
+# Look at: what is divided by the root of the number of scores.
+def mean_and_error(scores):
+    n = len(scores)
+    mean = sum(scores) / n
+    return mean, math.sqrt(sum((s - mean) ** 2 for s in scores) / (n - 1))
+
+
+# %% mistake="mean_and_error" name="no root"
+# You divided the standard deviation by n. The error of a mean falls with the root of n: four
+# times as many seeds halve it.
+# Look at: what you divide the standard deviation by.
+def mean_and_error(scores):
+    n = len(scores)
+    mean = sum(scores) / n
+    return mean, math.sqrt(sum((s - mean) ** 2 for s in scores) / (n - 1)) / n
+
+
+# %% mistake="mean_and_error" name="variance"
+# You left the variance: its unit is that of the scores, squared.
+# Look at: where a square root is missing.
+def mean_and_error(scores):
+    n = len(scores)
+    mean = sum(scores) / n
+    return mean, sum((s - mean) ** 2 for s in scores) / (n - 1) / n
+
+
+# %% mistake="mean_and_error" name="range"
+# You returned half the range. It grows with more seeds, since it takes only one odd run.
+# Look at: a measure that uses every score.
+def mean_and_error(scores):
+    return sum(scores) / len(scores), (max(scores) - min(scores)) / 2
+
+
+# %% mistake="mean_and_error" name="best score"
+# Your first number is the best of the scores. Among enough seeds there is always a lucky one.
+# Look at: what the first number should say about the next run.
+def mean_and_error(scores):
+    n = len(scores)
+    mean = sum(scores) / n
+    return max(scores), math.sqrt(sum((s - mean) ** 2 for s in scores) / (n - 1) / n)
+
+
+# %% mistake="choose_trial" name="by the test set"
+# You chose by the test accuracy. From then on it says nothing about new images: it is the
+# highest of several, so it is too high.
+# Look at: which of the three numbers of a trial your comparison reads.
+def choose_trial(trials, budget):
+    fitting = [k for k, trial in enumerate(trials) if trial[0] <= budget]
+    return min(fitting, key=lambda k: (-trials[k][2], trials[k][0]), default=None)
+
+
+# %% mistake="choose_trial" name="budget ignored"
+# You took the best of all trials, whether it fits the budget or not.
+# Look at: where `budget` is used.
+def choose_trial(trials, budget):
+    return min(range(len(trials)), key=lambda k: (-trials[k][1], trials[k][0]), default=None)
+
+
+# %% mistake="choose_trial" name="below the budget"
+# You left out the trial that has exactly as many parameters as the budget allows.
+# Look at: the comparison with the budget.
+def choose_trial(trials, budget):
+    fitting = [k for k, trial in enumerate(trials) if trial[0] < budget]
+    return min(fitting, key=lambda k: (-trials[k][1], trials[k][0]), default=None)
+
+
+# %% mistake="choose_trial" name="first of equals"
+# Of two trials with the same validation accuracy you took the larger one, because it comes first.
+# Look at: how ties are decided.
+def choose_trial(trials, budget):
+    fitting = [k for k, trial in enumerate(trials) if trial[0] <= budget]
+    return max(fitting, key=lambda k: (trials[k][1], -k), default=None)
+
+
+# %% mistake="choose_trial" name="smallest"
+# You took the smallest trial. Within the budget, size costs nothing: the accuracy decides.
+# Look at: what is compared first.
+def choose_trial(trials, budget):
+    fitting = [k for k, trial in enumerate(trials) if trial[0] <= budget]
+    return min(fitting, key=lambda k: (trials[k][0], -trials[k][1]), default=None)
+
+
+# %% mistake="choose_trial" name="largest that fits"
+# You took the trial that fills the budget best. More parameters are not more accuracy.
+# Look at: what is compared first.
+def choose_trial(trials, budget):
+    fitting = [k for k, trial in enumerate(trials) if trial[0] <= budget]
+    return max(fitting, key=lambda k: trials[k][0], default=None)
+
+
+# %% mistake="choose_trial" name="place among those that fit"
+# You returned the place in the shorter list of trials that fit, not in `trials`.
+# Look at: what your index counts.
+def choose_trial(trials, budget):
+    fitting = [trial for trial in trials if trial[0] <= budget]
+    if not fitting:
+        return None
+    return fitting.index(min(fitting, key=lambda trial: (-trial[1], trial[0])))
+
+
+# %% mistake="pareto_front" name="both must be better"
+# You removed a point only where another is better in *both* numbers. One that is as accurate and
+# larger, or as large and less accurate, then stays.
+# Look at: when one point beats another that it equals in one number.
+def pareto_front(points):
+    return [
+        k
+        for k, (size, share) in enumerate(points)
+        if not any(s < size and a > share for s, a in points)
+    ]
+
+
+# %% mistake="pareto_front" name="equals remove each other"
+# You let a point be beaten by one that is exactly equal. Two equal points then remove each
+# other, although nothing is better than they are.
+# Look at: what must be strictly better for a point to be beaten.
+def pareto_front(points):
+    return [
+        k
+        for k, (size, share) in enumerate(points)
+        if not any(s <= size and a >= share for m, (s, a) in enumerate(points) if m != k)
+    ]
+
+
+# %% mistake="pareto_front" name="beaten by itself"
+# You compare each point with itself too, and "no larger, no less accurate" is true of a point
+# and itself: so none is left.
+# Look at: what must be strictly better for a point to be beaten.
+def pareto_front(points):
+    return [
+        k
+        for k, (size, share) in enumerate(points)
+        if not any(s <= size and a >= share for s, a in points)
+    ]
+
+
+# %% mistake="pareto_front" name="large is good"
+# You have the direction of the parameters turned round: fewer are better.
+# Look at: the comparison of the first numbers.
+def pareto_front(points):
+    def beats(one, other):
+        no_worse = one[0] >= other[0] and one[1] >= other[1]
+        return no_worse and one != other
+
+    return [k for k, point in enumerate(points) if not any(beats(p, point) for p in points)]
+
+
+# %% mistake="pareto_front" name="small error is good"
+# You treat the second number as an error, where less is better. It is an accuracy.
+# Look at: the comparison of the second numbers.
+def pareto_front(points):
+    def beats(one, other):
+        no_worse = one[0] <= other[0] and one[1] <= other[1]
+        return no_worse and one != other
+
+    return [k for k, point in enumerate(points) if not any(beats(p, point) for p in points)]
+
+
+# %% mistake="pareto_front" name="sorted by size"
+# Your positions come in the order of the sizes. They are asked for in increasing order.
+# Look at: the order in which you collect them.
+def pareto_front(points):
+    def beats(one, other):
+        return one[0] <= other[0] and one[1] >= other[1] and one != other
+
+    front = [k for k, point in enumerate(points) if not any(beats(p, point) for p in points)]
+    return sorted(front, key=lambda k: (points[k][0], -k))
+
+
+# %% mistake="pareto_front" name="best ratio"
+# You ranked the points by accuracy per parameter, and kept one. The front keeps every point that
+# is the best for *some* budget.
+# Look at: how many points your result can have.
+def pareto_front(points):
+    return [max(range(len(points)), key=lambda k: points[k][1] / points[k][0])]
+
+
+# %% mistake="prune_within" name="dropout still on"
+# You compared the layers as they came, in training mode: tensor dropout changes their outputs
+# far more than pruning does, so that hardly anything is allowed.
+# Look at: the mode of both layers when their outputs are compared.
+def prune_within(trl, x, most, tols):
+    best = trl
+    with torch.no_grad():
+        for tol in tols:
+            pruned = trl.prune(tol)
+            size = sum(p.numel() for p in pruned.parameters())
+            if (pruned(x) - trl(x)).abs().max() <= most:
+                if size < sum(p.numel() for p in best.parameters()):
+                    best = pruned
+    return best
+
+
+# %% mistake="prune_within" name="mode left changed"
+# You put the layer that you were given into eval mode and left it there: its dropout no longer
+# works in the training that follows.
+# Look at: `trl.training` before and after.
+def prune_within(trl, x, most, tols):
+    best = trl
+    with torch.no_grad():
+        exact = trl.eval()(x)
+        for tol in sorted(tols):
+            pruned = trl.prune(tol).eval()
+            if (pruned(x) - exact).abs().max() <= most:
+                best = pruned
+    return best
+
+
+# %% mistake="prune_within" name="mean change"
+# You allowed a *mean* change. One sample can then change by much, hidden among many that do not.
+# Look at: which single entry must stay within `most`.
+def prune_within(trl, x, most, tols):
+    training, best = trl.training, trl
+    with torch.no_grad():
+        exact = trl.eval()(x)
+        for tol in sorted(tols):
+            pruned = trl.prune(tol).eval()
+            if (pruned(x) - exact).abs().mean() <= most:
+                best = pruned
+    trl.train(training)
+    return best
+
+
+# %% mistake="prune_within" name="only upwards"
+# You compared differences with their sign: an output that falls by much counts as a small change.
+# Look at: the sign of the change of each output.
+def prune_within(trl, x, most, tols):
+    training, best = trl.training, trl
+    with torch.no_grad():
+        exact = trl.eval()(x)
+        for tol in sorted(tols):
+            pruned = trl.prune(tol).eval()
+            if (pruned(x) - exact).max() <= most:
+                best = pruned
+    trl.train(training)
+    return best
+
+
+# %% mistake="prune_within" name="first that fits"
+# You returned the first layer that is close enough. `tols` comes in any order, and a later one may
+# be smaller.
+# Look at: when your loop ends.
+def prune_within(trl, x, most, tols):
+    training = trl.training
+    with torch.no_grad():
+        exact = trl.eval()(x)
+        for tol in tols:
+            pruned = trl.prune(tol).eval()
+            if (pruned(x) - exact).abs().max() <= most:
+                trl.train(training)
+                return pruned
+    return trl.train(training)
+
+
+# %% mistake="prune_within" name="last that fits"
+# You kept the last layer that is close enough, in the order of `tols`. It need not be the
+# smallest of them.
+# Look at: how a layer that fits is compared with the best so far.
+def prune_within(trl, x, most, tols):
+    training, best = trl.training, trl
+    with torch.no_grad():
+        exact = trl.eval()(x)
+        for tol in tols:
+            pruned = trl.prune(tol).eval()
+            if (pruned(x) - exact).abs().max() <= most:
+                best = pruned
+    trl.train(training)
+    return best
+
+
+# %% mistake="prune_within" name="tol taken for the change"
+# You took `most` for the tolerance of `prune`. That one is a share of the largest component;
+# what it does to the outputs depends on the activation.
+# Look at: whether your code ever computes an output.
+def prune_within(trl, x, most, tols):
+    fitting = [tol for tol in tols if tol <= most]
+    return trl.prune(max(fitting)) if fitting else trl
+
+
+# %% mistake="light_head" name="flatten and Linear"
+# That is the full linear layer, a number for every activation and class: far over the budget.
+# Look at: which factorization describes the same weight by fewer numbers.
+def light_head(input_shape, num_classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(input_shape), num_classes))
+
+
+# %% mistake="light_head" name="global average pooling"
+# Averaging over the places throws away where a stroke is, and what is left does not tell
+# digits apart; behind a *deep* backbone it does well. Even the training digits are not fitted.
+# Look at: a layer that regresses on the activation as it is.
+def light_head(input_shape, num_classes):
+    return nn.Sequential(
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(input_shape[0], num_classes)
+    )
+
+
+# %% mistake="light_head" name="rank too low"
+# Your rank is too low: even the training digits are not fitted, so that more data or more steps
+# would not help. You have numbers left in the budget.
+# Look at: `rank_for_budget`.
+def light_head(input_shape, num_classes):
+    from trlkit import CPTRL
+
+    return CPTRL(input_shape, num_classes, rank=3)
+
+
+# %% mistake="light_head" name="dropout for so few components"
+# You drop most of the few components that there are. What is left in a step cannot describe ten
+# classes, so the layer learns little.
+# Look at: how many components stay in a step, on average.
+def light_head(input_shape, num_classes):
+    from trlkit import CPTRL
+
+    return CPTRL(input_shape, num_classes, rank=10, dropout=0.8)
+
+
+# %% mistake="light_head" name="softmax"
+# Your head ends with a softmax. Cross entropy applies one itself; after two of them the
+# gradients are small, and the head learns slowly.
+# Look at: what `F.cross_entropy` takes.
+def light_head(input_shape, num_classes):
+    from trlkit import CPTRL
+
+    return nn.Sequential(CPTRL(input_shape, num_classes, rank=10), nn.Softmax(dim=1))
+
+
+# %% mistake="light_head" name="made once"
+# Your function hands out one and the same layer each time, which goes on learning where the run
+# before it ended. Then the runs are not independent, and their spread says nothing.
+# Look at: where the layer is made. It must be inside the function.
+_heads = {}
+
+
+def light_head(input_shape, num_classes):
+    from trlkit import CPTRL
+
+    if input_shape not in _heads:
+        _heads[input_shape] = CPTRL(input_shape, num_classes, rank=10)
+    return _heads[input_shape]
+
+
+# %% mistake="light_head" name="sizes written in"
+# You wrote the sizes of the activation into the head. It is to be made for any activation.
+# Look at: `input_shape` and `num_classes`.
+def light_head(input_shape, num_classes):
+    from trlkit import CPTRL
+
+    return CPTRL((16, 4, 4), 10, rank=10)
+
+
+# %% mistake="accurate_head" name="break-even rank"
+# You took the rank at which a factorization has as many numbers as the full weight: it saves
+# nothing, and is over the budget.
+# Look at: `rank_for_budget`, which asks for a budget of yours.
+def accurate_head(input_shape, num_classes):
+    from trlkit import CPTRL, break_even_rank
+
+    return CPTRL(input_shape, num_classes, break_even_rank(input_shape, num_classes, "cp"))
+
+
+# %% mistake="accurate_head" name="rank too low"
+# Even the training digits are not fitted: the rank is too low, with most of the budget left.
+# Look at: what the next higher ranks give on the validation digits.
+def accurate_head(input_shape, num_classes):
+    from trlkit import TuckerTRL
+
+    return TuckerTRL(input_shape, num_classes, rank=(3, 2, 2, 3))
+
+
+# %% mistake="accurate_head" name="dropout on four modes"
+# You carried a dropout of 0.5 from CP to Tucker. Tucker drops from every mode by itself, so that
+# an entry of the core stays with probability 0.5 * 0.5 * 0.5 * 0.5, which is 6 %.
+# Look at: (1 - p) to the power of the number of modes.
+def accurate_head(input_shape, num_classes):
+    from trlkit import TuckerTRL
+
+    return TuckerTRL(input_shape, num_classes, rank=(8, 3, 3, 8), dropout=0.5)
+
+
+# %% mistake="accurate_head" name="dropout in eval too"
+# Your head drops at random in eval mode too, so that two passes over one image differ.
+# Look at: `nn.functional.dropout`, which drops always unless it is told `training=self.training`.
+def accurate_head(input_shape, num_classes):
+    from trlkit import CPTRL
+
+    class Head(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.trl = CPTRL(input_shape, num_classes, rank=24)
+
+        def forward(self, x):
+            return self.trl(nn.functional.dropout(x, 0.2))
+
+    return Head()
+
+
+# %% mistake="accurate_head" name="frozen"
+# You froze the head itself: none of its parameters learns.
+# Look at: `requires_grad`. The backbone is frozen already.
+def accurate_head(input_shape, num_classes):
+    from trlkit import CPTRL
+
+    return CPTRL(input_shape, num_classes, rank=24).requires_grad_(False)
+
+
+# %% mistake="accurate_head" name="a dict of choices"
+# You returned a description of the layer. The check wants the layer itself.
+# Look at: what your function returns.
+def accurate_head(input_shape, num_classes):
+    return {"factorization": "cp", "rank": 24, "dropout": 0.1}
+
+
+# %% mistake="sturdy_head" name="no tensor dropout"
+# It is accurate on clean digits, and falls behind on noisy and attacked ones. Your layer has no
+# tensor dropout.
+# Look at: the columns "noise" and "FGSM" of your own trials with and without it.
+def sturdy_head(input_shape, num_classes):
+    from trlkit import CPTRL
+
+    return CPTRL(input_shape, num_classes, rank=24)
+
+
+# %% mistake="sturdy_head" name="bias not counted"
+# `rank_for_budget` counts the weight alone. With the bias, a number for each class, you are just
+# over the budget.
+# Look at: the budget that you hand it.
+def sturdy_head(input_shape, num_classes):
+    from trlkit import CPTRL, rank_for_budget
+
+    rank = rank_for_budget(input_shape, num_classes, "cp", max_params=1600)
+    return CPTRL(input_shape, num_classes, rank, dropout=0.3)
+
+
+# %% mistake="sturdy_head" name="too much dropout"
+# More dropout is not always sturdier: with so much of it the layer no longer learns the clean
+# digits either.
+# Look at: the accuracy on clean digits for a smaller p.
+def sturdy_head(input_shape, num_classes):
+    from trlkit import CPTRL
+
+    return CPTRL(input_shape, num_classes, rank=43, dropout=0.85)
+
+
+# %% mistake="sturdy_head" name="too few components to drop"
+# There are too few components for the dropout to leave something useful: the training digits are
+# not fitted. Dropout wants a higher rank than one would take without it.
+# Look at: the rank that the budget allows.
+def sturdy_head(input_shape, num_classes):
+    from trlkit import CPTRL
+
+    return CPTRL(input_shape, num_classes, rank=5, dropout=0.3)
+
+
+# %% mistake="sturdy_head" name="flatten and Linear"
+# The full linear layer would do it: in this task it is the sturdiest of all. But it has 2,570
+# numbers, and the budget is 1,600.
+# Look at: how far a TRL comes with two thirds of them.
+def sturdy_head(input_shape, num_classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(input_shape), num_classes))
+
+
+# %% mistake="quiz_capstone_peek" name="a"
+# It would be, if you had tried a single head. You reported the highest of forty.
+# Look at: the histogram of heads that are all equally good.
+quiz_capstone_peek = "a"
+
+# %% mistake="quiz_capstone_peek" name="b"
+# Nothing learned from the test images makes new ones easier.
+# Look at: which of forty equally good heads wins on 450 images, and why.
+quiz_capstone_peek = "b"
+
+# %% mistake="quiz_capstone_peek" name="d"
+# 450 images are enough for one look, with an error of about one point. It is the forty looks that
+# spoil it.
+# Look at: which of forty equally good heads wins on 450 images, and why.
+quiz_capstone_peek = "d"
+
+# %% mistake="quiz_capstone_error" name="a"
+# The difference is smaller than the error of either mean: another three seeds could turn it
+# round.
+# Look at: the difference beside the two errors.
+quiz_capstone_error = "a"
+
+# %% mistake="quiz_capstone_error" name="c"
+# No difference was shown. That is not a proof that there is none.
+# Look at: what you would pay for the larger head, and what you know you get for it.
+quiz_capstone_error = "c"
+
+# %% mistake="quiz_capstone_error" name="d"
+# One seed less does not make an estimate better, and choosing which to leave out makes it
+# biased.
+# Look at: what leaving out the worst of three runs does to a mean.
+quiz_capstone_error = "d"
+
+# %% mistake="quiz_capstone_pooling" name="a"
+# Not always. Behind a deep backbone global average pooling with a linear layer is small and strong.
+# Look at: what the paper of Cao and Rabusseau found on CIFAR-10.
+quiz_capstone_pooling = "a"
+
+# %% mistake="quiz_capstone_pooling" name="c"
+# On these filters it loses by far, but they are shallow: each channel sees 5 x 5 pixels.
+# Look at: what a channel of a deep network's last activation has seen of the image.
+quiz_capstone_pooling = "c"
+
+# %% mistake="quiz_capstone_pooling" name="d"
+# Fewer parameters in the head do not say anything about the accuracy.
+# Look at: what you would have to measure.
+quiz_capstone_pooling = "d"
