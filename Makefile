@@ -4,12 +4,14 @@ BIN = .venv/bin
 COURSE = @$(PYTHON) trlkit/course/environment.py course &&
 DEV = @$(PYTHON) trlkit/course/environment.py dev &&
 
-.PHONY: lab test build check progress doctor picture constraints
+.PHONY: lab test build check progress doctor slides site picture constraints
 lab: ; $(COURSE) $(BIN)/trlkit lab $(CHAPTER) $(if $(PORT),--port $(PORT))
 test: ; $(DEV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
 build: ; $(COURSE) $(BIN)/trlkit build
 check: ; $(COURSE) $(BIN)/trlkit build --check
 progress: ; $(COURSE) $(BIN)/trlkit progress
 doctor: ; $(COURSE) $(BIN)/trlkit doctor
+slides: ; $(DEV) $(BIN)/trlkit slides --pdf
+site: ; $(DEV) $(BIN)/trlkit site
 picture: ; $(COURSE) $(BIN)/python -m trlkit.plotting docs/trl.svg
 constraints: ; $(DEV) $(BIN)/python -m trlkit.course.doctor > constraints.new && mv constraints.new constraints.txt

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -32,6 +33,11 @@ def main(argv: list[str] | None = None) -> int:
     build.add_argument("chapter", nargs="*", help="by default all")
     build.add_argument("--check", action="store_true", help="only say what would change")
     build.add_argument("--root", type=Path, default=Path(), help="the folder with solutions/")
+
+    slides = commands.add_parser("slides", help="build the slides, to build/slides")
+    slides.add_argument("--pdf", action="store_true", help="print them too, with Chromium")
+
+    commands.add_parser("site", help="build the web site, to build/site/html")
 
     bench = commands.add_parser("bench", help="time and weigh the layers against their rivals")
     bench.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
@@ -98,6 +104,31 @@ def _build(options: argparse.Namespace) -> int:
         return 2
     print("\n".join(said) or "everything is as its master says")
     return 1 if options.check and said else 0
+
+
+def _slides(options: argparse.Namespace) -> int:
+    from trlkit.course import slides
+
+    try:
+        html = slides.build(Path().resolve())
+        print(f"the slides: {html / 'index.html'}")
+        for path in slides.pdf(html) if options.pdf else ():
+            print(f"printed: {path}")
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        print(f"trlkit slides: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _site(options: argparse.Namespace) -> int:
+    from trlkit.course import site
+
+    try:
+        print(f"the site: {site.build(Path().resolve()) / 'index.html'}")
+    except (ValueError, subprocess.CalledProcessError) as error:
+        print(f"trlkit site: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _bench(options: argparse.Namespace) -> int:

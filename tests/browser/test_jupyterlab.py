@@ -17,22 +17,9 @@ from filled import ROOT, chapter_names, released, solutions
 from trlkit.course import chapters, mistakes
 
 pytestmark = pytest.mark.browser
-playwright = pytest.importorskip("playwright.sync_api")
 SCREENSHOTS = ROOT / "build" / "screenshots"
 TOKEN = "a-token-for-this-test"
 CHAPTERS = (*chapter_names()[:2], chapter_names()[-1])
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 @pytest.fixture(scope="module")
@@ -89,36 +76,6 @@ def lab(course):
         os.killpg(server.pid, signal.SIGINT)
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if not CHROMIUM and not os.environ.get("CI"):
-        pytest.skip("no Chromium on this machine: .ci/run installs Debian's")
-    with playwright.sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def page(browser):
-    """A page that reaches this machine only, and says what it asked for elsewhere."""
-    page = browser.new_page(viewport={"width": 1300, "height": 1000})
-    page.set_default_timeout(60_000)
-    outside = []
-
-    def stay(route):
-        if re.match(r"(https?|wss?)://127\.0\.0\.1[:/]", route.request.url):
-            route.continue_()
-        else:
-            outside.append(route.request.url)
-            route.abort()
-
-    page.route("**/*", stay)
-    yield page
-    page.close()
-    assert outside == []
 
 
 class Notebook:
