@@ -2,7 +2,7 @@
 
 root_doc = "index"
 project = "Tensor regression layers"
-extensions = ["myst_parser", "sphinx_revealjs", "trlkit.course.mathml", "trlkit.course.picture"]
+extensions = ["myst_parser", "sphinx_revealjs", "trlkit.course.mathml", "trlkit.course.live"]
 myst_enable_extensions = ["colon_fence", "dollarmath", "attrs_block"]
 html_math_renderer = "mathml"
 revealjs_style_theme = "white"
