@@ -20,6 +20,7 @@ html_theme = "furo"
 html_title = "Tensor regression layers: a course"
 html_math_renderer = "mathml"
 html_static_path = ["_static"]
+html_extra_path = ["extra"]
 html_css_files = ["course.css"]
 html_show_sphinx = False
 html_copy_source = False
@@ -36,7 +37,7 @@ numpydoc_show_class_members = False
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 templates_path = []
-exclude_patterns = ["_build"]
+exclude_patterns = ["extra"]
 
 
 def leave_stars(app, what, name, obj, options, lines):

@@ -74,9 +74,7 @@ def test_every_slide_can_be_read_and_nothing_is_fetched(page, html, name):
 def test_most_slides_have_notes_for_the_speaker(page, html, name):
     page.goto((html / f"{name}.html").as_uri())
     page.wait_for_function("window.Reveal && Reveal.isReady()")
-    silent = page.evaluate(
-        "Reveal.getSlides().filter(s => !s.querySelector('aside.notes')).length"
-    )
+    silent = page.evaluate("Reveal.getSlides().filter(s => !s.querySelector('aside.notes')).length")
     assert silent <= 2
 
 
@@ -85,7 +83,9 @@ def test_the_check_of_slides_finds_what_is_wrong(page, html, tmp_path):
     static = (html / "_static").as_uri()
     bad = '<section><div style="width: 3000px">wide</div><img src="gone.svg" width="9" height="9"></section>'
     deck = tmp_path / "deck.html"
-    text = text.replace('src="_static', f'src="{static}').replace('href="_static', f'href="{static}')
+    text = text.replace('src="_static', f'src="{static}').replace(
+        'href="_static', f'href="{static}'
+    )
     deck.write_text(text.replace('<div class="slides" role="main">', f'<div class="slides">{bad}'))
     found, _ = faults(page, deck)
     told = " ".join(line for line in found if line.startswith("slide 1 "))

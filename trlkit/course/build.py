@@ -161,17 +161,17 @@ def release(master: Master, stage: Path, try_out: bool) -> str:
     return text
 
 
-def readme_table(chapters: list[Chapter]) -> str:
-    """The chapters as a Markdown table, with their sums."""
+def readme_table(chapters: Sequence[Chapter], link: str = "notebooks/{name}/{name}.ipynb") -> str:
+    """The chapters as a Markdown table, with their sums; each title leads to its ``link``."""
     rows = [
         "| chapter | minutes | difficulty | exercises | points |",
         "|---|---:|---:|---:|---:|",
     ]
     for chapter in chapters:
-        link = f"[{chapter.title}](notebooks/{chapter.name}/{chapter.name}.ipynb)"
+        title = f"[{chapter.title}]({link.format(name=chapter.name)})"
         exercises = len(chapter.exercises)
         rows.append(
-            f"| {link} | {chapter.minutes} | {chapter.difficulty} of 5 | {exercises} "
+            f"| {title} | {chapter.minutes} | {chapter.difficulty} of 5 | {exercises} "
             f"| {_points(chapter.points, chapter.by_hand)} |"
         )
     minutes = sum(chapter.minutes for chapter in chapters)

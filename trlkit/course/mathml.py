@@ -37,7 +37,11 @@ def _visit(display: bool):
     def visit(translator, node) -> None:
         formula = mathml(node.astext(), display)
         if display:
-            number = f'<span class="eqno">({escape(node["number"])})</span>' if node.get("number") else ""
+            number = (
+                f'<span class="eqno">({escape(node["number"])})</span>'
+                if node.get("number")
+                else ""
+            )
             formula = f'<div class="formula">{number}{formula}</div>'
         translator.body.append(formula)
         raise nodes.SkipNode

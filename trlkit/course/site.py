@@ -1,4 +1,4 @@
-"""The course as a web site: executed chapters, the reference, the guide; nothing from the network.
+"""The course as a web site: executed chapters, the guide, the reference, the slides; nothing fetched.
 
 A chapter's page is the learner's notebook with what its cells give once they are solved.
 The answers themselves are not on it.
@@ -14,7 +14,8 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from trlkit.course import chapters
+from trlkit.course import build as masters
+from trlkit.course import chapters, slides
 
 WIDGETS = "application/vnd.jupyter.widget-view+json"
 
@@ -25,7 +26,7 @@ def build(root: Path) -> Path:
     Parameters
     ----------
     root : Path
-        The folder with ``docs/``, ``notebooks/`` and ``solutions/``.
+        The folder with ``docs/``, ``notebooks/``, ``results/``, ``slides/`` and ``solutions/``.
 
     Returns
     -------
@@ -41,38 +42,34 @@ def build(root: Path) -> Path:
     source, html = root / "build/site/source", root / "build/site/html"
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(root / "docs", source)
-    (source / "results").mkdir()
-    for path in root.glob("results/*.md"):
-        shutil.copy(path, source / "results")
-    (source / "chapters").mkdir()
+    shutil.copytree(root / "results", source / "results", ignore=shutil.ignore_patterns("*.csv"))
+    shutil.copy(root / "CHANGELOG.md", source / "changelog.md")
+    shutil.copytree(slides.build(root), source / "extra/slides")
     for chapter in chapters.chapters():
-        page = chapter_page(root, chapter.name)
-        nbformat.write(page, source / "chapters" / f"{chapter.name}.ipynb")
+        path = source / "chapters" / f"{chapter.name}.ipynb"
+        path.parent.mkdir(exist_ok=True)
+        nbformat.write(chapter_page(root, chapter), path)
+    table = masters.readme_table(chapters.chapters(), "chapters/{name}.ipynb")
+    (source / "chapters.txt").write_text(table, encoding="utf-8")
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
     subprocess.run([*command, str(source), str(html)], check=True, cwd=root)
     return html
 
 
-def chapter_page(root: Path, name: str) -> nbformat.NotebookNode:
+def chapter_page(root: Path, chapter: chapters.Chapter) -> nbformat.NotebookNode:
     """A chapter for readers: its released cells, with the outputs that its solution gives."""
+    name = chapter.name
     solved = executed(root, name)
     page = nbformat.read(root / "notebooks" / name / f"{name}.ipynb", as_version=4)
     outputs = {cell.id: cell.outputs for cell in solved.cells if cell.cell_type == "code"}
-    for number, cell in enumerate(page.cells):
-        if cell.cell_type != "code":
-            continue
-        marks = cell.metadata.get("nbgrader", {})
-        told = "reveal(" in cell.source or marks.get("grade") or marks.get("solution")
-        cell.outputs = [] if told else [_readable(output, name) for output in outputs[cell.id]]
-        alt = [output.metadata.get("image/png", {}).get("alt") for output in cell.outputs
-               if "image/png" in output.get("data", {})]
-        if None in alt:
-            raise ValueError(
-                f"{name}: the picture of cell {number} has no text that stands in for it: draw it "
-                f"with trlkit.plotting"
-            )
-        if alt:
-            cell.metadata["mystnb"] = {"image": {"alt": " ".join(alt)}}
+    for cell in page.cells:
+        if cell.cell_type == "code":
+            marks = cell.metadata.get("nbgrader", {})
+            told = "reveal(" in cell.source or marks.get("grade") or marks.get("solution")
+            cell.outputs = [] if told else [_readable(output) for output in outputs[cell.id]]
+            if alt := [_alt(output, name) for output in cell.outputs if _is_picture(output)]:
+                cell.metadata["mystnb"] = {"image": {"alt": " ".join(alt)}}
+    page.cells.insert(1, nbformat.v4.new_markdown_cell(_ways_in(name), id="ways-in"))
     page.metadata.pop("widgets", None)
     return page
 
@@ -86,15 +83,36 @@ def executed(root: Path, name: str) -> nbformat.NotebookNode:
     if not kept.exists():
         notebook = nbformat.read(path, as_version=4)
         environment = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
-        client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}})
-        client.execute(env=environment)
+        folder = {"metadata": {"path": str(path.parent)}}
+        NotebookClient(notebook, timeout=300, resources=folder).execute(env=environment)
         kept.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, kept)
     return nbformat.read(kept, as_version=4)
 
 
-def _readable(output: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
+def _ways_in(name: str) -> str:
+    return (
+        f'<p class="ways-in">This page is for reading. To write, run and be checked: '
+        f"<code>make lab CHAPTER={name}</code>. "
+        f'To lecture: <a href="../slides/{name}.html">the slides</a>.</p>'
+    )
+
+
+def _readable(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """An output without what needs a running kernel."""
     if output.output_type in ("display_data", "execute_result"):
         output.data.pop(WIDGETS, None)
     return output
+
+
+def _is_picture(output: nbformat.NotebookNode) -> bool:
+    return "image/png" in output.get("data", {})
+
+
+def _alt(output: nbformat.NotebookNode, name: str) -> str:
+    alt = output.metadata.get("image/png", {}).get("alt")
+    if not alt:
+        raise ValueError(
+            f"{name}: a picture has no text that stands in for it: draw it with trlkit.plotting"
+        )
+    return alt
