@@ -1,4 +1,4 @@
-"""Every slide of every deck, in Chromium: nothing overflows, nothing is missing, nothing is fetched."""
+"""Every slide of every deck, in Chromium: all of it can be seen, and nothing is fetched."""
 
 import re
 import subprocess
@@ -15,16 +15,17 @@ FAULTS = """
 ([width, height]) => {
   const slide = Reveal.getCurrentSlide(), scale = Reveal.getScale(), found = [];
   const frame = document.querySelector('.reveal .slides').getBoundingClientRect();
-  const say = (element, fault) => found.push(
-    `${fault}: <${element.tagName.toLowerCase()}> ${(element.alt || element.textContent).trim().slice(0, 60)}`);
+  const start = (element) => (element.alt || element.textContent).trim().slice(0, 60);
+  const say = (element, fault) =>
+    found.push(`${fault}: <${element.tagName.toLowerCase()}> ${start(element)}`);
   for (const element of slide.querySelectorAll('*')) {
-    if (element.closest('aside') || element.closest('math') && element.tagName !== 'math') continue;
+    if (element.closest('aside') || element.parentElement.closest('math')) continue;
     const box = element.getBoundingClientRect();
     if (!box.width || !box.height) continue;
     if (box.right > frame.right + 2 || box.left < frame.left - 2) say(element, 'too wide');
     if (box.bottom > frame.bottom + 2 || box.top < frame.top - 2) say(element, 'too high');
-    if (element.tagName === 'PRE' || element.tagName === 'CODE')
-      if (element.scrollWidth > element.clientWidth + 2 && element.clientWidth) say(element, 'code is cut');
+    if (['PRE', 'CODE'].includes(element.tagName) && element.clientWidth)
+      if (element.scrollWidth > element.clientWidth + 2) say(element, 'code is cut');
     if (element.tagName === 'IMG') {
       if (!element.naturalWidth) say(element, 'broken picture');
       if (!element.alt) say(element, 'a picture without words');
@@ -81,7 +82,7 @@ def test_most_slides_have_notes_for_the_speaker(page, html, name):
 def test_the_check_of_slides_finds_what_is_wrong(page, html, tmp_path):
     text = (html / f"{DECKS[1]}.html").read_text("utf-8")
     static = (html / "_static").as_uri()
-    bad = '<section><div style="width: 3000px">wide</div><img src="gone.svg" width="9" height="9"></section>'
+    bad = '<div style="width: 3000px">wide</div><img src="gone.svg" width="9" height="9">'
     deck = tmp_path / "deck.html"
     text = text.replace('src="_static', f'src="{static}').replace(
         'href="_static', f'href="{static}'

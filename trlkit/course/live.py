@@ -1,6 +1,6 @@
 """A Sphinx extension: pictures and numbers of a page come from Python that runs when it is built.
 
-``{picture}`` shows the picture that its code ends in; ``{run}`` shows its code with what it prints::
+``{picture}`` shows the picture that its code ends in, ``{run}`` its code and what it prints::
 
     ```{picture} plotting.flatten_against_trl((512, 7, 7), 1000, 100)
     ```

@@ -1,4 +1,4 @@
-"""The course as a web site: executed chapters, the guide, the reference, the slides; nothing fetched.
+"""The course as a web site: executed chapters, the guide, the reference, the slides.
 
 A chapter's page is the learner's notebook with what its cells give once they are solved.
 The answers themselves are not on it.
