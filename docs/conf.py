@@ -47,5 +47,15 @@ def leave_stars(app, what, name, obj, options, lines):
             lines[number] = re.sub(r"(?<![`*\w])\*(?=[a-z_])", r"\\*", line)
 
 
+def say_levels(app, page, template, context, doctree):
+    """The sidebar's captions call themselves headings: of level 2, for those who listen."""
+    for name in ("furo_navigation_tree", "body"):
+        if context.get(name):
+            context[name] = context[name].replace(
+                '<p class="caption" role="heading">', '<p class="caption" role="heading" aria-level="2">'
+            )
+
+
 def setup(app):
     app.connect("autodoc-process-docstring", leave_stars, priority=100)
+    app.connect("html-page-context", say_levels, priority=900)
