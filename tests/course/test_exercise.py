@@ -317,3 +317,12 @@ def test_what_an_earlier_answer_calls_is_replaced_too():
     assert set(used("unfolded_tucker")) >= {"unfold", "fold", "mode_dot", "multi_mode_dot"}
     for name, exercise in EXERCISES.items():
         assert set(exercise.uses) <= set(used(name)) and name not in used(name)
+
+
+def test_an_oracle_that_fails_is_told_to_its_author():
+    def nothing(x):
+        raise TypeError("no shape")
+
+    exercise = Exercise("double", ("x",), nothing, lambda draw: [Case((draw.normal(2),))])
+    with pytest.raises(RuntimeError, match="the oracle of double fails: raises TypeError: no sha"):
+        exercise.judge(LocalAnswer(lambda x: 2 * x))

@@ -10,6 +10,7 @@ import pytest
 from filled import ROOT, chapter_names, filled, released, save, solutions
 from nbgrader.apps import NbGraderAPI
 from nbgrader.apps.exportapp import ExportApp
+from nbgrader.apps.zipcollectapp import ZipCollectApp
 from traitlets.config import Config
 
 from trlkit.course import chapters, mistakes, nbgrader_setup
@@ -164,3 +165,18 @@ def test_gradebook_and_submissions_stay_under_build(course):
         ".nbgrader.log",
     }  # fmt: skip
     assert (root / "build/gradebook.db").exists()
+
+
+def test_files_from_a_learning_platform_are_collected_under_build(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = Config()
+    nbgrader_setup.configure(config, tmp_path)
+    config.CourseDirectory.assignment_id = "01_tensors"
+    config.FileNameCollectorPlugin.named_regexp = r".*/(?P<student_id>[a-z]+)_(?P<file_id>\d\d_\w+)"
+    handed_in = tmp_path / "build/downloaded/01_tensors/archive/ada_01_tensors.ipynb"
+    save(released("01_tensors"), handed_in)
+    app = ZipCollectApp(config=config)
+    app.initialize([])
+    app.start()
+    assert (tmp_path / "build/submitted/ada/01_tensors/01_tensors.ipynb").exists()
+    assert {path.name for path in tmp_path.iterdir()} <= {"build", ".nbgrader.log"}

@@ -244,8 +244,10 @@ class Exercise:
 
     def _both(self, answer: Answer, case: Case, gradient: bool = False) -> tuple[Outcome, Outcome]:
         """The expected outcome and the one of the answer."""
-        oracle = LocalAnswer(self.oracle)
-        return self._call(oracle, case, gradient), self._call(answer, case, gradient)
+        expected = self._call(LocalAnswer(self.oracle), case, gradient)
+        if expected.problem:
+            raise RuntimeError(f"the oracle of {self.name} fails: {_raises(expected)}")
+        return expected, self._call(answer, case, gradient)
 
     def _call(self, answer: Answer, case: Case, gradient: bool) -> Outcome:
         outcome = answer.call(case.args, gradient, self.probe)

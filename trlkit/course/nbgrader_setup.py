@@ -74,6 +74,7 @@ def configure(c: Any, root: Path) -> None:
     c.CourseDirectory.autograded_directory = "build/autograded"
     c.CourseDirectory.feedback_directory = "build/feedback"
     c.CourseDirectory.solution_directory = "build/solution"
+    c.ZipCollectApp.downloaded_directory = "build/downloaded"
     c.CourseDirectory.source_with_tests_directory = "build/source_with_tests"
     c.CourseDirectory.db_url = f"sqlite:///{build / 'gradebook.db'}?timeout=60"
     c.CsvExportPlugin.to = str(build / "grades.csv")
