@@ -72,6 +72,9 @@ class Verdict:
     text: str = field(default="", compare=False)
 
 
+RIGHT = Verdict("right")
+
+
 @dataclass(frozen=True)
 class Problem:
     """An exception in a learner's code."""

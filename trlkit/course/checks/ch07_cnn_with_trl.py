@@ -10,11 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from trlkit.course import networks
-from trlkit.course.answer import Recipe, Verdict
+from trlkit.course.answer import RIGHT, Recipe, Verdict
 from trlkit.course.exercise import Case, Draw, Exercise, Quiz
 from trlkit.layers import CPTRL, TuckerTRL
-
-RIGHT = Verdict("right")
 
 
 def conv_output_size(size: int, kernel_size: int, stride: int, padding: int) -> int:

@@ -10,10 +10,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from trlkit import CPTRL
-from trlkit.course.answer import Recipe, Verdict
+from trlkit.course.answer import RIGHT, Recipe, Verdict
 from trlkit.course.exercise import Case, Draw, Exercise, Quiz
-
-RIGHT = Verdict("right")
 
 
 class SmallVGG(nn.Module):
