@@ -351,9 +351,11 @@ def check_input(x: Tensor, input_shape: tuple[int, ...], own: Tensor) -> None:
         raise TypeError(f"x is {kind}, but a layer takes a floating tensor: x.to({own.dtype})")
     if x.ndim == 0 or tuple(x.shape[1:]) != input_shape:
         expected = ", ".join(["B", *map(str, input_shape)])
-        mend = "a layer takes the activation before it is flattened"
+        mend = "input_shape is of other inputs, or what comes before the layer has changed"
         if tuple(x.shape) == input_shape:
             mend = "it has no batch mode, which x.unsqueeze(0) adds"
+        elif x.ndim <= 2:
+            mend = "a layer takes the activation before it is flattened"
         raise ValueError(f"x has shape {tuple(x.shape)}, but the layer takes ({expected}): {mend}")
     if x.device != own.device:
         raise ValueError(

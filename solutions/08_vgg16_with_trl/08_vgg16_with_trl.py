@@ -63,8 +63,8 @@ activation = net.features(images)
 reveal(prediction, lambda: (tuple(activation.shape[1:]), tuple(net.avgpool(activation).shape[1:])))
 
 # %% [markdown]
-# From 2 x 2 pixels a pooling to 7 x 7 makes copies, and the classifier pays for each of them. A TRL takes the
-# activation as it is. It replaces `avgpool`, the first module behind `features`, and the classifier is emptied:
+# From 2 x 2 pixels a pooling to 7 x 7 makes copies and a few averages, and the classifier pays for each of them. A TRL
+# takes the activation as it is. It replaces `avgpool`, the first module behind `features`, and the classifier is emptied:
 #
 # ```python
 # model.avgpool = CPTRL(...)            # (B, 512, 2, 2) -> (B, classes)
@@ -162,8 +162,8 @@ if not pretrained:
 
 # %% [markdown]
 # This is what the TRL sees: a photograph of 224 x 224 pixels, and nine of the 512 channels that come out, 7 x 7
-# numbers each. Even random features keep *where* something is. Flattening hides that from the layer
-# behind; a TRL has factors for the rows and the columns.
+# numbers each. Even random features keep *where* something is. A Linear on the flattened map learns each
+# place for itself, with nothing shared along a row or a column; a TRL has factors for the rows and the columns.
 
 # %%
 photo = data.photographs()["china"].permute(2, 0, 1)[:, :, 100:527]
@@ -242,8 +242,9 @@ def vgg_with_trl(model, num_classes, rank, dropout, size):
     model: a network like torchvision's VGG, with the parts features, avgpool and classifier;
     num_classes, rank: int; dropout: float, the probability of dropping a component;
     size: int, images have the shape (3, size, size).
-    Returns the same network. Its avgpool is a trlkit.CPTRL for the activation of such images,
-    its classifier has no layers, and only the parameters of avgpool learn.
+    Returns the same network. Its avgpool is a trlkit.CPTRL for the activation of such images, in
+    either mode; its classifier has no layers. Only the parameters of avgpool learn, and the
+    features are frozen as in 8.3: in eval mode too.
 
     With VGG16 and size=224, avgpool takes (512, 7, 7).
     """
@@ -281,6 +282,7 @@ check("vgg_with_trl", vgg_with_trl)
 
 # %%
 torch.manual_seed(0)
+vgg.features.cpu()  # where the zeros are: on a GPU this cell may run a second time
 net = vgg_with_trl(vgg, CLASSES, rank=40, dropout=0.4, size=SIZE).to(device)
 print(net.avgpool)
 print(net.classifier)
@@ -307,8 +309,8 @@ with torch.device("meta"):
 reveal(prediction, lambda: sum(p.numel() for p in large.parameters()))
 
 # %% [markdown]
-# Whether that is little depends on what it stands beside. Four baselines, for an activation of shape
-# $(C, H, W)$ and $N$ classes:
+# Whether that is little depends on what it stands beside. The TRL itself and four baselines, for an activation of
+# shape $(C, H, W)$ and $N$ classes:
 #
 # | name | what it is |
 # |---|---|
@@ -366,15 +368,18 @@ check("head_costs", head_costs)
 # A small function for one Linear, inputs times outputs plus outputs, makes three of the five short.
 # </details>
 #
-# And now the same 5.4 million against each of them:
+# And now the same 5.4 million against each of them. In the picture there is also the *break-even rank*: the last
+# whose factors are no larger than the Linear's weight.
 
 # %%
 costs = head_costs((512, 7, 7), 10, rank=10_000)
 for name, baseline in costs.items():
     print(f"{name:12s}{baseline:13,d}   the TRL is {costs['TRL'] / baseline:8.2f} times as large")
 
-bars = {f"TRL, rank {r}": {"head": head_costs((512, 7, 7), 10, r)["TRL"]} for r in (100, 467, 10_000)}
-plotting.parameter_bars(bars | {name: {"head": costs[name]} for name in ("Linear", "pooled", "enough")})
+ranks = 100, trlkit.break_even_rank((512, 7, 7), 10, "cp"), 10_000
+bars = {f"TRL, rank {r}": head_costs((512, 7, 7), 10, r)["TRL"] for r in ranks}
+bars |= {name: costs[name] for name in ("Linear", "pooled", "enough")}
+plotting.parameter_bars({name: {"biases included": count} for name, count in bars.items()})
 
 # %% [markdown]
 # ## 8.6 Quiz: rank 10000 { minutes: 2, difficulty: 2 }
@@ -384,7 +389,7 @@ plotting.parameter_bars(bars | {name: {"head": costs[name]} for name in ("Linear
 # - **a** it saves over 95 % of the parameters of any head that sees the whole activation
 # - **b** such a high rank holds weights that no lower rank can hold
 # - **c** it is about as large as one Linear on the flattened activation
-# - **d** it is 4 % of VGG16's classifier, 21 times one Linear, and holds nothing that rank 490 cannot
+# - **d** it holds nothing that rank 490 cannot hold
 
 # %% solve="quiz_ten_thousand"
 ### BEGIN SOLUTION
@@ -398,8 +403,7 @@ check("quiz_ten_thousand", quiz_ten_thousand)
 
 # %% [markdown]
 # A high rank is not *wrong*: more terms than needed can make training easier, and dropout has more to drop. It is only
-# no saving. (`trlkit.break_even_rank((512, 7, 7), 10, "cp")` gives the last rank whose factors are no larger than
-# the Linear's weight.)
+# no saving. Even the rank that is enough for everything costs more than one Linear, which holds everything too.
 
 # %% [markdown]
 # ## 8.7 The features, once { minutes: 10, difficulty: 2 }
@@ -407,15 +411,15 @@ check("quiz_ten_thousand", quiz_ten_thousand)
 # In every epoch the frozen part makes the same activations of the same images. Make them once, keep them, and train the
 # head on them as if they were the data. What is kept is (samples, 512, 2, 2): less than the images here.
 #
-# The backbone must be in eval mode, no graph may hang on what you keep, the order stays that of the batches, and the
-# last batch may be smaller. The results belong on the CPU (a GPU has better use for its memory); the batches
-# come on the device of the backbone.
+# The backbone must be in eval mode, the order stays that of the batches, and the last batch may be smaller. No graph may
+# hang on what you keep, and a head must be able to train on it: what `torch.inference_mode()` makes would not do. The
+# results belong on the CPU (a GPU has better use for its memory); the batches come on the device of the backbone.
 
 # %% solve="cached_features"
 def cached_features(backbone, batches):
     """What a frozen backbone makes of every sample, computed once.
 
-    backbone: an nn.Module, perhaps in training mode. No tensor of it may change.
+    backbone: an nn.Module, perhaps in training mode. No tensor of it may change, nor may x.
     batches: an iterable of pairs (x, labels), x of shape (B, ...), labels of shape (B,);
       it may have no length, and can be gone through once.
     Returns (features, labels), two tensors on the CPU with all samples in their order;
@@ -450,8 +454,8 @@ check("cached_features", cached_features)
 # Eval mode; two lists; without gradients, a loop that appends to both; two times <code>torch.cat</code>.
 # </details>
 #
-# **Predict before you run.** You will train for 40 epochs. The backbone takes nearly all the time of an epoch. How many
-# times as fast is it all with the features computed once: about 4, 40, or 400 times? Make a guess, then see what
+# **Guess before you run.** You will train for 40 epochs. The backbone takes nearly all the time of an epoch. How many
+# times as fast is it all with the features computed once: about 4, 40, or 400 times? See then what
 # your machine says; both times are measured here.
 
 # %%
@@ -486,6 +490,8 @@ once = backbone_seconds + head_seconds
 print(f"with the backbone in every epoch it would be {through:.0f} s: {through / once:.0f} times as long")
 
 # %% [markdown]
+# More than 40 it cannot be: of 40 passes through the backbone one is left, and the head still trains.
+#
 # The layer that was trained *is* `net.avgpool`, so the whole network has learned, and on images it says what the head
 # says on their features:
 
@@ -521,7 +527,7 @@ check("quiz_cache", quiz_cache)
 # %% [markdown]
 # ## 8.9 Save what was trained { minutes: 7, difficulty: 2 }
 #
-# `torch.save(net.state_dict(), path)` writes fourteen million numbers that everybody can download, to keep the
+# `torch.save(net.state_dict(), path)` writes nearly fifteen million numbers that everybody can download, to keep the
 # twenty thousand that you trained. Save those that learn, under the names that they have in the whole network.
 #
 # A state is a *snapshot*: training on must not change it. Parameters that you put into a dict as they are go on
@@ -575,9 +581,9 @@ print(f"whole network {megabytes(net.state_dict()):6.2f} MB,  head {megabytes(he
 # ## 8.10 Load it, or refuse { minutes: 9, difficulty: 3 }
 #
 # The other way round. `model.load_state_dict(state)` is *strict*: it refuses a state that lacks the backbone. With
-# `strict=False` it takes anything: a state in which the new layer has another name loads *nothing*, without a word,
+# `strict=False` it takes any names: a state in which the new layer has another name loads *nothing*, without a word,
 # and you evaluate a random head. So write your own rule: **the state holds exactly the parameters that learn**, each
-# of its shape, or there is a `ValueError`.
+# of its shape, or there is a `ValueError` (no `RuntimeError`, and no `assert`).
 #
 # And write the numbers *into* the parameters that are there. With new `Parameter` objects in their place an optimizer
 # that exists already would go on with the old ones.
@@ -588,7 +594,9 @@ def restore_head(model, state):
 
     model: an nn.Module, frozen but for its head; state: dict of name to Tensor, in any order.
     Returns the same network; the parameters that learn have the values of the state.
-    Raises ValueError if a name is missing or not one of those that learn, or a shape differs.
+    The state stays as it is, and shares no memory with them.
+    Raises ValueError if a name is missing or not one of those that learn, or a shape differs;
+      the network may be half loaded then.
 
     >>> model = nn.Sequential(nn.Linear(3, 2).requires_grad_(False), nn.Linear(2, 1))
     >>> restore_head(model, {"1.weight": torch.ones(1, 2)})
@@ -638,10 +646,10 @@ print(f"loaded: {evaluate(net.avgpool, held_out_cache).accuracy:.1%}")
 # %% [markdown]
 # ## 8.11 The honest rival { minutes: 8, difficulty: 2 }
 #
-# ResNets flatten nothing. They take the mean of each channel, **global average pooling**, and one small Linear. It has fewer
-# parameters than nearly any TRL, and Cao and Rabusseau (2017) found that behind a deep network on CIFAR-10 it was
-# also *better* than a TRL; the TRL won for shallow networks with few samples. A saving against VGG16's classifier
-# says nothing about that rival. So write it.
+# ResNets have no grid left to flatten. They take the mean of each channel, **global average pooling**, and one small
+# Linear. It has fewer parameters than most TRLs of use, and Cao and Rabusseau (2017) found that behind a deep network
+# on CIFAR-10 it was also *better* than a TRL; TRLs with dropout won for shallow networks with few samples. A saving
+# against VGG16's classifier says nothing about that rival. So write it.
 
 # %% solve="pooled_head"
 def pooled_head(channels, num_classes):
@@ -649,7 +657,8 @@ def pooled_head(channels, num_classes):
 
     channels, num_classes: int.
     Returns an nn.Module. It takes (B, channels, H, W), for any H and W, and gives
-    (B, num_classes). Its parameters: a weight with num_classes * channels entries, a bias.
+    (B, num_classes). Its parameters: a weight with num_classes * channels entries, either
+    mode first, and a bias.
 
     >>> pooled_head(512, 10)(torch.ones(2, 512, 7, 7)).shape
     torch.Size([2, 10])
@@ -693,10 +702,10 @@ print(f"\n{'head':24s}{'parameters':>10s}{'held out':>10s}", *rows, sep="\n")
 # Read it with care: a hundred held-out digits, so each is a percent; one run each; nothing tuned. On the random features
 # that an offline run has, it says:
 #
-# - at the *same* number of parameters, the TRL of rank 10 against the mean, **the mean is ahead**;
-# - the TRL catches up at higher ranks, with several times its parameters. Rank 200 is far more than the 40 that hold any
-#   weight of this shape, and with dropout it does no worse: a high rank is no mistake, it just isn't a saving;
-# - **one Linear** with the parameters of rank 40 is as good as any of them.
+# - at about the same number of parameters, the TRL of rank 10 against the mean, **the mean is ahead**;
+# - rank 40 may catch up or not, by the seed; rank 200 with dropout does, with many times the parameters. It is far more
+#   than the 40 that hold any weight of this shape: a high rank is no mistake, it just isn't a saving;
+# - **one Linear**, about as large as rank 40, is as good as any of them.
 #
 # With ImageNet's features the numbers are others, and the three comparisons remain the ones to make.
 
@@ -731,9 +740,9 @@ class FrozenBackbone(nn.Module):
     """A network that learns nothing, and behaves in training mode as in eval mode.
 
     network: an nn.Module; it becomes a part of this one, so that .to(device) moves it too.
-    No parameter of it learns. After .train(), called on this module or on one that holds it,
-    it gives what the network gives in eval mode, and its buffers keep their values.
-    .train() returns the module itself, as always.
+    No parameter of it learns. From the start, and after .train() of this module or of one that
+    holds it, it gives what the network gives in eval mode, and its buffers keep their values.
+    .train() returns the module itself, as always. Gradients need not go through to x.
 
     >>> frozen = FrozenBackbone(nn.Dropout(0.5))
     >>> frozen.train()(torch.ones(2))

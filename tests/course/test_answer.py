@@ -93,6 +93,25 @@ def test_arguments_are_fresh_and_changes_are_noticed():
     assert outcome.changed and torch.equal(x, torch.ones(2))
     assert run(lambda x, others: others.pop(), [x, [torch.ones(1)]]).changed
     assert not run(lambda x, others: x + 1, [x, [torch.ones(1)]]).changed
+    assert run(lambda numbers: numbers.sort(), [[3, 1, 2]]).changed
+    assert run(lambda numbers: numbers.pop("a"), [{"a": 1, "b": 2}]).changed
+    assert run(lambda x: x.data.copy_(torch.zeros(2)), [torch.ones(2)], gradient=True).changed
+    assert not run(sorted, [[3, 1, float("nan"), None, ("a", True)][:2]]).changed
+    assert not run(len, [[float("nan"), None, ("a", True)]]).changed
+
+
+@pytest.mark.parametrize(
+    "leave, said",
+    [
+        (lambda: torch.set_grad_enabled(False), "use `with torch.no_grad():`"),
+        (lambda: torch.set_default_dtype(torch.float64), "default dtype"),
+    ],
+)
+def test_a_setting_of_torch_is_put_back_and_told(leave, said):
+    outcome = run(leave, [])
+    assert said in outcome.problem.message and torch.is_grad_enabled()
+    assert torch.get_default_dtype() == torch.float32
+    assert run(lambda: torch.no_grad()(lambda: torch.ones(1))(), []).problem is None
 
 
 def test_gradients_come_for_every_floating_tensor_in_order():

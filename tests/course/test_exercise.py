@@ -298,11 +298,37 @@ def test_a_verdict_speaks_for_itself_whatever_was_expected():
 
 @pytest.mark.parametrize(
     "prediction, truth",
-    [(10.0, 10), ("Rebuild", "rebuild"), (("By modes ", 3.0), ("by modes", 3)), ([2, 3], (2, 3))],
+    [
+        (10.0, 10),
+        ("Rebuild", "rebuild"),
+        (("By modes ", 3.0), ("by modes", 3)),
+        ([2, 3], (2, 3)),
+        (torch.tensor([30, 15]), (30, 15)),
+        ("30, 15, 13", (30, 15, 13)),
+        ("2,570", 2570),
+        ("1.5", 1.5),
+        ("True", True),
+    ],
 )
 def test_a_prediction_is_right_whatever_its_capitals_and_points(prediction, truth, capsys):
     reveal(prediction, truth)
     assert "and so it is" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "prediction, truth, near",
+    [
+        ((0.06, 0.19), (0.0625, 0.1875), True),
+        ((0.06, 0.29), (0.0625, 0.1875), False),
+        (1.46, 1.5, True),
+        (64, 63, False),
+        ((110_000, "up"), (107_000, "up"), True),
+        (1, True, False),
+    ],
+)
+def test_an_estimate_is_near_or_not(prediction, truth, near, capsys):
+    reveal(prediction, truth)
+    assert ("well estimated" in capsys.readouterr().out) == near
 
 
 def test_a_rounding_size_difference_is_called_nearly_right():

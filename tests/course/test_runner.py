@@ -118,6 +118,7 @@ def test_cells_that_loop_exit_flood_and_die_cost_nothing_but_themselves(tmp_path
     said = re.findall("note: (.*)", out)
     raised = [note for note in said if "which is not graded" in note]
     assert [note for note in raised if "raises SystemExit: 3, and 4 more" in note] == raised != []
+    assert all(re.match(r"cell \d+ \(.+\), which is not graded", note) for note in raised)
     assert sorted(set(said) - {*raised}) == sorted(expected)
 
 

@@ -3,6 +3,9 @@
 ``check`` judges an answer at once; ``reveal`` shows a result once it was predicted.
 """
 
+import ast
+import contextlib
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +18,7 @@ from trlkit.course.report import CheckFailed, Report
 __all__ = ["CheckFailed", "check", "reveal"]
 
 LISTENERS: list[Callable[[Report], None]] = []
+THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
 PASSED: dict[str, Any] = {}  # the answers that have passed in this session, by exercise
 
 
@@ -71,7 +75,8 @@ def reveal(prediction: Any, truth: Any) -> None:
         What the learner wrote; ``...`` stands for "not yet".
     truth : object or callable
         The result, or a function that computes it. For a large number an estimate
-        within a tenth of it counts as right; for a word, its capitals don't matter.
+        within a tenth of it counts as right, for a fraction one within a twentieth;
+        for a word, its capitals don't matter. Numbers may come as a tensor or as text.
 
     Examples
     --------
@@ -81,21 +86,46 @@ def reveal(prediction: Any, truth: Any) -> None:
     You predicted (7, 16, 7). It is (16, 7, 7). What made the difference?
     >>> reveal(50_000, 53_610)
     You predicted 50,000. It is 53,610: well estimated.
+    >>> reveal((0.06, 0.94), (0.0625, 0.9375))
+    You predicted (0.06, 0.94). It is (0.0625, 0.9375): well estimated.
     """
     if _dotted(prediction):
         print("Predict first: replace the dots in the cell above, run it, and run this cell again.")
         return
-    prediction, truth = plain(prediction), plain(truth() if callable(truth) else truth)
+    prediction, truth = _read(prediction), plain(truth() if callable(truth) else truth)
     numbers = type(truth) is int and isinstance(prediction, int | float)
     said, shown = (f"{x:,}" if numbers else describe(x) for x in (prediction, truth))
     if difference(*map(_loosely, (truth, prediction))) is None:
         print(f"You predicted {said}, and so it is.")
-    elif numbers and truth > 100 and abs(prediction - truth) <= 0.1 * truth:
+    elif _near(prediction, truth):
         print(f"You predicted {said}. It is {shown}: well estimated.")
     elif type(truth) is int and not numbers:
         print(f"You predicted {said}: write it as a number, such as 1_000_000.")
     else:
         print(f"You predicted {said}. It is {shown}. What made the difference?")
+
+
+def _read(prediction: Any) -> Any:
+    """A prediction as plain values: those of a tensor, or those that a text spells."""
+    if hasattr(prediction, "tolist"):
+        return _read(prediction.tolist())
+    if isinstance(prediction, tuple | list):
+        return tuple(map(_read, prediction))
+    if isinstance(prediction, str):
+        with contextlib.suppress(ValueError, SyntaxError):
+            return plain(ast.literal_eval(THOUSANDS.sub("", prediction.strip())))
+    return plain(prediction)
+
+
+def _near(prediction: Any, truth: Any) -> bool:
+    """Whether large numbers are estimated to a tenth, and fractions to a twentieth."""
+    if isinstance(truth, tuple | list):
+        alike = isinstance(prediction, tuple) and len(prediction) == len(truth)
+        return alike and all(map(_near, prediction, truth))
+    if not {type(prediction), type(truth)} <= {int, float}:
+        return type(prediction) is type(truth) and prediction == truth
+    share = 0.05 if type(truth) is float else 0.1 if truth > 100 else 0
+    return abs(prediction - truth) <= share * abs(truth)
 
 
 def _loosely(value: Any) -> Any:

@@ -25,6 +25,16 @@ import torch
 from torch import Tensor
 
 PRINTED = 2000  # characters of a learner's prints that an outcome keeps
+SETTINGS = (  # of torch, for a whole process, and what is said of code that leaves one changed
+    (
+        torch.is_grad_enabled,
+        "leaves gradients switched off for all that runs after it: use `with torch.no_grad():`",
+    ),
+    (
+        torch.get_default_dtype,
+        "changes torch's default dtype for everything that runs after it: give tensors their own",
+    ),
+)
 LIBRARIES = (  # files that are not the learner's
     str(Path(__file__).parents[1]),
     *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
@@ -70,6 +80,9 @@ class Verdict:
 
     kind: str
     text: str = field(default="", compare=False)
+
+
+RIGHT = Verdict("right")
 
 
 @dataclass(frozen=True)
@@ -170,7 +183,8 @@ def run(function: Callable, args: Sequence[Any], gradient: bool = False) -> Outc
     """Call ``function`` on fresh copies of ``args`` and describe what came.
 
     With ``gradient``, the result is multiplied by a fixed random tensor and summed,
-    and the gradient of that sum is taken for every floating tensor in ``args``.
+    and the gradient of that sum is taken for every floating tensor in ``args``. A setting
+    of torch that the function leaves changed for everybody is put back, and is a problem.
     """
     fresh = _fresh(args, gradient)
     leaves = [tensor for tensor in _tensors(fresh) if tensor.requires_grad]
@@ -182,17 +196,20 @@ def run(function: Callable, args: Sequence[Any], gradient: bool = False) -> Outc
         warnings.simplefilter("ignore")
         quiet.enter_context(torch.random.fork_rng(devices=[]))
         quiet.enter_context(torch.set_grad_enabled(True))
+        quiet.callback(torch.set_default_dtype, torch.get_default_dtype())
+        found = [read() for read, _ in SETTINGS]
         try:
             result = function(*fresh)
+            for (read, said), was in zip(SETTINGS, found, strict=True):
+                if read() != was:
+                    return Outcome(problem=Problem("", said), printed=printed.getvalue())
             value = plain(result)
             gradients = _gradients(result, leaves) if gradient else None
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             return Outcome(problem=_problem(error), printed=printed.getvalue())
-    before, after = _tensors(args), _tensors(fresh)
-    changed = len(before) != len(after) or not all(map(torch.equal, before, after))
-    return Outcome(value, gradients, None, printed.getvalue(), changed)
+    return Outcome(value, gradients, None, printed.getvalue(), not _equal(args, fresh))
 
 
 def plain(value: Any) -> Any:
@@ -245,6 +262,17 @@ def _fresh(value: Any, gradient: bool) -> Any:
     if isinstance(value, tuple | list):
         return type(value)([_fresh(item, gradient) for item in value])
     return value.build() if isinstance(value, Recipe) else copy.deepcopy(value)
+
+
+def _equal(before: Any, after: Any) -> bool:
+    """Whether an argument of plain values is what it was; what a recipe builds is not looked at."""
+    if isinstance(before, Tensor):
+        return before.dtype == after.dtype and torch.equal(before, after)
+    if isinstance(before, tuple | list):
+        return len(before) == len(after) and all(map(_equal, before, after))
+    if isinstance(before, dict):
+        return list(before) == list(after) and _equal([*before.values()], [*after.values()])
+    return not isinstance(before, str | int | float) or before == after or before != before
 
 
 def _tensors(value: Any) -> list[Tensor]:

@@ -26,7 +26,7 @@ def table(path: Path, chapter: Chapter, result: runner.Result, verbose: bool = F
     rows += [f"  note: {note}" for note in result.notes]
     for number, error in list(result.raised.items())[:1]:
         others = f", and {len(result.raised) - 1} more" * (len(result.raised) > 1)
-        rows.append(f"  note: cell {number}, which is not graded, raises {error}{others}")
+        rows.append(f"  note: {result.places[number]}, which is not graded, raises {error}{others}")
     rows.append(f"  {result.points:g} of {result.out_of:g} points, {result.seconds:.0f} s")
     return "\n".join(rows)
 

@@ -56,11 +56,13 @@ class Row:
 class Result:
     """What came of a notebook: a row for each exercise, and remarks of one line.
 
-    ``errors`` holds the errors of the cells that grade nothing, by cell number from 1.
+    ``errors`` holds the errors of the cells that grade nothing, by cell number from 1, and
+    ``places`` says which cells these are.
     """
 
     rows: list[Row] = field(default_factory=list)
     errors: dict[int, str] = field(default_factory=dict)
+    places: dict[int, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -170,11 +172,9 @@ def run_notebook(
             result.rows.append(
                 Row(item.name, item.points, False, failed.error, failed.story, failed.mistake)
             )
-    result.errors = {
-        cell.number: cell.ran.error
-        for cell in cells
-        if cell.item is None and cell.ran and cell.ran.error
-    }
+    raising = [cell for cell in cells if cell.item is None and cell.ran and cell.ran.error]
+    result.errors = {cell.number: cell.ran.error for cell in raising}
+    result.places = {cell.number: cell.place for cell in raising}
     result.seconds = time.monotonic() - began
     return result
 

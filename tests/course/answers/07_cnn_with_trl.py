@@ -168,10 +168,11 @@ def torchsummary_misses(model):
     return [counts[True], counts[False]]
 
 
-# %% answer="train_on_batch" name="cleared afterwards"
-# Gradients set to None on the model, at the end; nll of log softmax.
+# %% answer="train_on_batch" name="cleared by the model"
+# Gradients set to None on the model, before and after; nll of log softmax.
 def train_on_batch(model, optimizer, x, labels):
     model = model.train()
+    model.zero_grad()
     loss = nn.functional.nll_loss(torch.log_softmax(model(x), 1), labels)
     loss.backward()
     optimizer.step()
@@ -240,3 +241,15 @@ def accuracy_of(model, x, labels):
     for module, mode in modes.items():
         module.training = mode
     return float(right / labels.numel())
+
+
+# %% answer="accuracy_of" name="switched off and on again"
+# Without a `with`: gradients are recorded again afterwards.
+def accuracy_of(model, x, labels):
+    was, recorded = model.training, torch.is_grad_enabled()
+    torch.set_grad_enabled(False)
+    model.eval()
+    right = (model(x).argmax(dim=1) == labels).sum().item()
+    torch.set_grad_enabled(recorded)
+    model.train(was)
+    return right / len(labels)

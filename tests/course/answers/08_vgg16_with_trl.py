@@ -48,6 +48,15 @@ def vgg_with_trl(model, num_classes, rank, dropout, size):
     return model
 
 
+# %% answer="vgg_with_trl" name="all asleep"
+# Frozen, rebuilt, and the whole network in eval mode at the end.
+def vgg_with_trl(model, num_classes, rank, dropout, size):
+    model.features.requires_grad_(False).eval()
+    c, h, w = model.features(torch.zeros(1, 3, size, size))[0].shape
+    model.avgpool, model.classifier = CPTRL((c, h, w), num_classes, rank, dropout=dropout), nn.Flatten()
+    return model.eval()
+
+
 # %% answer="head_costs" name="real layers"
 # Build every head on the meta device and count.
 def head_costs(input_shape, num_classes, rank):
@@ -96,7 +105,7 @@ def cached_features(backbone, batches):
         features = new if features is None else torch.cat([features, new])
         labels = y if labels is None else torch.cat([labels, y])
     backbone.train(mode)
-    return features, labels
+    return features, labels.to(device="cpu")
 
 
 # %% answer="cached_features" name="inference mode"
@@ -108,7 +117,18 @@ def cached_features(backbone, batches):
         for x, y in batches:
             pairs += [(backbone(one[None]), label) for one, label in zip(x, y)]
         features = torch.cat([one for one, _ in pairs])
-    return [features.clone(), torch.stack([label for _, label in pairs])]
+    return [features.clone().cpu(), torch.stack([label for _, label in pairs]).cpu()]
+
+
+# %% answer="cached_features" name="numpy and lists"
+# By way of numpy for the features and of numbers for the labels.
+def cached_features(backbone, batches):
+    freeze_network(backbone)
+    features, labels = [], []
+    for x, y in batches:
+        features += [torch.from_numpy(one.cpu().numpy()) for one in backbone(x)]
+        labels += y.tolist()
+    return torch.stack(features), torch.tensor(labels)
 
 
 # %% answer="head_state" name="loop"
@@ -165,6 +185,22 @@ def restore_head(model, state):
 def pooled_head(channels, num_classes):
     convolution = nn.Conv2d(channels, num_classes, kernel_size=1)
     return nn.Sequential(convolution, nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten(1))
+
+
+# %% answer="pooled_head" name="weight of channels and classes"
+# A weight with the channels first.
+def pooled_head(channels, num_classes):
+    class Head(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bias = nn.Parameter(torch.zeros(num_classes))
+            self.weight = nn.Parameter(torch.randn(channels, num_classes))
+
+        def forward(self, x):
+            sums = torch.einsum("bchw,cn->bn", x, self.weight)
+            return sums / (x.shape[2] * x.shape[3]) + self.bias
+
+    return Head()
 
 
 # %% answer="pooled_head" name="own module"

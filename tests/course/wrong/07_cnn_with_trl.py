@@ -6,12 +6,6 @@ def conv_output_size(size, kernel_size, stride, padding):
     return (size + 2 * padding - max(kernel_size, stride)) // stride + 1
 
 
-# %% wrong="conv_output_size" name="rounded"
-# round() instead of floor.
-def conv_output_size(size, kernel_size, stride, padding):
-    return round((size + 2 * padding - kernel_size) / stride) + 1
-
-
 # %% wrong="activation_shape" name="three by three"
 # Convolutions take off two pixels, always.
 def activation_shape(layers, input_shape):
@@ -33,14 +27,6 @@ def activation_shape(layers, input_shape):
         input_shape = (channels, *(conv_output_size(size, *window) for size in input_shape[1:]))
         result = input_shape
     return result if layers else None
-
-
-# %% wrong="head_parameters" name="three modes"
-# The activation must have three modes.
-def head_parameters(input_shape, hidden, num_classes, rank):
-    c, h, w = input_shape
-    linear = (c * h * w + 1) * hidden + (hidden + 1) * num_classes
-    return linear, rank * (c + h + w + num_classes) + num_classes
 
 
 # %% wrong="CNNWithTRL" name="super forgotten"
@@ -198,4 +184,86 @@ def accuracy_of(model, x, labels):
     with torch.no_grad():
         share = (model(x).argmax(dim=1) == labels).double().mean().item()
     model.training = was
+    return share
+
+
+# %% wrong="CNNWithTRL" name="the old activation function left in"
+# relu1 is still a child; nothing calls it.
+class CNNWithTRL(nn.Module):
+    def __init__(self, num_classes, rank, image_size=32):
+        import trlkit
+
+        super().__init__()
+        self.conv_layer1 = nn.Conv2d(3, 32, kernel_size=3)
+        self.max_pool1 = nn.MaxPool2d(kernel_size=2, stride=2)
+        self.conv_layer2 = nn.Conv2d(32, 64, kernel_size=3)
+        self.relu1 = nn.ReLU()
+        size = (image_size - 2) // 2 - 2
+        self.trl = trlkit.CPTRL((64, size, size), num_classes, rank)
+
+    def forward(self, x):
+        return self.trl(self.conv_layer2(self.max_pool1(self.conv_layer1(x))))
+
+
+# %% wrong="torchsummary_misses" name="frozen on the way"
+# Right numbers, and a network that no longer learns.
+def torchsummary_misses(model):
+    model.requires_grad_(False)
+    counts = {True: 0, False: 0}
+    for path, parameter in model.named_parameters():
+        counts[path.rpartition(".")[2] in ("weight", "bias")] += parameter.numel()
+    return counts[True], counts[False]
+
+
+# %% wrong="torchsummary_misses" name="in eval mode on the way"
+# Right numbers, and a network in another mode.
+def torchsummary_misses(model):
+    counts = {True: 0, False: 0}
+    for path, parameter in model.eval().named_parameters():
+        counts[path.rpartition(".")[2] in ("weight", "bias")] += parameter.numel()
+    return counts[True], counts[False]
+
+
+# %% wrong="train_on_batch" name="flattened on the way"
+# The batch is made a matrix: a convolution takes no matrix.
+def train_on_batch(model, optimizer, x, labels):
+    model.train()
+    optimizer.zero_grad()
+    loss = nn.functional.cross_entropy(model(x.flatten(1)), labels)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+# %% wrong="accuracy_of" name="flattened on the way"
+# The batch is made a matrix: a convolution takes no matrix.
+def accuracy_of(model, x, labels):
+    was = model.training
+    model.eval()
+    with torch.no_grad():
+        share = (model(x.flatten(1)).argmax(dim=1) == labels).double().mean().item()
+    model.train(was)
+    return share
+
+
+# %% wrong="accuracy_of" name="two decimals"
+# Rounded: 0.756 would be 0.76.
+def accuracy_of(model, x, labels):
+    was = model.training
+    model.eval()
+    with torch.no_grad():
+        share = (model(x).argmax(dim=1) == labels).double().mean().item()
+    model.train(was)
+    return round(share, 2)
+
+
+# %% wrong="accuracy_of" name="gradients thrown away"
+# What waits for an optimizer's step is gone.
+def accuracy_of(model, x, labels):
+    was = model.training
+    model.eval()
+    model.zero_grad()
+    with torch.no_grad():
+        share = (model(x).argmax(dim=1) == labels).double().mean().item()
+    model.train(was)
     return share

@@ -24,6 +24,46 @@ def freeze_network(model):
     return model.requires_grad_(False).eval()
 
 
+# %% wrong="freeze_network" name="statistics of a fresh one"
+# The buffers lose their values.
+def freeze_network(model):
+    for m in model.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            m.reset_running_stats()
+    return model.requires_grad_(False).eval()
+
+
+# %% wrong="freeze_network" name="children alone"
+# A parameter of the network itself learns on.
+def freeze_network(model):
+    for child in model.children():
+        child.requires_grad_(False)
+    return model.eval()
+
+
+# %% wrong="freeze_network" name="weights and biases by name"
+# The factors of a TRL have other names.
+def freeze_network(model):
+    for name, p in model.named_parameters():
+        if name.endswith(("weight", "bias")):
+            p.requires_grad_(False)
+    return model.eval()
+
+
+# %% wrong="vgg_with_trl" name="never in eval mode"
+# The shape is measured on a copy, and the features stay in training mode.
+def vgg_with_trl(model, num_classes, rank, dropout, size):
+    import copy
+
+    from trlkit import CPTRL
+
+    model.requires_grad_(False)
+    shape = copy.deepcopy(model.features)(torch.zeros(1, 3, size, size)).shape[1:]
+    model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout=dropout)
+    model.classifier = nn.Sequential()
+    return model
+
+
 # %% wrong="vgg_with_trl" name="a quarter of the size"
 # The number of halvings is taken for known.
 def vgg_with_trl(model, num_classes, rank, dropout, size):
@@ -73,6 +113,113 @@ def head_costs(input_shape, num_classes, rank):
         "pooled": c * num_classes + num_classes,
         "enough": math.prod(sizes) / max(sizes) * sum(sizes) + num_classes,
     }
+
+
+# %% wrong="head_costs" name="every largest left out"
+# Where two sizes are the largest, both are left out.
+def head_costs(input_shape, num_classes, rank):
+    c, h, w = input_shape
+    sizes = (c, h, w, num_classes)
+    own = [(c * 49, 4096), (4096, 4096), (4096, num_classes)]
+    return {
+        "TRL": rank * sum(sizes) + num_classes,
+        "classifier": sum(i * o + o for i, o in own),
+        "Linear": c * h * w * num_classes + num_classes,
+        "pooled": c * num_classes + num_classes,
+        "enough": math.prod(s for s in sizes if s != max(sizes)) * sum(sizes) + num_classes,
+    }
+
+
+# %% wrong="cached_features" name="images spoiled"
+# The batch is overwritten when it is used up.
+def cached_features(backbone, batches):
+    backbone.eval()
+    features, labels = [], []
+    with torch.no_grad():
+        for x, y in batches:
+            features.append(backbone(x).cpu())
+            labels.append(y.cpu())
+            x.zero_()
+    return torch.cat(features), torch.cat(labels)
+
+
+# %% wrong="cached_features" name="labels left"
+# The features come to the CPU, the labels stay.
+def cached_features(backbone, batches):
+    backbone.eval()
+    features, labels = [], []
+    with torch.no_grad():
+        for x, y in batches:
+            features.append(backbone(x).cpu())
+            labels.append(y)
+    return torch.cat(features), torch.cat(labels)
+
+
+# %% wrong="cached_features" name="labels as floats"
+# Cross entropy wants integers.
+def cached_features(backbone, batches):
+    backbone.eval()
+    features, labels = [], []
+    with torch.no_grad():
+        for x, y in batches:
+            features.append(backbone(x).cpu())
+            labels.append(y.cpu().float())
+    return torch.cat(features), torch.cat(labels)
+
+
+# %% wrong="head_state" name="float32"
+# A network in float64 is saved in float32.
+def head_state(model):
+    learning = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    return {n: p.detach().clone().float() for n, p in learning}
+
+
+# %% wrong="restore_head" name="emptied"
+# The state is used up.
+def restore_head(model, state):
+    own = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    if own.keys() != state.keys() or any(own[n].shape != state[n].shape for n in own):
+        raise ValueError
+    for name, p in own.items():
+        p.data.copy_(state.pop(name))
+    return model
+
+
+# %% wrong="restore_head" name="transposed where it fits"
+# Sizes are compared in any order.
+def restore_head(model, state):
+    own = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    if own.keys() != state.keys():
+        raise ValueError
+    for name, p in own.items():
+        if sorted(p.shape) != sorted(state[name].shape):
+            raise ValueError
+        p.data.copy_(state[name] if p.shape == state[name].shape else state[name].T)
+    return model
+
+
+# %% wrong="restore_head" name="KeyError"
+# An unknown name is a KeyError.
+def restore_head(model, state):
+    own = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    for name in state:
+        if name not in own:
+            raise KeyError(name)
+    if len(own) != len(state) or any(own[n].shape != state[n].shape for n in own):
+        raise ValueError
+    model.load_state_dict(state, strict=False)
+    return model
+
+
+# %% wrong="FrozenBackbone" name="frozen by the first batch"
+# Before the first batch its parameters learn.
+class FrozenBackbone(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        return self.network.requires_grad_(False).eval()(x)
 
 
 # %% wrong="cached_features" name="full batches only"

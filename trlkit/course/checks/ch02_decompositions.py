@@ -10,20 +10,15 @@ import torch
 from torch import Tensor
 
 from trlkit import contraction
-from trlkit.course.answer import Verdict
+from trlkit.course.answer import RIGHT, Verdict
 from trlkit.course.checks.ch01_tensors import multi_mode_dot, unfold
 from trlkit.course.compare import describe
 from trlkit.course.exercise import Case, Draw, Exercise, Quiz
-
-RIGHT = Verdict("right")
+from trlkit.course.weights import cp_weight, tucker_weight
 
 
 def outer(vectors: Sequence[Tensor]) -> Tensor:
     return functools.reduce(lambda x, vector: torch.tensordot(x, vector, dims=0), vectors)
-
-
-def cp_to_tensor(factors: Sequence[Tensor]) -> Tensor:
-    return sum(outer([factor[:, r] for factor in factors]) for r in range(factors[0].shape[1]))
 
 
 def cp_factors(draw: Draw, sizes: Sequence[int], rank: int) -> list[Tensor]:
@@ -99,20 +94,12 @@ def cp_als_sweep_cases(draw: Draw) -> Iterator[Case]:
     shape = draw.sizes(3, 4, 5)
     exact = cp_factors(draw, shape, 2)
     start = [*cp_factors(draw, shape[:1], 2), *exact[1:]]
-    yield Case((cp_to_tensor(exact), start), "a tensor of this rank, one factor forgotten")
+    yield Case((cp_weight(exact), start), "a tensor of this rank, one factor forgotten")
     shape = draw.choice((4, 1, 5), [(5, 1, 4), (6, 1, 4)])
     yield Case((draw.normal(*shape), cp_factors(draw, shape, 2)), "a mode of size 1")
     shape = draw.choice((4, 5, 6), [(6, 4, 5), (5, 6, 4)])
     factors = [factor.float() for factor in cp_factors(draw, shape, 2)]
     yield Case((draw.normal(*shape).float(), factors), "float32")
-
-
-def tucker_to_tensor(core: Tensor, factors: Sequence[Tensor]) -> Tensor:
-    x = 0
-    for index in itertools.product(*map(range, core.shape)):
-        columns = [factor[:, r] for factor, r in zip(factors, index, strict=True)]
-        x = x + core[index] * outer(columns)
-    return x
 
 
 def tucker_to_tensor_cases(draw: Draw) -> Iterator[Case]:
@@ -390,7 +377,7 @@ EXERCISES = (
     Exercise(
         "cp_to_tensor",
         ("factors",),
-        cp_to_tensor,
+        cp_weight,
         cp_to_tensor_cases,
         piece=contraction.cp_dense,
         picture=True,
@@ -413,7 +400,7 @@ EXERCISES = (
     Exercise(
         "tucker_to_tensor",
         ("core", "factors"),
-        tucker_to_tensor,
+        tucker_weight,
         tucker_to_tensor_cases,
         piece=contraction.tucker_dense,
         uses=("cp_to_tensor",),

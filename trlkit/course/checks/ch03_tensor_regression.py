@@ -8,21 +8,11 @@ from torch import Tensor
 from trlkit.course.answer import Verdict
 from trlkit.course.compare import describe
 from trlkit.course.exercise import Case, Draw, Exercise, Quiz
+from trlkit.course.weights import cp_weight
 
 NOISE = 0.02  # of the responses that a fit is judged on, whose weight has a norm of about 1
 STARTS = 3  # random ones, of which the fit that suits its own samples best is judged
 CLOSE = 0.1  # the largest relative error on held-out samples that counts as learned
-
-
-def outer_sum(factors: Sequence[Tensor]) -> Tensor:
-    """The tensor that CP factors stand for, one outer product after the other."""
-    total = 0
-    for columns in zip(*(factor.T for factor in factors), strict=True):
-        term = columns[0]
-        for column in columns[1:]:
-            term = term.unsqueeze(-1) * column
-        total = total + term
-    return total
 
 
 def factors_of(draw: Draw, sizes: Sequence[int], rank: int) -> list[Tensor]:
@@ -69,7 +59,7 @@ def linear_response_cases(draw: Draw) -> Iterator[Case]:
 
 
 def cp_response(x: Tensor, factors: Sequence[Tensor], bias: Tensor) -> Tensor:
-    return linear_response(x, outer_sum(factors), bias)
+    return linear_response(x, cp_weight(factors), bias)
 
 
 def cp_response_cases(draw: Draw) -> Iterator[Case]:
@@ -101,7 +91,7 @@ def block_features(x: Tensor, factors: Sequence[Tensor], mode: int) -> Tensor:
         for r in range(rank):
             columns = [factor[:, r : r + 1] for factor in factors]
             columns[mode] = unit
-            row.append(linear_response(x, outer_sum(columns), zero))
+            row.append(linear_response(x, cp_weight(columns), zero))
         rows.append(torch.stack(row, dim=-1))
     return torch.stack(rows, dim=1)
 
@@ -351,7 +341,7 @@ def _symptom(
     response: Tensor,
 ) -> tuple[str, str]:
     """The kind of what is wrong with a fit that fails, and how to say it."""
-    weight = outer_sum(factors)
+    weight = cp_weight(factors)
     if not weight.isfinite().all():
         return "not finite", "the factors hold NaN or infinite numbers"
     if weight.abs().max() < 1e-9:
@@ -384,7 +374,7 @@ def _symptom(
 def cp_responses(x: Tensor, factors: Sequence[Tensor], bias: Tensor) -> Tensor:
     *inputs, outputs = factors
     columns = [
-        linear_response(x, outer_sum([*inputs[:-1], inputs[-1] * row]), number)
+        linear_response(x, cp_weight([*inputs[:-1], inputs[-1] * row]), number)
         for row, number in zip(outputs, bias, strict=True)
     ]
     return torch.stack(columns, dim=1)

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trlkit import contraction, layers
-from trlkit.course.answer import Verdict
+from trlkit.course.answer import RIGHT, Verdict
 from trlkit.course.compare import describe
 from trlkit.course.exercise import Case, Draw, Exercise, Quiz
+from trlkit.course.weights import tucker_weight
 
-RIGHT = Verdict("right")
 LETTERS, OTHERS = "cdefgh", "stuvwx"  # of the modes of a weight, and of its ranks
 
 
@@ -39,15 +39,8 @@ def project_input_cases(draw: Draw) -> Iterator[Case]:
     yield Case((draw.normal(2, size), [draw.normal(size, 4)]), "one mode")
 
 
-def dense(core: Tensor, factors: Sequence[Tensor]) -> Tensor:
-    """The full weight of core and factors."""
-    n = len(factors)
-    operands = ",".join(a + r for a, r in zip(LETTERS[:n], OTHERS, strict=False))
-    return torch.einsum(f"{OTHERS[:n]},{operands}->{LETTERS[:n]}", core, *factors)
-
-
 def tucker_forward(x: Tensor, core: Tensor, factors: Sequence[Tensor], bias: Tensor) -> Tensor:
-    weight = dense(core, factors)  # (*input_shape, N)
+    weight = tucker_weight(core, factors)  # (*input_shape, N)
     return torch.tensordot(x, weight, dims=weight.ndim - 1) + bias
 
 
@@ -397,7 +390,7 @@ def pooled_weight(value: Any, args: tuple) -> dict[str, Any]:
                 f"{name} has dtype {tensor.dtype}, but weight has {weight.dtype}: a new tensor "
                 f"takes dtype=weight.dtype"
             )
-    return {"the full weight that core and factors make": dense(core, factors)}
+    return {"the full weight that core and factors make": tucker_weight(core, factors)}
 
 
 def pooled_cases(draw: Draw) -> Iterator[Case]:

@@ -8,30 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trlkit.course.answer import Recipe, Verdict
+from trlkit.course.answer import RIGHT, Recipe, Verdict
 from trlkit.course.compare import describe
 from trlkit.course.exercise import Case, Draw, Exercise, Quiz
+from trlkit.course.weights import cp_weight, tucker_weight
 
-RIGHT = Verdict("right")
 DRAWS = 400  # forward passes whose masks are counted
 ASKED = 6  # how often one layer is asked about
 SIZES = (3, 2, 4)  # of the weights that are dropped from
 
 
 # ---- weights --------------------------------------------------------------------------------
-
-
-def cp_weight(factors: Sequence[Tensor]) -> Tensor:
-    """The sum over the components r of the outer products of the columns r."""
-    letters = "abcdefgh"[: len(factors)]
-    columns = ",".join(f"{letter}r" for letter in letters)
-    return torch.einsum(f"{columns}->{letters}", *factors)
-
-
-def tucker_weight(core: Tensor, factors: Sequence[Tensor]) -> Tensor:
-    for factor in factors:
-        core = torch.tensordot(core, factor, dims=([0], [1]))
-    return core
 
 
 def every_keep(size: int) -> list[Tensor]:

@@ -1,7 +1,9 @@
 """Chapter 07: a CNN with a TRL. Oracles count windows, or run torch's own layers."""
 
+import copy
 import functools
 import math
+import textwrap
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -10,11 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from trlkit.course import networks
-from trlkit.course.answer import Recipe, Verdict
+from trlkit.course.answer import RIGHT, Recipe, Verdict, plain
+from trlkit.course.compare import difference
 from trlkit.course.exercise import Case, Draw, Exercise, Quiz
 from trlkit.layers import CPTRL, TuckerTRL
-
-RIGHT = Verdict("right")
 
 
 def conv_output_size(size: int, kernel_size: int, stride: int, padding: int) -> int:
@@ -144,7 +145,8 @@ def parameters_verdict(network: Any, expected: dict[str, tuple], activation: tup
         text = "CNNWithTRL(...) is no nn.Module: start with `class CNNWithTRL(nn.Module):`"
         return Verdict("no module", text)
     found = {name: tuple(value.shape) for name, value in network.named_parameters()}
-    if found == expected:
+    kept = [name for name, _ in network.named_children() if name in ("fc1", "relu1", "fc2")]
+    if found == expected and not kept:
         return RIGHT
     linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     kind = "parameters " + str(sorted(found.items() ^ expected.items()))
@@ -154,6 +156,9 @@ def parameters_verdict(network: Any, expected: dict[str, tuple], activation: tup
             f"the TRL takes the place of the flatten and of every linear layer"
         )
         return Verdict("linear layers " + str(sorted(linear)), text)
+    if found == expected:
+        text = f"{', '.join(kept)} of the old head is left in the network, and nothing needs it"
+        return Verdict("kept " + str(kept), text)
     if found.keys() == expected.keys():
         wrong = [name for name in found if found[name] != expected[name]]
         text = "\n".join(
@@ -229,10 +234,11 @@ class Scaled(nn.Module):
         self.weight = nn.Parameter(torch.zeros(classes, features))
         self.in_weight = nn.Parameter(torch.zeros(features, 2))
         self.bias_scale = nn.Parameter(torch.zeros(classes))
+        self.gain = nn.Parameter(torch.zeros(features))
 
 
 def scaled(features: int = 4, classes: int = 3) -> nn.Module:
-    """Parameters called in_weight and bias_scale beside a weight."""
+    """Parameters called in_weight, bias_scale and gain beside a weight."""
     return nn.Sequential(Scaled(features, classes), nn.Linear(classes, classes))
 
 
@@ -245,6 +251,49 @@ def torchsummary_cases(draw: Draw) -> Iterator[Case]:
     yield Case((Recipe(cnn_with_tucker, (channels, classes)),), "a Tucker TRL has a core")
     yield Case((Recipe(recurrent, (channels, classes)),), "parameters of other names")
     yield Case((Recipe(scaled, (channels, classes)),), "names that only contain the word")
+
+
+def looked_at(answer: Callable, model: nn.Module) -> dict:
+    """Whether the two numbers are right, and whether the network is as it was."""
+    expected, before = torchsummary_misses(model), state(model)
+    entries = [f"{name} {value.numel()}" for name, value in model.named_parameters()]
+    got = plain(answer(model))
+    found = {"result": RIGHT, "the network": state_verdict(model, before)}
+    differs = difference(expected, got)
+    if differs is not None:
+        text = "\n".join(filter(None, (f"result: {differs.text}", differs.hint)))
+        listed = "the network's parameters and their entries: " + ", ".join(entries)
+        kind = str(tuple(got) if isinstance(got, list) else got)
+        found["result"] = Verdict(kind, f"{text}\n{textwrap.fill(listed, 90)}")
+    return found
+
+
+def state(model: nn.Module) -> dict[str, tuple]:
+    """What a call that only looks at a model must leave as it was."""
+    return {
+        name: (value.requires_grad, value.detach().clone(), copy.deepcopy(value.grad))
+        for name, value in model.named_parameters()
+    } | {name: (module.training,) for name, module in model.named_modules()}
+
+
+def state_verdict(model: nn.Module, before: dict[str, tuple]) -> Verdict:
+    """Whether a model is as it was, and if not, what has changed and what comes of it."""
+    after = state(model)
+    if any(before[name][0] != after[name][0] for name, _ in model.named_parameters()):
+        text = "after the call `requires_grad` of the parameters is another: whoever wants"
+        return Verdict("frozen", f"{text}\nto go on training cannot, or trains what was frozen")
+    for name, value in model.named_parameters():
+        _, weight, gradient = before[name]
+        if not torch.equal(value, weight):
+            return Verdict("parameters", f"the call changes the parameter {name}")
+        if (value.grad is None) != (gradient is None) or (
+            gradient is not None and not torch.equal(value.grad, gradient)
+        ):
+            text = f"the call changes the gradient of {name}, which an optimizer may still need"
+            return Verdict("gradients", text)
+    if any(before[name] != after[name] for name, _ in model.named_modules()):
+        return Verdict("mode", "the call leaves the network in another mode than it came in")
+    return RIGHT
 
 
 def train_on_batch(model: nn.Module, optimizer: Any, x: Tensor, labels: Tensor) -> float:
@@ -262,7 +311,25 @@ def linear_model(features: int = 4, classes: int = 3) -> nn.Module:
     return filled(nn.Sequential(nn.Linear(features, classes)).double(), seed=2)
 
 
-def normalized_model(features: int = 4, classes: int = 3) -> nn.Module:
+def linear_with_old_gradients(features: int = 4, classes: int = 3) -> nn.Module:
+    """One linear layer, in float64, whose parameters have gradients from somewhere else."""
+    return with_gradients(linear_model(features, classes))
+
+
+def with_gradients(model: nn.Module) -> nn.Module:
+    """The model with a gradient of ones for each parameter."""
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    return model
+
+
+def conv_flatten_linear(channels: int = 4, classes: int = 3) -> nn.Module:
+    """A convolution, a pooling and a linear layer for images (3, 8, 8), in float64."""
+    layers = nn.Conv2d(3, channels, 3), nn.MaxPool2d(2), nn.Flatten()
+    return filled(Watched(*layers, nn.Linear(9 * channels, classes)).double(), seed=6)
+
+
+def linear_batchnorm_linear(features: int = 4, classes: int = 3) -> nn.Module:
     """Two linear layers with a batch norm between, in float64 and in eval mode."""
     layers = nn.Linear(features, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, classes)
     return filled(nn.Sequential(*layers).double(), seed=3).eval()
@@ -316,8 +383,14 @@ def train_on_batch_cases(draw: Draw) -> Iterator[Case]:
     x, y = draw.normal(batch + 2, features), labels(batch + 2)
     yield Case((Recipe(linear_model, sizes), Recipe(adam, (0.05,)), x, y), "Adam")
     x, y = draw.normal(batch + 1, features), labels(batch + 1)
-    case = (Recipe(normalized_model, sizes), Recipe(sgd, (0.2,)), x, y)
+    case = (Recipe(linear_batchnorm_linear, sizes), Recipe(sgd, (0.2,)), x, y)
     yield Case(case, "a batch norm, and the model comes in eval mode")
+    x, y = draw.normal(batch, features), labels(batch)
+    case = (Recipe(linear_with_old_gradients, sizes), Recipe(sgd, (0.1,)), x, y)
+    yield Case(case, "there are gradients before the first call")
+    x, y = draw.normal(batch, 3, 8, 8), labels(batch)
+    case = (Recipe(conv_flatten_linear, sizes), Recipe(sgd, (0.1,)), x, y)
+    yield Case(case, "images, not yet flattened")
 
 
 def accuracy_of(model: nn.Module, x: Tensor, labels: Tensor) -> float:
@@ -342,13 +415,15 @@ class Watched(nn.Sequential):
         return y
 
 
-def watched_model(features: int = 4, classes: int = 3, training: bool = True) -> nn.Module:
-    """Linear, batch norm, dropout, linear; in float64, in training or in eval mode."""
+def linear_batchnorm_dropout_linear(
+    features: int = 4, classes: int = 3, mode: str = "train"
+) -> nn.Module:
+    """In float64, in training or in eval mode."""
     layers = nn.Linear(features, 16), nn.BatchNorm1d(16), nn.Dropout(0.5), nn.Linear(16, classes)
-    return filled(Watched(*layers).double(), seed=4).train(training)
+    return filled(Watched(*layers).double(), seed=4).train(mode == "train")
 
 
-def plain_model(features: int = 4, classes: int = 3) -> nn.Module:
+def linear_in_a_sequential(features: int = 4, classes: int = 3) -> nn.Module:
     """One linear layer, in float64, in training mode."""
     return filled(Watched(nn.Linear(features, classes)).double(), seed=5)
 
@@ -357,27 +432,37 @@ def accuracy_cases(draw: Draw) -> Iterator[Case]:
     features, classes = draw.sizes(4, 3)
     sizes = (features, classes)
 
-    def case(recipe: Recipe, note: str, count: int = 60) -> Case:
-        x = 2 * draw.normal(count, features)
+    def case(recipe: Recipe, note: str, count: int = 61, shape: tuple = (features,)) -> Case:
+        x = 2 * draw.normal(count, *shape)
         with torch.no_grad():
             scores = recipe.build().eval()(x)
+        # The greatest logit of all stands in the first row: an argmax over the whole batch is a
+        # class then, and gives another share than the comparison of logits with labels, 0.
+        first = int(scores.max(1).values.argmax())
+        x, scores = x.roll(-first, 0), scores.roll(-first, 0)
         labels = scores.argmax(1)
-        labels[: count // 5] = scores[: count // 5].argmin(1)
+        labels[-(count // 5) :] = scores[-(count // 5) :].argmin(1)
         return Case((recipe, x, labels), note)
 
-    yield case(Recipe(plain_model, sizes), "one linear layer")
-    yield case(Recipe(watched_model, sizes), "a model with dropout, in training mode")
-    yield case(Recipe(watched_model, (*sizes, False)), "the same model, in eval mode")
-    yield case(Recipe(watched_model, sizes), "ten samples", count=10)
+    dropout = linear_batchnorm_dropout_linear
+    yield case(Recipe(linear_in_a_sequential, sizes), "one linear layer")
+    yield case(Recipe(dropout, (*sizes, "train")), "a model with dropout, in training mode")
+    yield case(Recipe(dropout, (*sizes, "eval")), "the same model, in eval mode")
+    yield case(Recipe(dropout, (*sizes, "train")), "ten samples", count=10)
+    yield case(Recipe(conv_flatten_linear, sizes), "images, not yet flattened", shape=(3, 8, 8))
 
 
 def measured(answer: Callable, model: nn.Module, x: Tensor, labels: Tensor) -> dict:
     """The accuracy that comes back, and what the call did to the model."""
     torch.manual_seed(0)
-    training = model.training
+    training, before = model.training, state(with_gradients(model))
     found = {"accuracy": answer(model, x, labels), "mode": mode_verdict(model, training)}
     text = "the forward pass recorded everything for a backward pass that never comes"
     found["gradients"] = Verdict("recorded", text) if model.recorded else RIGHT
+    if not torch.is_grad_enabled():
+        text = "after the call gradients are switched off for all that comes: no training works"
+        found["gradients"] = Verdict("switched off", text)
+    found["the model"] = state_verdict(model, before)
     for name, value in model.named_buffers():
         found[f"the buffer {name} afterwards"] = value
     return found
@@ -421,6 +506,7 @@ EXERCISES = (
         torchsummary_misses,
         torchsummary_cases,
         gradients=False,
+        probe=looked_at,
     ),
     Exercise(
         "train_on_batch",

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from trlkit import CPTRL
-from trlkit.course.answer import Recipe, Verdict
+from trlkit.course.answer import RIGHT, Recipe, Verdict
 from trlkit.course.exercise import Case, Draw, Exercise, Quiz
-
-RIGHT = Verdict("right")
+from trlkit.course.networks import one_linear
 
 
 class SmallVGG(nn.Module):
@@ -53,7 +52,7 @@ def small_backbone(channels: int) -> nn.Module:
     """Convolution, batch normalization, dropout, one nested block, in training mode."""
     torch.manual_seed(0)
     block = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU())
-    return nn.Sequential(
+    backbone = nn.Sequential(
         nn.Conv2d(3, channels, 3, padding=1),
         nn.BatchNorm2d(channels),
         nn.ReLU(),
@@ -62,6 +61,11 @@ def small_backbone(channels: int) -> nn.Module:
         block,
         nn.BatchNorm2d(channels),
     )
+    for layer in (backbone[1], backbone[6]):  # not the statistics that a fresh one has
+        layer.running_mean.normal_()
+        layer.running_var.uniform_(0.5, 2.0)
+        layer.num_batches_tracked.fill_(5)
+    return backbone
 
 
 def half_frozen_backbone(channels: int) -> nn.Module:
@@ -70,6 +74,24 @@ def half_frozen_backbone(channels: int) -> nn.Module:
     backbone[0].requires_grad_(False)
     backbone[1].eval()
     return backbone
+
+
+class ScaledTRL(nn.Module):
+    """A regression layer and a parameter beside it, in no layer."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(channels, 1, 1))
+        self.trl = CPTRL((channels, 3, 2), 4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.trl(self.scale * x)
+
+
+def scaled_trl(channels: int) -> nn.Module:
+    """A regression layer with a scale of each channel."""
+    torch.manual_seed(0)
+    return ScaledTRL(channels)
 
 
 def _told(found: dict, *keys: str) -> dict:
@@ -139,6 +161,8 @@ def freeze_cases(draw: Draw) -> Iterator[Case]:
     yield Case((Recipe(small_vgg, (channels,)),))
     yield Case((Recipe(small_vgg_bn, (channels,)),), "with batch normalization")
     yield Case((Recipe(half_frozen_backbone, (channels,)),), "partly frozen before")
+    yield Case((Recipe(one_linear, (channels, 2)),), "a single layer")
+    yield Case((Recipe(scaled_trl, (channels,)),), "a TRL, and a parameter in no layer")
 
 
 def vgg_with_trl(
@@ -174,8 +198,8 @@ def surgery(
         return _told({"network": same}, *SURGERY)
     layer = model.avgpool
     if not isinstance(layer, CPTRL):
-        text = f"`model.avgpool` is a {type(layer).__name__}, expected a CPTRL in its place"
-        kind = f"avgpool is a {type(layer).__name__}"
+        kind = " of ".join(filter(None, (type(layer).__name__, _parts(layer))))
+        text = f"`model.avgpool` is now: {kind}; expected a CPTRL in its place"
         return _told({"network": Verdict(kind, text)}, *SURGERY)
     left = sum(p.numel() for m in _classifier(model) for p in m.parameters())
     told = {
@@ -187,10 +211,15 @@ def surgery(
         "parameters left in the classifier": left,
         "parameters that learn": _learning(model),
     }
+    if told["parameters that learn"] == _listed([]):
+        return _told(told, *SURGERY)
     moved = _moved(features, before, before) if model.features is features else ["features"]
-    told["features"] = (
-        Verdict("moved", f"{moved[0]} of the features has changed") if moved else RIGHT
-    )
+    told["features"] = RIGHT
+    if moved:
+        told["features"] = Verdict("moved", f"{moved[0]} of the features has changed")
+    elif any(module.training for module in features.modules()):
+        text = "the features are in training mode: dropout and batch normalization are awake"
+        told["features"] = Verdict("awake", text)
     torch.manual_seed(1)
     x = torch.randn(2, 3, size, size)
     try:
@@ -204,6 +233,12 @@ def surgery(
 
 def _classifier(model: nn.Module) -> list[nn.Module]:
     return [model.classifier] if isinstance(model.classifier, nn.Module) else []
+
+
+def _parts(layer: Any) -> str:
+    """The modules in one, by their types."""
+    parts = layer.children() if isinstance(layer, nn.Module) else ()
+    return ", ".join(type(part).__name__ for part in parts)
 
 
 def _given(output: Tensor, expected: Tensor) -> Verdict:
@@ -243,6 +278,8 @@ def head_costs_cases(draw: Draw) -> Iterator[Case]:
     yield Case(((512, 7, 7), 10, rank), "the seed's")
     yield Case(((512, 2, 2), *draw.sizes(10, 40)), "images of 64 x 64")
     yield Case(((64, 3, 2), 100, *draw.sizes(20)), "more classes than channels")
+    yield Case(((10, 3, 2), 10, *draw.sizes(6)), "as many classes as channels")
+    yield Case(((4, 9, 2), *draw.sizes(5, 3)), "more rows than channels")
     yield Case(((16, 1, 1), *draw.sizes(7, 3)), "a single pixel")
 
 
@@ -256,7 +293,42 @@ def image_batches(samples: int, batch_size: int) -> DataLoader:
 
 def batches_once(samples: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """The same batches, one after the other, without a length: they can be gone through once."""
-    yield from image_batches(samples, batch_size)
+    for x, labels in image_batches(samples, batch_size):
+        before = x.clone()
+        yield x, labels
+        if not torch.equal(x, before):
+            raise ValueError("the images of the batch before have been changed in place")
+
+
+class Far(Tensor):
+    """Stands for a tensor on a GPU; all that is computed of it does so, until it is moved."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        result = super().__torch_function__(function, types, args, kwargs or {})
+        where = {str(arg) for arg in (*args[1:], *(kwargs or {}).values()) if not _is_tensor(arg)}
+        home = function is Tensor.cpu or (function is Tensor.to and "cpu" in where)
+        return result.as_subclass(Tensor) if home else result
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor)
+
+
+class FarBatches:
+    """The same batches, as if they lay on a GPU; they can be gone through once."""
+
+    def __init__(self, samples: int, batch_size: int):
+        self.near = image_batches(samples, batch_size)
+        self.left = ((x.as_subclass(Far), labels.as_subclass(Far)) for x, labels in self.near)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.left
+
+
+def far_batches(samples: int, batch_size: int) -> FarBatches:
+    """Batches that a learner's own code must bring to the CPU."""
+    return FarBatches(samples, batch_size)
 
 
 def cached_features(
@@ -267,38 +339,66 @@ def cached_features(
     for x, y in batches:
         for image, label in zip(x, y, strict=True):
             with torch.no_grad():
-                activations.append(backbone(image[None])[0])
-            labels.append(label)
+                activations.append(backbone(image[None])[0].cpu())
+            labels.append(label.cpu())
     return torch.stack(activations), torch.stack(labels)
 
 
-CACHE = ("returned", "features", "labels", "graph", "backbone")
+CACHE = ("returned", "features", "labels", "graph", "grad mode", "backbone", "CPU")
 
 
 def caching(answer: Callable, backbone: nn.Module, batches: Iterable) -> dict:
     torch.manual_seed(0)
     before = _state(backbone)
     result = answer(backbone, batches)
+    off = not torch.is_grad_enabled()
+    torch.set_grad_enabled(True)
     if not isinstance(result, tuple | list) or len(result) != 2:
         kind = type(result).__name__
         verdict = Verdict(f"a {kind}", f"expected (features, labels), got a {kind}")
         return _told({"returned": verdict}, *CACHE)
     features, labels = result
-    graph = isinstance(features, Tensor) and features.requires_grad
+    tensors = [item for item in result if _is_tensor(item)]
     moved = _moved(backbone, before, before)
-    return {
+    told = {
         "returned": RIGHT,
         "features": features,
         "labels": labels,
-        "graph": Verdict(
-            "graph", "the features require a gradient: the graph of every batch stays in memory"
+        "graph": RIGHT,
+        "grad mode": Verdict(
+            "off",
+            "after your function gradients are off in the whole notebook, and nothing learns any "
+            "more: `with torch.no_grad():` puts them back",
         )
-        if graph
+        if off
         else RIGHT,
         "backbone": Verdict("moved", f"{moved[0]} of the backbone has moved on the way")
         if moved
         else RIGHT,
     }
+    if _is_tensor(labels) and labels.dtype != torch.int64:
+        text = f"the labels came as torch.int64 and are {labels.dtype} now"
+        told["labels"] = Verdict(str(labels.dtype), text)
+    if any(tensor.requires_grad for tensor in tensors):
+        text = "the features require a gradient: the graph of every batch stays in memory"
+        told["graph"] = Verdict("graph", text)
+    elif any(tensor.is_inference() for tensor in tensors):
+        text = "inference tensors cannot be trained on: torch.no_grad() makes plain ones"
+        told["graph"] = Verdict("inference", text)
+    elif isinstance(batches, FarBatches):
+        told["CPU"] = _at_home(backbone, batches.near, result)
+    return _told(told, *CACHE)
+
+
+def _at_home(backbone: nn.Module, batches: Iterable, result: Iterable) -> Verdict:
+    """Whether results that are right, of batches on a GPU, lie on the CPU."""
+    for name, got, expected in zip(
+        ("features", "labels"), result, cached_features(backbone, batches), strict=True
+    ):
+        right = _is_tensor(got) and got.shape == expected.shape
+        if right and torch.allclose(got, expected, atol=1e-5) and isinstance(got, Far):
+            return Verdict("far", f"with batches on a GPU the {name} stay there, not on the CPU")
+    return RIGHT
 
 
 def cached_features_cases(draw: Draw) -> Iterator[Case]:
@@ -308,6 +408,7 @@ def cached_features_cases(draw: Draw) -> Iterator[Case]:
     yield Case((backbone, Recipe(image_batches, (samples, batch))), "a last batch of one")
     yield Case((backbone, Recipe(image_batches, (more * batch, batch))), "batches of one size")
     yield Case((backbone, Recipe(batches_once, (samples, batch))), "batches without a length")
+    yield Case((backbone, Recipe(far_batches, (samples, batch))), "batches as if on a GPU")
 
 
 def trl_network(channels: int, classes: int = 5) -> nn.Module:
@@ -322,6 +423,11 @@ def two_learning_parts(channels: int, classes: int = 5) -> nn.Module:
     network["fc"].requires_grad_(True)
     network["body"][1].requires_grad_(True)
     return network
+
+
+def double_network(channels: int, classes: int = 5) -> nn.Module:
+    """A network of float64 parameters that learns in its last layer."""
+    return two_learning_parts(channels, classes).double()
 
 
 def head_state(model: nn.Module) -> dict[str, Tensor]:
@@ -341,37 +447,35 @@ def saving_head(answer: Callable, model: nn.Module) -> dict:
         kind = type(result).__name__
         verdict = Verdict(f"a {kind}", f"expected a dict of tensors, got a {kind}")
         return _told({"returned": verdict}, *SAVED)
-    before = _state(model)
-    graph = [k for k, v in result.items() if isinstance(v, Tensor) and v.requires_grad]
+    told = {"returned": RIGHT, "names": _all(result)}
+    if told["names"] != _all(n for n, p in model.named_parameters() if p.requires_grad):
+        return _told(told, *SAVED)
+    graph = [k for k, v in result.items() if _is_tensor(v) and v.requires_grad]
+    before = {k: v.detach().clone() for k, v in result.items() if _is_tensor(v)}
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(-2.0)
-    shared = [
-        k
-        for k, v in result.items()
-        if k in before and isinstance(v, Tensor) and not torch.equal(v, before[k])
-    ]
-    told = {
-        "returned": RIGHT,
-        "names": ", ".join(map(str, sorted(result, key=str))),
-        "graph": Verdict("graph", f"{graph[0]} still requires a gradient: detach it")
-        if graph
-        else RIGHT,
-        "later": Verdict(
-            "shared", f"when the network was trained on, the saved {shared[0]} moved with it"
-        )
-        if shared
-        else RIGHT,
-    }
+    shared = [k for k in before if not torch.equal(result[k], before[k])]
+    told["graph"] = told["later"] = RIGHT
+    if graph:
+        told["graph"] = Verdict("graph", f"{graph[0]} still requires a gradient: detach it")
+    if shared:
+        text = f"when the network was trained on, the saved {shared[0]} moved with it"
+        told["later"] = Verdict("shared", text)
     if not (graph or shared):
         told["tensors"] = dict(result)
     return _told(told, *SAVED)
+
+
+def _all(names: Iterable) -> str:
+    return ", ".join(sorted(map(str, names)))
 
 
 def head_state_cases(draw: Draw) -> Iterator[Case]:
     channels, classes = draw.sizes(4, 5)
     yield Case((Recipe(trl_network, (channels, classes)),))
     yield Case((Recipe(two_learning_parts, (channels, classes)),), "another head")
+    yield Case((Recipe(double_network, (channels, classes)),), "a network in float64")
 
 
 SOUND = "what another one saved"
@@ -381,6 +485,7 @@ FAULTS = (
     "a frozen one in it",
     "a name exchanged",
     "one row instead of all",
+    "a factor transposed",
 )
 
 
@@ -405,6 +510,9 @@ def saved(model: nn.Module, fault: str) -> dict[str, Tensor]:
     elif fault == "one row instead of all":
         name = next(name for name, tensor in state.items() if tensor.ndim == 2)
         state[name] = state[name][:1]
+    elif fault == "a factor transposed":
+        name = next(n for n, t in state.items() if t.ndim == 2 and t.shape != t.T.shape)
+        state[name] = state[name].T.clone()
     return state
 
 
@@ -419,18 +527,35 @@ def restore_head(model: nn.Module, state: dict[str, Tensor]) -> nn.Module:
     return model
 
 
+RESTORED = (
+    "network",
+    "values",
+    "the rest",
+    "parameters",
+    "parameters that learn",
+    "the state",
+)
+
+
 def restoring(answer: Callable, model: nn.Module, fault: str) -> dict:
     state = saved(model, fault)
     if fault != SOUND:
         return {"refused": _refusal(answer, model, state)}
     own = {n: p for n, p in model.named_parameters() if p.requires_grad}
     before, given = _state(model), {n: t.clone() for n, t in state.items()}
-    result = answer(model, state)
+    ordered = copy.deepcopy(model), head_state(model)
+    try:
+        result = answer(model, state)
+    except (ValueError, RuntimeError, AssertionError) as error:
+        if isinstance(error, RuntimeError) and "loading state_dict" not in str(error):
+            raise
+        return _told({"network": _refused(answer, ordered, error)}, *RESTORED)
+    kept = _kept(state, given)
     now = dict(model.named_parameters())
     wrong = [n for n in given if not torch.equal(now[n], given[n])]
     others = _moved(model, before, before.keys() - given.keys())
     changed = [n for n in own if now[n] is not own[n]]
-    return {
+    told = {
         "network": _same_network(result, model),
         "values": Verdict(
             "wrong", f"afterwards {wrong[0]} is not what was saved, and {len(wrong)} are so"
@@ -448,7 +573,35 @@ def restoring(answer: Callable, model: nn.Module, fault: str) -> dict:
         if changed
         else RIGHT,
         "parameters that learn": _learning(model),
+        "the state": kept,
     }
+    with torch.no_grad():
+        for parameter in now.values():
+            parameter.mul_(-2.0)
+    if kept == RIGHT and _kept(state, given) != RIGHT:
+        text = "when the network is trained on, the state moves with it: they share their memory"
+        told["the state"] = Verdict("shared", text)
+    return told
+
+
+def _kept(state: dict[str, Tensor], given: dict[str, Tensor]) -> Verdict:
+    """Whether a state is still what was handed over."""
+    if state.keys() != given.keys():
+        return Verdict("other names", "your function takes tensors out of the state that it gets")
+    if any(not torch.equal(state[name], given[name]) for name in given):
+        return Verdict("other values", "your function changes the tensors of the state")
+    return RIGHT
+
+
+def _refused(answer: Callable, ordered: tuple, error: Exception) -> Verdict:
+    """What is said of an answer that refused a sound state in another order than its own."""
+    try:
+        answer(*ordered)
+    except (ValueError, RuntimeError, AssertionError):
+        text = f"this state fits and is refused: {type(error).__name__}: {str(error)[:200]}"
+        return Verdict("refused", text)
+    text = "this state fits and is refused because its names come in another order: any will do"
+    return Verdict("refused for the order", text)
 
 
 def _refusal(answer: Callable, model: nn.Module, state: dict[str, Tensor]) -> Verdict:
@@ -456,8 +609,12 @@ def _refusal(answer: Callable, model: nn.Module, state: dict[str, Tensor]) -> Ve
         answer(model, state)
     except NotImplementedError:
         raise
-    except (ValueError, KeyError, RuntimeError, AssertionError):
+    except ValueError:
         return RIGHT
+    except (KeyError, RuntimeError, AssertionError) as error:
+        kind = type(error).__name__
+        text = f"this state does not fit, and your function raises {kind}: asked is ValueError"
+        return Verdict(kind, text)
     return Verdict("taken", "this state does not fit: expected a ValueError, it was taken silently")
 
 
@@ -467,6 +624,8 @@ def restore_head_cases(draw: Draw) -> Iterator[Case]:
     yield Case((Recipe(two_learning_parts, (channels, classes)), SOUND), "another head")
     for fault in FAULTS:
         yield Case((Recipe(trl_network, (channels, classes)), fault), "refused")
+    last = "one row instead of all"  # a TRL refuses that by itself, a Linear otherwise
+    yield Case((Recipe(two_learning_parts, (channels, classes)), last), "refused, another head")
 
 
 class PooledHead(nn.Module):
@@ -506,16 +665,23 @@ def pooling_head(answer: Callable, channels: int, num_classes: int, shape: tuple
     generator = torch.Generator().manual_seed(3)
     x = 2 + torch.randn(*shape, generator=generator, dtype=torch.float64)
     own = {tuple(s for s in p.shape if s > 1): p for p in head.parameters()}
+    seen = []  # what the linear layers get
+    for layer in head.modules():
+        if isinstance(layer, nn.Linear):
+            layer.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
     with torch.no_grad():
         for size in ((num_classes, channels), (num_classes,)):
             values = torch.randn(size, generator=generator, dtype=torch.float64)
-            if size in own:
-                own[size].copy_(values.reshape(own[size].shape))
+            for one in (values, values.T) if values.ndim == 2 else (values,):
+                if tuple(one.shape) in own:
+                    parameter = own[tuple(one.shape)]
+                    parameter.copy_(one.reshape(parameter.shape))
         try:
             told["output"] = head(x)
         except Exception as error:
             text = f"on x {shape} the head raises {type(error).__name__}: {str(error)[:200]}"
-            told["runs"] = Verdict("raises", text)
+            text += f"\n(its linear layer got the shape {seen[-1]})" if seen else ""
+            told["runs"] = Verdict(f"raises behind {seen[-1:]}", text)
     return _told(told, *POOLED)
 
 
@@ -546,6 +712,7 @@ ASLEEP = (
     "made",
     "parameters that it holds",
     "parameters that learn",
+    "before .train()",
     "in training",
     ".train()",
     "the rest",
@@ -561,18 +728,29 @@ def freezing_for_good(answer: Callable, network: nn.Module) -> dict:
     if not isinstance(wrapped, nn.Module):
         text = f"expected an nn.Module, got {type(wrapped).__name__}"
         return _told({"made": Verdict("no module", text)}, *ASLEEP)
+    held, own = list(wrapped.parameters()), {id(p) for p in network.parameters()}
+    told = {
+        "made": RIGHT,
+        "parameters that it holds": sum(p.numel() for p in held),
+        "parameters that learn": _learning(network),
+    }
+    if held and not any(id(p) in own for p in held):
+        text = "it holds a copy: the network that came in is to become a part of it"
+        return _told({"made": Verdict("copy", text)}, *ASLEEP)
+    if told["parameters that it holds"] != total:
+        return _told(told, *ASLEEP)
+    told["before .train()"] = RIGHT
+    with torch.no_grad():
+        expected, got = reference(x), wrapped(x)
+    if _moved(network, before, before) or not torch.allclose(got, expected, atol=1e-6):
+        text = "made and used at once, it does not give what the network gives in eval mode"
+        told["before .train()"] = Verdict("awake", text)
+    network.load_state_dict(before)
     model = nn.Sequential(wrapped, nn.Flatten(), nn.Dropout(0.5))
     model.train()
     back = wrapped.train()
     with torch.no_grad():
-        expected, got = reference(x), wrapped(x)
-    told = {
-        "made": RIGHT,
-        "parameters that it holds": sum(p.numel() for p in wrapped.parameters()),
-        "parameters that learn": _learning(network),
-    }
-    if told["parameters that it holds"] != total:
-        return _told(told, *ASLEEP)
+        got = wrapped(x)
     woken = _training(network) if any(m.training for m in network.modules()) else ""
     moved = _moved(network, before, before)
     if woken or moved or not torch.allclose(got, expected, atol=1e-6):
@@ -585,7 +763,10 @@ def freezing_for_good(answer: Callable, network: nn.Module) -> dict:
     told[".train()"] = (
         RIGHT
         if back is wrapped
-        else Verdict("no self", f"wrapped.train() returns {back!r:.40}, expected wrapped itself")
+        else Verdict(
+            f"returns a {type(back).__name__}",
+            f"wrapped.train() returns a {type(back).__name__}, expected wrapped itself",
+        )
     )
     told["the rest"] = (
         RIGHT if model[2].training else Verdict("asleep", "the layers beside it are not training")

@@ -12,14 +12,12 @@ from torch import Tensor, nn
 
 from trlkit import CPTRL, TTTRL, TuckerTRL
 from trlkit.course import capstone
-from trlkit.course.answer import Recipe, Verdict, plain
+from trlkit.course.answer import RIGHT, Recipe, Verdict, plain
 from trlkit.course.compare import describe
 from trlkit.course.exercise import Case, Draw, Exercise, Quiz
 from trlkit.regression import TRL
 from trlkit.robustness import fgsm_accuracy, noise_accuracy
 from trlkit.training import evaluate
-
-RIGHT = Verdict("right")
 
 
 def split_indices(count: int, sizes: Sequence[int], seed: int) -> tuple[Tensor, ...]:

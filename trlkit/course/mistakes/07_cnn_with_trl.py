@@ -60,6 +60,14 @@ def conv_output_size(size, kernel_size, stride, padding):
     return (size + 2 * padding) // stride - kernel_size + 1
 
 
+# %% mistake="conv_output_size" name="rounded to the nearest"
+# You rounded to the nearest whole number: that sometimes counts a window that stands half
+# outside. It is left out.
+# Look at: the third picture, where the last pixel is never seen.
+def conv_output_size(size, kernel_size, stride, padding):
+    return round((size + 2 * padding - kernel_size) / stride) + 1
+
+
 # %% mistake="activation_shape" name="pooling left out"
 # Your poolings change nothing, so height and width come out too large.
 # Look at: what happens in your code to a layer that is no "conv".
@@ -181,6 +189,67 @@ def activation_shape(layers, input_shape):
     return channels, height, width
 
 
+# %% mistake="activation_shape" name="height and width exchanged"
+# You exchanged height and width: the height comes first, in the image and in the result.
+# Look at: (channels, height, width), where you read it and where you return it.
+def activation_shape(layers, input_shape):
+    channels, height, width = input_shape
+    for kind, *numbers in layers:
+        if kind == "conv":
+            channels, kernel_size, stride, padding = numbers
+        else:
+            (kernel_size, stride), padding = numbers, 0
+        height = (height + 2 * padding - kernel_size) // stride + 1
+        width = (width + 2 * padding - kernel_size) // stride + 1
+    return channels, width, height
+
+
+# %% mistake="activation_shape" name="padding of the last convolution"
+# Your poolings take the padding of the convolution before them. A pooling has none here.
+# Look at: which value `padding` has in your code when a pooling's turn comes.
+def activation_shape(layers, input_shape):
+    channels, height, width = input_shape
+    padding = 0
+    for kind, *numbers in layers:
+        if kind == "conv":
+            channels, kernel_size, stride, padding = numbers
+        else:
+            kernel_size, stride = numbers
+        height = (height + 2 * padding - kernel_size) // stride + 1
+        width = (width + 2 * padding - kernel_size) // stride + 1
+    return channels, height, width
+
+
+# %% mistake="activation_shape" name="poolings move by their kernel size"
+# Your poolings move by their kernel size. That is torch's default; here the stride is given.
+# Look at: the third entry of a pooling's tuple.
+def activation_shape(layers, input_shape):
+    channels, height, width = input_shape
+    for kind, *numbers in layers:
+        if kind == "conv":
+            channels, kernel_size, stride, padding = numbers
+        else:
+            kernel_size, stride, padding = numbers[0], numbers[0], 0
+        height = (height + 2 * padding - kernel_size) // stride + 1
+        width = (width + 2 * padding - kernel_size) // stride + 1
+    return channels, height, width
+
+
+# %% mistake="activation_shape" name="width from the height"
+# You compute the width from the height that you have just changed.
+# Look at: what your line for the width starts from.
+def activation_shape(layers, input_shape):
+    channels, height, width = input_shape
+    for kind, *numbers in layers:
+        if kind == "conv":
+            channels, kernel_size, stride, padding = numbers
+        else:
+            (kernel_size, stride), padding = numbers, 0
+        height = (height + 2 * padding - kernel_size) // stride + 1
+        width = (height + 2 * padding - kernel_size) // stride + 1
+    return channels, height, width
+
+
 # %% mistake="head_parameters" name="no biases in the linear layers"
 # You left the biases of the linear layers out: one for each output of each of them.
 # Look at: the example: 6 x 4 and 4 x 5 weights are 44, and 53 are asked for.
@@ -238,6 +307,49 @@ def head_parameters(input_shape, hidden, num_classes, rank):
 def head_parameters(input_shape, hidden, num_classes, rank):
     linear = math.prod(input_shape) * hidden + hidden + hidden * num_classes + num_classes
     return rank * (sum(input_shape) + num_classes) + num_classes, linear
+
+
+# %% mistake="head_parameters" name="no bias on the hidden layer"
+# You left out the bias of the first linear layer: one for each of its `hidden` outputs.
+# Look at: the example: 6 x 4 weights, and how many biases beside them?
+def head_parameters(input_shape, hidden, num_classes, rank):
+    linear = math.prod(input_shape) * hidden + hidden * num_classes + num_classes
+    return linear, rank * (sum(input_shape) + num_classes) + num_classes
+
+
+# %% mistake="head_parameters" name="no bias on the last layer"
+# You left out the bias of the second linear layer: one for each class.
+# Look at: the example: 4 x 5 weights, and how many biases beside them?
+def head_parameters(input_shape, hidden, num_classes, rank):
+    linear = math.prod(input_shape) * hidden + hidden + hidden * num_classes
+    return linear, rank * (sum(input_shape) + num_classes) + num_classes
+
+
+# %% mistake="head_parameters" name="one linear layer"
+# Your first number is that of one linear layer straight to the classes. There are two, with
+# `hidden` numbers between them.
+# Look at: fc1 and fc2 in CNNWithFC.
+def head_parameters(input_shape, hidden, num_classes, rank):
+    linear = math.prod(input_shape) * num_classes + num_classes
+    return linear, rank * (sum(input_shape) + num_classes) + num_classes
+
+
+# %% mistake="head_parameters" name="a weight for each component"
+# You count `rank` numbers more for the TRL. Some CP decompositions have a weight for each
+# component; the layer here has its factors and its bias alone.
+# Look at: the example, where the factors hold 10 numbers and the bias 5.
+def head_parameters(input_shape, hidden, num_classes, rank):
+    linear = math.prod(input_shape) * hidden + hidden + hidden * num_classes + num_classes
+    return linear, rank * (sum(input_shape) + num_classes) + rank + num_classes
+
+
+# %% mistake="head_parameters" name="three modes"
+# Your code takes an activation of three modes apart. The text says: any number of modes.
+# Look at: `math.prod(...)` and `sum(...)`, which take a tuple as it is.
+def head_parameters(input_shape, hidden, num_classes, rank):
+    c, h, w = input_shape
+    linear = (c * h * w + 1) * hidden + (hidden + 1) * num_classes
+    return linear, rank * (c + h + w + num_classes) + num_classes
 
 
 # %% mistake="CNNWithTRL" name="no pooling in the shape"
@@ -380,8 +492,8 @@ class CNNWithTRL(nn.Module):
 
 
 # %% mistake="CNNWithTRL" name="a ReLU more"
-# You put a ReLU in front of the TRL. It may well help (try it later), but CNNWithFC has none
-# there, and you would compare two changes at once.
+# You put a ReLU in front of the TRL. That may well help (try it later), but CNNWithFC has none
+# there, and the head is what is to be compared.
 # Look at: what stands between conv_layer2 and the flatten in CNNWithFC.
 class CNNWithTRL(nn.Module):
     def __init__(self, num_classes, rank, image_size=32):
@@ -396,6 +508,84 @@ class CNNWithTRL(nn.Module):
 
     def forward(self, x):
         return self.trl(torch.relu(self.conv_layer2(self.max_pool1(self.conv_layer1(x)))))
+
+
+# %% mistake="CNNWithTRL" name="a ReLU behind each convolution"
+# You put a ReLU behind each convolution. That may well help (try it later), but CNNWithFC has
+# none there, and the head is what is to be compared.
+# Look at: what stands between the layers in the forward of CNNWithFC.
+class CNNWithTRL(nn.Module):
+    def __init__(self, num_classes, rank, image_size=32):
+        import trlkit
+
+        super().__init__()
+        self.conv_layer1 = nn.Conv2d(3, 32, kernel_size=3)
+        self.max_pool1 = nn.MaxPool2d(kernel_size=2, stride=2)
+        self.conv_layer2 = nn.Conv2d(32, 64, kernel_size=3)
+        size = (image_size - 2) // 2 - 2
+        self.trl = trlkit.CPTRL((64, size, size), num_classes, rank)
+
+    def forward(self, x):
+        x = self.max_pool1(torch.relu(self.conv_layer1(x)))
+        return self.trl(torch.relu(self.conv_layer2(x)))
+
+
+# %% mistake="CNNWithTRL" name="a ReLU behind the first convolution"
+# You put a ReLU behind the first convolution. That may well help (try it later), but CNNWithFC
+# has none there, and the head is what is to be compared.
+# Look at: what stands between the layers in the forward of CNNWithFC.
+class CNNWithTRL(nn.Module):
+    def __init__(self, num_classes, rank, image_size=32):
+        import trlkit
+
+        super().__init__()
+        self.conv_layer1 = nn.Conv2d(3, 32, kernel_size=3)
+        self.max_pool1 = nn.MaxPool2d(kernel_size=2, stride=2)
+        self.conv_layer2 = nn.Conv2d(32, 64, kernel_size=3)
+        size = (image_size - 2) // 2 - 2
+        self.trl = trlkit.CPTRL((64, size, size), num_classes, rank)
+
+    def forward(self, x):
+        x = self.max_pool1(torch.relu(self.conv_layer1(x)))
+        return self.trl(self.conv_layer2(x))
+
+
+# %% mistake="CNNWithTRL" name="logarithms of probabilities"
+# You return logarithms of probabilities. Logits are asked for, the numbers of the TRL as they
+# are: the loss does the log softmax itself.
+# Look at: the last line of `forward`.
+class CNNWithTRL(nn.Module):
+    def __init__(self, num_classes, rank, image_size=32):
+        import trlkit
+
+        super().__init__()
+        self.conv_layer1 = nn.Conv2d(3, 32, kernel_size=3)
+        self.max_pool1 = nn.MaxPool2d(kernel_size=2, stride=2)
+        self.conv_layer2 = nn.Conv2d(32, 64, kernel_size=3)
+        size = (image_size - 2) // 2 - 2
+        self.trl = trlkit.CPTRL((64, size, size), num_classes, rank)
+
+    def forward(self, x):
+        x = self.trl(self.conv_layer2(self.max_pool1(self.conv_layer1(x))))
+        return torch.log_softmax(x, dim=1)
+
+
+# %% mistake="CNNWithTRL" name="rank and classes exchanged"
+# You exchanged the classes and the rank: CPTRL takes the classes first.
+# Look at: the order of the arguments that you give CPTRL.
+class CNNWithTRL(nn.Module):
+    def __init__(self, num_classes, rank, image_size=32):
+        import trlkit
+
+        super().__init__()
+        self.conv_layer1 = nn.Conv2d(3, 32, kernel_size=3)
+        self.max_pool1 = nn.MaxPool2d(kernel_size=2, stride=2)
+        self.conv_layer2 = nn.Conv2d(32, 64, kernel_size=3)
+        size = (image_size - 2) // 2 - 2
+        self.trl = trlkit.CPTRL((64, size, size), rank, num_classes)
+
+    def forward(self, x):
+        return self.trl(self.conv_layer2(self.max_pool1(self.conv_layer1(x))))
 
 
 # %% mistake="CNNWithTRL" name="no bias"
@@ -442,6 +632,73 @@ def torchsummary_misses(model):
         else:
             missed += parameter.numel()
     return seen, missed
+
+
+# %% mistake="torchsummary_misses" name="regression layers alone"
+# You count as missed what belongs to a TRL, and all else as seen. What decides is the name that
+# a parameter has in its own module: `weight_ih_l0` of a recurrent layer is missed as well.
+# Look at: what torchsummary asks a layer for, whatever kind of layer it is.
+def torchsummary_misses(model):
+    seen = missed = 0
+    for name, parameter in model.named_parameters():
+        if "factors" in name or "core" in name:
+            missed += parameter.numel()
+        else:
+            seen += parameter.numel()
+    return seen, missed
+
+
+# %% mistake="torchsummary_misses" name="counted at every depth"
+# You count parameters more than once: `modules()` runs over every depth already, and each module
+# gives you those of the modules inside it, too.
+# Look at: `recurse`.
+def torchsummary_misses(model):
+    seen = missed = 0
+    for module in model.modules():
+        for name, parameter in module.named_parameters():
+            if name in ("weight", "bias"):
+                seen += parameter.numel()
+            else:
+                missed += parameter.numel()
+    return seen, missed
+
+
+# %% mistake="torchsummary_misses" name="every depth, last part of the path"
+# You count parameters more than once: `modules()` runs over every depth already, and each module
+# gives you those of the modules inside it, too.
+# Look at: `recurse`.
+def torchsummary_misses(model):
+    seen = missed = 0
+    for module in model.modules():
+        for name, parameter in module.named_parameters():
+            if name.split(".")[-1] in ("weight", "bias"):
+                seen += parameter.numel()
+            else:
+                missed += parameter.numel()
+    return seen, missed
+
+
+# %% mistake="torchsummary_misses" name="the whole path"
+# You compare the whole path: `0.weight` is not "weight". The name that a module itself gives its
+# parameter is the last part.
+# Look at: the names that you compare; print them once.
+def torchsummary_misses(model):
+    seen = missed = 0
+    for name, parameter in model.named_parameters():
+        if name in ("weight", "bias"):
+            seen += parameter.numel()
+        else:
+            missed += parameter.numel()
+    return seen, missed
+
+
+# %% mistake="torchsummary_misses" name="the total second"
+# Your second number is the total. What is missed is asked for.
+# Look at: the example, where 12 are seen and 30 are missed.
+def torchsummary_misses(model):
+    total = sum(p.numel() for p in model.parameters())
+    paths = model.named_parameters()
+    return sum(p.numel() for n, p in paths if n.split(".")[-1] in ("weight", "bias")), total
 
 
 # %% mistake="torchsummary_misses" name="top level only"
@@ -550,6 +807,19 @@ def train_on_batch(model, optimizer, x, labels):
     return loss.item()
 
 
+# %% mistake="train_on_batch" name="cleared too late"
+# You clear the gradients after the step. If there are some before your first call (from a cell
+# that only looked at a gradient, or was interrupted), that step uses them, too.
+# Look at: where `zero_grad` stands.
+def train_on_batch(model, optimizer, x, labels):
+    model.train()
+    loss = nn.functional.cross_entropy(model(x), labels)
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss.item()
+
+
 # %% mistake="train_on_batch" name="nothing learned"
 # No parameter has changed. Either `backward()` or `step()` is missing, or the gradients are
 # cleared between the two.
@@ -582,6 +852,32 @@ def train_on_batch(model, optimizer, x, labels):
 def train_on_batch(model, optimizer, x, labels):
     optimizer.zero_grad()
     loss = nn.functional.cross_entropy(model(x), labels)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+# %% mistake="train_on_batch" name="training mode too late"
+# You put the model in training mode after the step. The forward pass of this step must run in it
+# already.
+# Look at: where `model.train()` stands.
+def train_on_batch(model, optimizer, x, labels):
+    optimizer.zero_grad()
+    loss = nn.functional.cross_entropy(model(x), labels)
+    loss.backward()
+    optimizer.step()
+    model.train()
+    return loss.item()
+
+
+# %% mistake="train_on_batch" name="no log softmax"
+# You give `nll_loss` the logits. It takes logarithms of probabilities, and can fall without end
+# on anything else; `cross_entropy` does both.
+# Look at: the loss that the text names.
+def train_on_batch(model, optimizer, x, labels):
+    model.train()
+    optimizer.zero_grad()
+    loss = nn.functional.nll_loss(model(x), labels)
     loss.backward()
     optimizer.step()
     return loss.item()
@@ -676,6 +972,31 @@ def accuracy_of(model, x, labels):
     return share
 
 
+# %% mistake="accuracy_of" name="switched off for everybody"
+# You switch gradients off and leave them off: whatever trains after your measurement, anywhere in
+# the notebook, fails.
+# Look at: `with torch.no_grad():`, which ends where its block ends.
+def accuracy_of(model, x, labels):
+    was = model.training
+    model.eval()
+    torch.set_grad_enabled(False)
+    share = (model(x).argmax(dim=1) == labels).double().mean().item()
+    model.train(was)
+    return share
+
+
+# %% mistake="accuracy_of" name="frozen"
+# You freeze the model with `requires_grad_`, and it stays frozen: a training that goes on after
+# your measurement learns nothing any more.
+# Look at: `torch.no_grad()`, which changes no parameter.
+def accuracy_of(model, x, labels):
+    was = model.training
+    model.eval().requires_grad_(False)
+    share = (model(x).argmax(dim=1) == labels).double().mean().item()
+    model.train(was)
+    return share
+
+
 # %% mistake="accuracy_of" name="no dimension"
 # Your `argmax` has no dimension, so it finds one place in the whole batch instead of one class
 # for each sample.
@@ -685,6 +1006,19 @@ def accuracy_of(model, x, labels):
     model.eval()
     with torch.no_grad():
         share = (model(x).argmax() == labels).double().mean().item()
+    model.train(was)
+    return share
+
+
+# %% mistake="accuracy_of" name="the greatest logits"
+# Your share is 0 everywhere. That comes of comparing logits with labels: `max(dim=1)` gives both
+# the greatest logits and their places, and the places are the classes.
+# Look at: what stands on each side of your `==`.
+def accuracy_of(model, x, labels):
+    was = model.training
+    model.eval()
+    with torch.no_grad():
+        share = (model(x).max(dim=1).values == labels).double().mean().item()
     model.train(was)
     return share
 

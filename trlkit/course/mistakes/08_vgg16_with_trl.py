@@ -230,6 +230,47 @@ def vgg_with_trl(model, num_classes, rank, dropout, size):
     return model
 
 
+# %% mistake="vgg_with_trl" name="dropout for the bias"
+# You passed the dropout by its position. The fourth argument of CPTRL is `bias`: your number
+# became its truth value, and nothing is dropped.
+# Look at: the call as the text above the cell writes it.
+def vgg_with_trl(model, num_classes, rank, dropout, size):
+    from trlkit import CPTRL
+
+    model.requires_grad_(False).eval()
+    shape = model.features(torch.zeros(1, 3, size, size)).shape[1:]
+    model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout)
+    model.classifier = nn.Sequential()
+    return model
+
+
+# %% mistake="vgg_with_trl" name="batch in the shape"
+# Your layer's input shape has the batch in it. A layer is made for one sample.
+# Look at: the first size of the activation's shape.
+def vgg_with_trl(model, num_classes, rank, dropout, size):
+    from trlkit import CPTRL
+
+    model.requires_grad_(False).eval()
+    shape = model.features(torch.zeros(1, 3, size, size)).shape
+    model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout=dropout)
+    model.classifier = nn.Sequential()
+    return model
+
+
+# %% mistake="vgg_with_trl" name="training mode"
+# No parameter of the features learns, and they are still in training mode: a network with batch
+# normalization or dropout in it would not give the same twice.
+# Look at: the two halves of "frozen" in 8.3, and the mode at the end of your function.
+def vgg_with_trl(model, num_classes, rank, dropout, size):
+    from trlkit import CPTRL
+
+    model.requires_grad_(False).eval()
+    shape = model.features(torch.zeros(1, 3, size, size)).shape[1:]
+    model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout=dropout)
+    model.classifier = nn.Sequential()
+    return model.train()
+
+
 # %% mistake="vgg_with_trl" name="nothing frozen"
 # You froze nothing: all parameters learn, and the first steps of a random head spoil what the
 # features know.
@@ -335,6 +376,23 @@ def head_costs(input_shape, num_classes, rank):
         "Linear": c * h * w * num_classes + num_classes,
         "pooled": c * num_classes + num_classes,
         "enough": h * w * num_classes * sum(sizes) + num_classes,
+    }
+
+
+# %% mistake="head_costs" name="classes not compared"
+# For the rank that is enough you left out the largest of C, H and W. The classes are a mode of
+# the weight too, and they can be the largest.
+# Look at: the case with more classes than channels.
+def head_costs(input_shape, num_classes, rank):
+    c, h, w = input_shape
+    sizes = (c, h, w, num_classes)
+    own = [(c * 49, 4096), (4096, 4096), (4096, num_classes)]
+    return {
+        "TRL": rank * sum(sizes) + num_classes,
+        "classifier": sum(i * o + o for i, o in own),
+        "Linear": c * h * w * num_classes + num_classes,
+        "pooled": c * num_classes + num_classes,
+        "enough": math.prod(sizes) // max(input_shape) * sum(sizes) + num_classes,
     }
 
 
@@ -478,6 +536,59 @@ def cached_features(backbone, batches):
     return torch.cat([x for x, y in pairs]), torch.cat([y for x, y in pairs])
 
 
+# %% mistake="cached_features" name="labels first"
+# You return the labels first. What is asked is (features, labels).
+# Look at: the order in your `return`.
+def cached_features(backbone, batches):
+    backbone.eval()
+    features, labels = [], []
+    with torch.no_grad():
+        for x, y in batches:
+            features.append(backbone(x).cpu())
+            labels.append(y.cpu())
+    return torch.cat(labels), torch.cat(features)
+
+
+# %% mistake="cached_features" name="inference mode"
+# What torch.inference_mode() makes is no plain tensor: autograd refuses it, so no head can be
+# trained on your features.
+# Look at: torch.no_grad().
+@torch.inference_mode()
+def cached_features(backbone, batches):
+    backbone.eval()
+    features, labels = [], []
+    for x, y in batches:
+        features.append(backbone(x).cpu())
+        labels.append(y.cpu())
+    return torch.cat(features), torch.cat(labels)
+
+
+# %% mistake="cached_features" name="gradients off for good"
+# You switched gradients off and left them off, in the whole notebook: no cell below can train.
+# Look at: `with torch.no_grad():`, which puts them back at the end of its block.
+def cached_features(backbone, batches):
+    torch.set_grad_enabled(False)
+    backbone.eval()
+    features, labels = [], []
+    for x, y in batches:
+        features.append(backbone(x).cpu())
+        labels.append(y.cpu())
+    return torch.cat(features), torch.cat(labels)
+
+
+# %% mistake="cached_features" name="left on the GPU"
+# Features or labels stay on the device of their batches. On a GPU they would fill its memory.
+# Look at: the method of a tensor that takes it to the CPU, for both.
+def cached_features(backbone, batches):
+    backbone.eval()
+    features, labels = [], []
+    with torch.no_grad():
+        for x, y in batches:
+            features.append(backbone(x))
+            labels.append(y)
+    return torch.cat(features), torch.cat(labels)
+
+
 # %% mistake="quiz_cache" name="a"
 # Tensor dropout works on the weight of the TRL, which runs in every epoch as before.
 # Look at: what is computed *before* the place of the cache.
@@ -558,9 +669,26 @@ def head_state(model):
     }
 
 
+# %% mistake="head_state" name="the head's own names"
+# You asked the head itself for its tensors. It doesn't know where in the network it is, so the
+# names lack the beginning; and the head of another network isn't called avgpool.
+# Look at: who is asked for the names.
+def head_state(model):
+    return {n: t.clone() for n, t in model.avgpool.state_dict().items()}
+
+
+# %% mistake="restore_head" name="strict alone"
+# You refuse a right state. A strict load_state_dict, for one, wants every tensor of the network,
+# the frozen ones too.
+# Look at: which names must be there, and which need not.
+def restore_head(model, state):
+    model.load_state_dict(state)
+    return model
+
+
 # %% mistake="restore_head" name="strict"
-# A strict load_state_dict wants every tensor of the network, the frozen ones too, and refuses a
-# right state.
+# You refuse a right state. A strict load_state_dict, for one, wants every tensor of the network,
+# the frozen ones too.
 # Look at: which names must be there, and which need not.
 def restore_head(model, state):
     try:
@@ -650,6 +778,67 @@ def restore_head(model, state):
     with torch.no_grad():
         for name, p in own.items():
             p.copy_(state[name])
+    return model
+
+
+# %% mistake="restore_head" name="entries counted"
+# You compare the numbers of entries, or the sizes in any order, and not the shapes: a factor
+# that comes transposed has as many, in other places.
+# Look at: what `.shape` says of both.
+def restore_head(model, state):
+    own = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    if own.keys() != state.keys() or any(own[n].numel() != state[n].numel() for n in own):
+        raise ValueError("the state does not fit")
+    for name, p in own.items():
+        p.data.copy_(state[name].reshape(p.shape))
+    return model
+
+
+# %% mistake="restore_head" name="names in order"
+# You compare the names in their order. A dict may have any.
+# Look at: what compares names without their order, such as sets, or keys().
+def restore_head(model, state):
+    own = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    if list(own) != list(state) or any(own[n].shape != state[n].shape for n in own):
+        raise ValueError("the state does not fit")
+    model.load_state_dict(state, strict=False)
+    return model
+
+
+# %% mistake="restore_head" name="shared"
+# You made the state's tensors those of the parameters. They share their memory now, and the
+# saved state moves with the next training.
+# Look at: what copies numbers, and what only gives a tensor another name.
+def restore_head(model, state):
+    own = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    if own.keys() != state.keys() or any(own[n].shape != state[n].shape for n in own):
+        raise ValueError("the state does not fit")
+    for name, p in own.items():
+        p.data = state[name]
+    return model
+
+
+# %% mistake="restore_head" name="assert"
+# You refuse with an AssertionError (an assert). What is asked is a ValueError, and
+# `except ValueError` would miss yours.
+# Look at: `raise`.
+def restore_head(model, state):
+    own = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    assert own.keys() == state.keys()
+    assert all(own[n].shape == state[n].shape for n in own)
+    model.load_state_dict(state, strict=False)
+    return model
+
+
+# %% mistake="restore_head" name="RuntimeError for the shape"
+# A wrong name is refused with a ValueError, a wrong shape with the RuntimeError of
+# load_state_dict or copy_.
+# Look at: the `Raises` line of the docstring; the shapes, before you load.
+def restore_head(model, state):
+    own = {n for n, p in model.named_parameters() if p.requires_grad}
+    if own != set(state):
+        raise ValueError("the names differ")
+    model.load_state_dict(state, strict=False)
     return model
 
 
@@ -781,8 +970,8 @@ class FrozenBackbone(nn.Module):
 
 
 # %% mistake="FrozenBackbone" name="hidden in a list"
-# You hide the network in a list. It stays asleep so, but it is no part of your module: .to(device)
-# doesn't move it, and parameters() doesn't know it.
+# You hide the network, in a list or past nn.Module's own way. It stays asleep so, but it is no part
+# of your module: .to(device) doesn't move it, and parameters() doesn't know it.
 # Look at: what nn.Module registers: modules that are attributes themselves.
 class FrozenBackbone(nn.Module):
     def __init__(self, network):
@@ -807,6 +996,72 @@ class FrozenBackbone(nn.Module):
             if isinstance(m, nn.BatchNorm2d):
                 m.eval()
         return self
+
+    def forward(self, x):
+        return self.network(x)
+
+
+# %% mistake="FrozenBackbone" name="asleep from the first train"
+# Your module puts the network to sleep when .train() comes. Until then it is as awake as it came.
+# Look at: what your __init__ does to the network.
+class FrozenBackbone(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network.requires_grad_(False)
+
+    def train(self, mode=True):
+        return super().train(False)
+
+    def forward(self, x):
+        return self.network(x)
+
+
+# %% mistake="FrozenBackbone" name="frozen later"
+# Your module freezes the network when .train() or the first batch comes. An optimizer made before
+# has taken its parameters.
+# Look at: what your __init__ does to the network.
+class FrozenBackbone(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def train(self, mode=True):
+        self.network.requires_grad_(False)
+        return super().train(False)
+
+    def forward(self, x):
+        return self.network(x)
+
+
+# %% mistake="FrozenBackbone" name="copy"
+# You keep a copy. The network that came in goes on learning, and takes its memory twice.
+# Look at: the first lines of the docstring: *it* becomes a part of this module.
+class FrozenBackbone(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        import copy
+
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+
+    def train(self, mode=True):
+        return super().train(False)
+
+    def forward(self, x):
+        return self.network(x)
+
+
+# %% mistake="FrozenBackbone" name="train returns the network"
+# Your `train` returns the network inside. nn.Module's returns the module itself, so that calls can
+# be chained.
+# Look at: the end of your `train`.
+class FrozenBackbone(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network.eval().requires_grad_(False)
+
+    def train(self, mode=True):
+        super().train(mode)
+        return self.network.eval()
 
     def forward(self, x):
         return self.network(x)
