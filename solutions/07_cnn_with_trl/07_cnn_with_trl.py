@@ -706,7 +706,7 @@ for name in ("flatten + FC", best):
 #
 # CIFAR-10 (10 kinds of things), FER2013 (faces, 7 emotions), or photographs of your own, in one folder for each class. Set a
 # folder below, and the same `trained` runs on it. They are larger: expect minutes for an epoch of CIFAR-10 on a CPU,
-# and try other ranks and rates (64 and 0.003 are a start, tuned on neither), a ReLU behind each convolution, tensor
+# and try other ranks and rates (64 and 0.003 are a start, tuned on none of them), a ReLU behind each convolution, tensor
 # dropout (chapter 6).
 
 # %%
