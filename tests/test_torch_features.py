@@ -292,6 +292,10 @@ def test_torch_modules_treat_a_layer_as_one_of_theirs():
     assert "rank=3" in repr(network)
 
 
+TWO_GPUS = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs"),
+]
 WORKER = """
 import os, sys
 sys.path.insert(0, os.environ["TESTS"])
@@ -299,12 +303,16 @@ import torch
 import torch.distributed as dist
 from oracles import LAYERS
 
-dist.init_process_group("gloo")
+device = sys.argv[1]
+dist.init_process_group("gloo" if device == "cpu" else "nccl")
 rank = dist.get_rank()
+if device == "cuda":
+    torch.cuda.set_device(rank)
+    torch.backends.cuda.matmul.allow_tf32 = False
 for name, make in LAYERS.items():
     torch.manual_seed(0)
-    layer = make((8, 3, 3), (5, 2), 3)
-    x = torch.randn(6, 8, 3, 3)
+    layer = make((8, 3, 3), (5, 2), 3).to(device)
+    x = torch.randn(6, 8, 3, 3).to(device)
     layer(x).square().mean().backward()
     expected = [parameter.grad.clone() for parameter in layer.parameters()]
     layer.zero_grad()
@@ -317,7 +325,8 @@ os._exit(0)  # torch 2.14 with gloo sometimes aborts while Python ends, after al
 """
 
 
-def test_two_processes_average_the_gradients_of_the_whole_batch(tmp_path):
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=TWO_GPUS)])
+def test_two_processes_average_the_gradients_of_the_whole_batch(device):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -333,7 +342,7 @@ def test_two_processes_average_the_gradients_of_the_whole_batch(tmp_path):
     }
     workers = [
         subprocess.Popen(
-            [sys.executable, "-c", WORKER],
+            [sys.executable, "-c", WORKER, device],
             env={**os.environ, **environment, "RANK": str(rank)},
             stderr=subprocess.PIPE,
             text=True,
@@ -343,6 +352,24 @@ def test_two_processes_average_the_gradients_of_the_whole_batch(tmp_path):
     for worker in workers:
         _, errors = worker.communicate(timeout=120)
         assert worker.returncode == 0, errors
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+@pytest.mark.parametrize("name", LAYERS)
+def test_data_parallel_on_two_gpus_gives_the_values_and_gradients_of_one(name):
+    torch.manual_seed(0)
+    layer = LAYERS[name]((8, 3, 3), (5, 2), 3).cuda()
+    x = torch.randn(6, 8, 3, 3, device="cuda")
+    expected = layer(x)
+    expected.square().sum().backward()
+    gradients = [parameter.grad.clone() for parameter in layer.parameters()]
+    layer.zero_grad()
+    y = nn.DataParallel(layer)(x)
+    torch.testing.assert_close(y, expected, rtol=1e-4, atol=1e-5)
+    y.square().sum().backward()
+    for parameter, right in zip(layer.parameters(), gradients, strict=True):
+        torch.testing.assert_close(parameter.grad, right, rtol=1e-4, atol=1e-5)
 
 
 def test_importing_trlkit_needs_torch_alone():

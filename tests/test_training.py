@@ -222,13 +222,20 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
 # Several processes
 
 
-def test_two_processes_train_as_one_with_the_batch_of_both(tmp_path):
+TWO_GPUS = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs"),
+]
+
+
+@pytest.mark.parametrize("accelerator", ["cpu", pytest.param("cuda", marks=TWO_GPUS)])
+def test_two_processes_train_as_one_with_the_batch_of_both(tmp_path, accelerator):
     script = tmp_path / "two.py"
     script.write_text(
         "import sys; sys.path[:0] = ['tests']\n"
         "from test_training import *\n"
         "model = network()\n"
-        "options = {**parts(model), 'batch_size': 8}\n"
+        f"options = {{**parts(model), 'batch_size': 8, 'accelerator': {accelerator!r}}}\n"
         f"fit(model, data(), data(61), 3, folder={str(tmp_path / 'two')!r}, **options)\n"
     )
     run = subprocess.run(
