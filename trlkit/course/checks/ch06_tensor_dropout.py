@@ -677,8 +677,9 @@ def is_unbiased_probe(answer, kind: str, weight: Tensor, rank: tuple) -> Verdict
     gaps = {p: _bias(dropout, weight, rank, p) for p in sorted(calls)}
     if not said:
         text = "says False: it accuses a dropout that is unbiased"
-        if gaps:
-            text += f"; expected weight and weight differ by {max(gaps.values()):.1g} at most"
+        if not gaps:
+            return Verdict("accused unseen", f"{text}, which it never called")
+        text += f"; expected weight and weight differ by {max(gaps.values()):.1g} at most"
         return Verdict("accused", text)
     asked = ", ".join(f"{p:.4g}" for p in list(gaps)[:12]) + ", ..." * (len(gaps) > 12)
     text = "says True: it lets a biased dropout through, "

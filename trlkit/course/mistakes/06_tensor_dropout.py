@@ -816,8 +816,8 @@ def is_unbiased(dropout, weight, rank):
 
 
 # %% mistake="is_unbiased" name="the middle left out"
-# You tried p near 0 and near 1, and nothing in between.
-# Look at: the gaps between the values of p that you try.
+# You left a wide gap between two values of p that you try, and a bias sits in it.
+# Look at: the values of p below 0.5 that you try.
 def is_unbiased(dropout, weight, rank):
     return all(torch.allclose(expected_weight(dropout, rank, p), weight) for p in (0.05, 0.9))
 
