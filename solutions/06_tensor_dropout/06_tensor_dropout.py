@@ -146,8 +146,8 @@ for name, layer in layers.items():
 plotting.curves(lines, "p, the probability of dropping", "spread of an output / size of the outputs", log="y")
 
 # %% [markdown]
-# At $p = 0.5$ the noise of a CP is about as large as the signal, whatever its rank; where three modes are dropped from,
-# it is larger still. Towards $p = 1$ both
+# At $p = 0.5$ the noise of these fresh, random CPs is about as large as the signal, whatever the rank (6.8 says why); where three
+# modes are dropped from, it is larger still. Towards $p = 1$ both
 # grow without bound, and the noise drowns whatever there is to learn.
 #
 # Write the layer for a CP weight, without a bias. One mask for the whole batch. For the coins `torch.rand(R)` and a
@@ -161,8 +161,8 @@ class DropoutCP(nn.Module):
     K input modes, the last one of shape (N, R) for the N outputs. They are the layer's only
     parameters. p: float in [0, 1), any other p is refused with a ValueError.
 
-    layer(x): x of shape (B, I_0, ..., I_(K-1)) gives (B, N), the inner product of each sample with
-    the weight. In training mode each call drops each component with probability p.
+    layer(x): x of shape (B, I_0, ..., I_(K-1)), of the factors' dtype, gives (B, N), also of that
+    dtype: the inner product of each sample with the weight. In training mode each call drops each component with probability p.
 
     >>> layer = DropoutCP([torch.ones(3, 5), torch.ones(2, 5)], p=0.5)
     >>> layer.eval()(torch.ones(1, 3))
@@ -249,11 +249,14 @@ reveal(prediction, lambda: differing(theirs))
 print("trlkit's layer:", differing(ours), "of 99 differ")
 
 # %% [markdown]
+# (Why not 99 for the other? At $p = 0.9$ all 20 components go at once in $0.9^{20}$ = 12 % of the passes. The first pass was one of
+# these, and later ones gave the same output: the bias alone.)
+#
 # No error, no warning, a loss that goes down as ever: such a fault can sit in an experiment for years. The only
 # way to notice is to look at what the layer *does*. Write that test: `True` for a layer whose outputs, in training mode, change from
 # pass to pass.
 #
-# - The layer may come to you in eval mode. Ask it in training mode, and leave it in the mode in which it came.
+# - The layer may come to you in eval mode. Ask it in training mode, and leave it, and all modules in it, in the mode in which it came.
 # - Two passes may draw the same mask by chance. A layer of rank 1 with $p = 0.1$ must be found out too, with a probability of at
 #   least 999 in 1000. How many passes does that take?
 # - Compare passes with each other. Training and eval mode may differ without any dropout: batch norm does.
@@ -262,7 +265,8 @@ print("trlkit's layer:", differing(ours), "of 99 differ")
 def really_drops(layer, x):
     """Whether a layer's outputs in training mode change from pass to pass.
 
-    layer: nn.Module, in training or eval mode; its mode is afterwards as it was before.
+    layer: nn.Module, it and all modules in it in training mode, or all in eval mode; afterwards
+    they are in that mode again.
     x: a batch that it takes.
     Returns a bool.
 
@@ -311,14 +315,19 @@ check("really_drops", really_drops)
 # draws at $p = 0.5$ (whole rows and columns go; a dark entry is multiplied by 4, a light one by 0):
 
 # %%
-generator = torch.Generator().manual_seed(4)
-draws = [(torch.rand(2, 4, generator=generator) >= 0.5) / 0.5 for _ in range(3)]
-plotting.images({f"draw {n}": torch.outer(*m) for n, m in enumerate(draws, 1)}, signed=True)
+generator = torch.Generator().manual_seed(140)
+shown = {}
+for n in range(1, 4):
+    first, second = (torch.rand(2, 4, generator=generator) >= 0.5) / 0.5
+    drawn = torch.outer(first, second).repeat_interleave(12, 0).repeat_interleave(12, 1)
+    drawn[::12], drawn[:, ::12] = -1, -1  # lines between the entries
+    shown[f"draw {n}"] = drawn
+plotting.images(shown, signed=True)
 
 # %% [markdown]
-# Not every mode has to be dropped from. A mode of rank 1 has a single component, and dropping it would erase the whole
-# weight (the quiz asks how often). Dropout **skips** such modes. A skipped mode is not dropped from, so there is nothing to make up
-# for: it must not be rescaled either.
+# Not every mode has to be dropped from. A mode of rank 1 has a single component, and dropping it erases the whole
+# weight (the quiz asks how often). Such modes should be **skipped**: tensorly-torch does so by itself, `trlkit` leaves the choice to you
+# (`modes=(0, 3)`) and drops from all modes if you say nothing. A skipped mode must not be rescaled either: there is nothing to make up for.
 #
 # **Predict before you run.** A Tucker weight has four modes; two are dropped from at $p = 0.5$, two are
 # skipped. Someone rescales by $1 / (1 - p)$ for all four. How many times too large is the expected weight?
@@ -347,7 +356,7 @@ print(f"the mean of 3000 draws is about {((mean * whole).sum() / whole.square().
 
 # %% [markdown]
 # Now write it right. There is one `keep` for each mode that is dropped from, and `modes` says which these are:
-# `keeps[k]` belongs to mode `modes[k]`. All other modes are skipped.
+# `keeps[k]` belongs to mode `modes[k]`. All other modes are skipped. Whoever calls decides: a mode of rank 1 in `modes` is dropped from too.
 
 # %% solve="drop_tucker"
 def drop_tucker(core, factors, keeps, modes, p):
@@ -397,6 +406,7 @@ check("drop_tucker", drop_tucker)
 # the probability of each is known. For small $R$ one can list them all and get the expectation **exactly**, in a few lines.
 #
 # **Predict before you run.** Rank 2, $p = 0.25$. What are the probabilities of the masks (drop, drop), (drop, keep), (keep, drop) and (keep, keep)?
+# With all four digits after the point, or as fractions such as `1 / 3`.
 
 # %% predict="mask_chances"
 ### BEGIN SOLUTION
@@ -451,6 +461,7 @@ check("keep_masks", keep_masks)
 # for example, and one that forgets to rescale:
 
 # %%
+torch.manual_seed(0)
 a, b = torch.randn(4, 3, dtype=torch.float64), torch.randn(5, 3, dtype=torch.float64)
 
 
@@ -474,7 +485,7 @@ def expected_weight(dropout, rank, p):
     """The mean of the weights that a dropout leaves, over all masks.
 
     dropout: function; dropout(keeps, p) takes a list with a bool Tensor of shape (rank[k],) for each
-    rank mode k and returns the weight that is left, a Tensor.
+    rank mode k and returns the weight that is left, a Tensor (leave it as it is).
     rank: tuple of int, the sizes of the rank modes, (R,) for a CP; p: float in [0, 1).
     Returns a Tensor of the weight's shape.
 
@@ -510,15 +521,16 @@ check("expected_weight", expected_weight)
 # is trained with dropped weights and used with the full one; a bias means that it is used with another weight than it was trained for,
 # and nothing tells you.
 #
-# Write `is_unbiased`. The check gives it some twenty implementations, some right and some broken, and says which
+# Write `is_unbiased`. The check gives it some two dozen implementations, some right and some broken, and says which
 # broken one your test let through and which right one it accused. A good test does neither. Among them:
 #
 # - right ones that look unusual: the scale may be spread over the factors, the dropped columns may be left out instead of set to zero, a
 #   component may be exempt from dropping as long as it is not rescaled;
 # - broken ones whose bias is large, or small, or hidden: there are biases that show only for a $p$ below 0.1, or only
-#   above 0.8, or everywhere but at 0.5; some sit in a single component, some cancel in a sum.
+#   above 0.8, or only between 0.2 and 0.45, or everywhere but at 0.5; some sit in a single component, some cancel in a sum, or in a norm.
 #
-# Sums are rounded, so "the same" has to mean *the same up to rounding*. All weights are float64. Never ask for $p = 1$.
+# Sums are rounded, so "the same" has to mean *the same up to rounding*. All weights are float64: rounding leaves some 15 digits, and
+# a difference in the fifth is a bias. Never ask for $p = 1$, nor one dropout for more than 4000 weights.
 #
 # **Predict before you run.** An implementation keeps one component where the coins would drop them all. (It sounds
 # sensible: a layer without any weight learns nothing in that step.) Is it biased?
@@ -597,9 +609,10 @@ check("is_unbiased", is_unbiased)
 # $$\mathbb{E}[\text{loss with dropout}] = \text{loss} + \underbrace{\frac{p}{1-p} \sum_r c_r^2}_{\text{the penalty, averaged like the loss}}$$
 #
 # On average, training with tensor dropout *is* training without it on a loss with a penalty: it does not like
-# components that contribute much, and least of all large ones that cancel one another. It needs no target; it
-# depends on the data through $c_r$, which a weight decay does not. (For a cross-entropy this holds only
-# approximately.) Its factor:
+# components that contribute much. Large ones that cancel one another cost as much as large ones that add up, and give
+# the output nothing. The penalty needs no target; it depends on the data through $c_r$, which a weight decay does not. (For a
+# cross-entropy this holds only approximately.) Its factor is 1 at $p = 0.5$: the variance is then $\sum_r c_r^2$, on average the
+# square of the output itself if the $c_r$ are random, independent and of mean 0, as in 6.2.
 
 # %%
 ps = [number / 100 for number in range(0, 95, 5)]
@@ -671,6 +684,9 @@ check("dropout_penalty", dropout_penalty)
 # Kolbeinsson and others report that tensor dropout makes networks more robust to noise and to adversarial
 # attack. Let us see on a small scale, honestly: real digits, 8 by 8, one convolution and a CP layer of
 # rank 30, trained with and without dropout from the same four seeds, and judged on digits that were not trained on.
+#
+# Why should it help? No component can count on the others, and large contributions cost (6.8): the answer is spread over many small ones, so
+# a disturbance that upsets some of them should do less harm. That is a hope and no proof. What do you expect to gain more: accuracy under noise, or under attack?
 
 # %%
 train, validation, _ = data.digits(8)
@@ -703,20 +719,22 @@ print(f"trained {2 * len(seeds)} networks in {time.perf_counter() - began:.0f} s
 # without dropout takes them for:
 
 # %%
-net, x, label = nets[0.0][0], held_out.tensors[0][:1].clone().requires_grad_(), held_out.tensors[1][:1]
-gradient = torch.autograd.grad(F.cross_entropy(net(x), label), x)[0]
-noisy = x.detach() + 0.2 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
-attacked = (x.detach() + 0.1 * gradient.sign()).clamp(0, 1)
-named = {"as it is": x.detach(), "noise 0.2": noisy, "FGSM 0.1": attacked}
-plotting.images({f"{n}: said to be {net(v).argmax().item()}": v[0, 0] for n, v in named.items()})
+plain, label = nets[0.0][0], held_out.tensors[1][:1]
+digit = held_out.tensors[0][:1].clone().requires_grad_()
+gradient = torch.autograd.grad(F.cross_entropy(plain(digit), label), digit)[0]
+noisy = digit.detach() + 0.2 * torch.randn(digit.shape, generator=torch.Generator().manual_seed(0))
+attacked = (digit.detach() + 0.1 * gradient.sign()).clamp(0, 1)
+named = {"as it is": digit.detach(), "noise 0.2": noisy, "FGSM 0.1": attacked}
+gray = {f"{n}: said to be {plain(v).argmax().item()}": v[0].expand(3, 8, 8) for n, v in named.items()}
+plotting.images(gray)
 
 # %%
-noise, steps = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5], [0.0, 0.02, 0.04, 0.06, 0.08, 0.1]
+noise, attack = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5], [0.0, 0.02, 0.04, 0.06, 0.08, 0.1]
 under_noise = {
     p: torch.tensor([robustness.noise_accuracy(net, held_out, noise) for net in some]) for p, some in nets.items()
 }
 under_attack = {
-    p: torch.tensor([robustness.fgsm_accuracy(net, held_out, steps, bounds=(0, 1)) for net in some])
+    p: torch.tensor([robustness.fgsm_accuracy(net, held_out, attack, bounds=(0, 1)) for net in some])
     for p, some in nets.items()
 }
 names = {0.0: "no dropout", 0.4: "tensor dropout, p = 0.4"}
@@ -728,7 +746,7 @@ plotting.curves(
 
 # %%
 plotting.curves(
-    {names[p]: (steps, found.mean(0).tolist()) for p, found in under_attack.items()},
+    {names[p]: (attack, found.mean(0).tolist()) for p, found in under_attack.items()},
     "step of FGSM",
     "accuracy on 270 held-out digits, mean of 4 seeds",
 )
@@ -738,7 +756,7 @@ plotting.curves(
 # gained for each pair, in percentage points:
 
 # %%
-for title, strengths, found in (("noise", noise, under_noise), ("FGSM", steps, under_attack)):
+for title, strengths, found in (("noise", noise, under_noise), ("FGSM", attack, under_attack)):
     print(f"{title:6} gain: mean (least to most of the 4 pairs)")
     gain = 100 * (found[0.4] - found[0.0])
     for strength, column in zip(strengths, gain.T):
@@ -747,7 +765,8 @@ for title, strengths, found in (("noise", noise, under_noise), ("FGSM", steps, u
 # %% [markdown]
 # How to read such a table:
 #
-# - One digit of 270 is 0.4 points. Where the range reaches from below 0 to above it, the mean proves nothing.
+# - One digit of 270 is 0.4 points. Where the range reaches from below 0 to above it, the mean proves nothing. Where it does not, it proves little:
+#   of 4 pairs all have the same sign by chance in one row of 8.
 # - When we ran it, dropout changed nothing for sure on clean digits, gained at most a point or two under noise, hardly more
 #   than the pairs differ, and several under strong attack. It is no armor: the attack still wins. Look at your own numbers before you believe ours.
 # - It is a small network on small images, with one $p$, one rank and one optimizer; for larger ones see the paper below.
@@ -759,7 +778,7 @@ for title, strengths, found in (("noise", noise, under_noise), ("FGSM", steps, u
 # %% [markdown]
 # ## 6.10 Quiz: modes of rank 1 { minutes: 2, difficulty: 2 }
 #
-# **A Tucker layer has rank (20, 1, 1, 20), and someone drops from all four modes with p = 0.4. In about which share of the
+# **`TuckerTRL(..., rank=(20, 1, 1, 20), dropout=0.4)` is told no `modes`, so it drops from all four. In about which share of the
 # training steps is the whole weight 0?** (The modes of rank 20 hardly ever lose all.)
 #
 # - **a** 16 %
@@ -823,6 +842,7 @@ check("quiz_forgot_eval", quiz_forgot_eval)
 #
 # - Tensor dropout switches off whole **components**: columns, the same ones in every factor of a CP; in a Tucker, each mode on its own.
 # - What stays is multiplied by $1/(1-p)$, **once for each mode that is dropped from**: not once for each factor of a CP, and not for modes that are skipped.
+# - Modes of rank 1 should be skipped; in `trlkit` it is you who says so, by `modes`.
 # - An expectation over coins can be computed **exactly** for small ranks. Good intentions, such as keeping at least one component, are biases.
 # - A dropout that is never called looks just like one that works. Two passes in training mode tell.
 # - On a squared error it is a penalty, $\frac{p}{1-p}$ times the squared contributions of the components.

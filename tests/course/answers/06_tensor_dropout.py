@@ -30,6 +30,24 @@ def drop_cp(factors, keep, p):
     return factors
 
 
+# %% answer="drop_cp" name="columns of plain zeros"
+# Where everything goes, no gradient reaches the first factor: it would be 0.
+def drop_cp(factors, keep, p):
+    first = factors[0]
+    columns = [
+        first[:, r] / (1 - p) if keep[r] else torch.zeros_like(first[:, r]) for r in range(len(keep))
+    ]
+    return [torch.stack(columns, 1)] + [f.clone() for f in factors[1:]]
+
+
+# %% answer="drop_cp" name="all zeros if nothing stays"
+# New zeros for all factors where everything goes.
+def drop_cp(factors, keep, p):
+    if not keep.any():
+        return [torch.zeros_like(factor) for factor in factors]
+    return [factors[0] * (keep.to(factors[0].dtype) / (1 - p)), *factors[1:]]
+
+
 # %% answer="DropoutCP" name="einsum over the rebuilt weight"
 # bernoulli and einsum.
 class DropoutCP(nn.Module):
@@ -96,6 +114,46 @@ def really_drops(layer, x):
     finally:
         if not was_training:
             layer.eval()
+
+
+# %% answer="really_drops" name="a copy"
+# A copy is asked, so that the layer's mode never changes; 66 passes.
+def really_drops(layer, x):
+    import copy
+
+    layer = copy.deepcopy(layer).train()
+    outputs = [layer(x) for _ in range(66)]
+    return any(not torch.equal(output, outputs[0]) for output in outputs)
+
+
+# %% answer="really_drops" name="pairs"
+# Each pass against the one before, none made once one differs.
+def really_drops(layer, x):
+    modes = {module: module.training for module in layer.modules()}
+    layer.train()
+    last, found = layer(x), False
+    for _ in range(80):
+        now = layer(x)
+        if (now != last).any():
+            found = True
+            break
+        last = now
+    for module, mode in modes.items():
+        module.training = mode
+    return found
+
+
+# %% answer="drop_tucker" name="plain zeros"
+# Columns one by one.
+def drop_tucker(core, factors, keeps, modes, p):
+    factors = list(factors)
+    for keep, mode in zip(keeps, modes):
+        old = factors[mode]
+        columns = [
+            old[:, r] / (1 - p) if keep[r] else torch.zeros_like(old[:, r]) for r in range(len(keep))
+        ]
+        factors[mode] = torch.stack(columns, 1)
+    return core, factors
 
 
 # %% answer="drop_tucker" name="the core masked"

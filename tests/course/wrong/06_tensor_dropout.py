@@ -108,6 +108,153 @@ class DropoutCP(nn.Module):
         return x.flatten(1) @ joint @ factors[-1].T
 
 
+# %% wrong="DropoutCP" name="two input modes at most"
+# A third one is not thought of.
+class DropoutCP(nn.Module):
+    def __init__(self, factors, p):
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError("p")
+        self.factors, self.p = nn.ParameterList(factors), p
+
+    def forward(self, x):
+        factors = list(self.factors)
+        if self.training:
+            factors = drop_cp(factors, torch.rand(factors[0].shape[1]) >= self.p, self.p)
+        if len(factors) == 2:
+            return x @ factors[0] @ factors[1].T
+        return torch.einsum("bij,ir,jr,nr->bn", x, *factors)
+
+
+# %% wrong="DropoutCP" name="mask in float32"
+# Seven digits of fifteen.
+class DropoutCP(nn.Module):
+    def __init__(self, factors, p):
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError("p")
+        self.factors, self.p = nn.ParameterList(factors), p
+
+    def forward(self, x):
+        factors = list(self.factors)
+        if self.training:
+            keep = torch.rand(factors[0].shape[1]) >= self.p
+            factors[0] = factors[0] * (keep / (1 - self.p))
+        joint = factors[0]
+        for f in factors[1:-1]:
+            joint = (joint.unsqueeze(1) * f).flatten(0, 1)
+        return x.flatten(1) @ joint @ factors[-1].T
+
+
+# %% wrong="DropoutCP" name="x in float32"
+# The batch loses digits on the way.
+class DropoutCP(nn.Module):
+    def __init__(self, factors, p):
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError("p")
+        self.factors, self.p = nn.ParameterList(factors), p
+
+    def forward(self, x):
+        factors = list(self.factors)
+        if self.training:
+            factors = drop_cp(factors, torch.rand(factors[0].shape[1]) >= self.p, self.p)
+        joint = factors[0]
+        for f in factors[1:-1]:
+            joint = (joint.unsqueeze(1) * f).flatten(0, 1)
+        return x.float().to(joint.dtype).flatten(1) @ joint @ factors[-1].T
+
+
+# %% wrong="DropoutCP" name="p above 1 taken"
+# Only p = 1 itself is refused.
+class DropoutCP(nn.Module):
+    def __init__(self, factors, p):
+        super().__init__()
+        if p < 0 or p == 1:
+            raise ValueError("p")
+        self.factors, self.p = nn.ParameterList(factors), p
+
+    def forward(self, x):
+        factors = list(self.factors)
+        if self.training:
+            factors = drop_cp(factors, torch.rand(factors[0].shape[1]) >= self.p, self.p)
+        joint = factors[0]
+        for f in factors[1:-1]:
+            joint = (joint.unsqueeze(1) * f).flatten(0, 1)
+        return x.flatten(1) @ joint @ factors[-1].T
+
+
+# %% wrong="DropoutCP" name="a bias"
+# A parameter that is no factor.
+class DropoutCP(nn.Module):
+    def __init__(self, factors, p):
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError("p")
+        self.factors, self.p = nn.ParameterList(factors), p
+        self.bias = nn.Parameter(torch.zeros(len(factors[-1]), dtype=factors[-1].dtype))
+
+    def forward(self, x):
+        factors = list(self.factors)
+        if self.training:
+            factors = drop_cp(factors, torch.rand(factors[0].shape[1]) >= self.p, self.p)
+        joint = factors[0]
+        for f in factors[1:-1]:
+            joint = (joint.unsqueeze(1) * f).flatten(0, 1)
+        return x.flatten(1) @ joint @ factors[-1].T + self.bias
+
+
+# %% wrong="DropoutCP" name="seeded"
+# The same random numbers in every pass.
+class DropoutCP(nn.Module):
+    def __init__(self, factors, p):
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError("p")
+        self.factors, self.p = nn.ParameterList(factors), p
+
+    def forward(self, x):
+        factors = list(self.factors)
+        if self.training:
+            torch.manual_seed(0)
+            factors = drop_cp(factors, torch.rand(factors[0].shape[1]) >= self.p, self.p)
+        joint = factors[0]
+        for f in factors[1:-1]:
+            joint = (joint.unsqueeze(1) * f).flatten(0, 1)
+        return x.flatten(1) @ joint @ factors[-1].T
+
+
+# %% wrong="really_drops" name="thirty passes"
+# Too few for p = 0.1, though they often find it.
+def really_drops(layer, x):
+    before = layer.training
+    layer.train()
+    first = layer(x)
+    found = any(not torch.equal(layer(x), first) for _ in range(30))
+    layer.train(before)
+    return found
+
+
+# %% wrong="really_drops" name="one too few"
+# 65 passes in all.
+def really_drops(layer, x):
+    before = layer.training
+    layer.train()
+    outputs = torch.stack([layer(x) for _ in range(65)])
+    layer.train(before)
+    return bool((outputs != outputs[0]).any())
+
+
+# %% wrong="really_drops" name="training set by hand"
+# The layer alone is put in training mode; what is inside stays in eval mode.
+def really_drops(layer, x):
+    before, layer.training = layer.training, True
+    first = layer(x)
+    found = any(not torch.equal(layer(x), first) for _ in range(100))
+    layer.training = before
+    return found
+
+
 # %% wrong="really_drops" name="ten passes"
 # Too few for p = 0.1.
 def really_drops(layer, x):
@@ -197,6 +344,13 @@ def expected_weight(dropout, rank, p):
     return dropout([torch.ones(r, dtype=torch.bool) for r in rank], 0.0)
 
 
+# %% wrong="expected_weight" name="drawn"
+# Draws masks at random.
+def expected_weight(dropout, rank, p):
+    draws = [dropout([torch.rand(r) >= p for r in rank], p) for _ in range(1000)]
+    return sum(draws) / len(draws)
+
+
 # %% wrong="is_unbiased" name="always True"
 # Trusts everyone.
 def is_unbiased(dropout, weight, rank):
@@ -224,6 +378,122 @@ def is_unbiased(dropout, weight, rank):
         abs(expected_weight(dropout, rank, p).norm() / weight.norm() - 1) < 0.2
         for p in (0.05, 0.3, 0.5, 0.9)
     )
+
+
+# %% wrong="is_unbiased" name="no abs, too small"
+# Says True of what is too small.
+def is_unbiased(dropout, weight, rank):
+    for p in (0.03, 0.05, 0.3, 0.5, 0.85, 0.95):
+        mean = expected_weight(dropout, rank, p)
+        if not (mean - weight).max() < 1e-8:
+            return False
+    return True
+
+
+# %% wrong="is_unbiased" name="no abs, too large"
+# Says True of what is too large.
+def is_unbiased(dropout, weight, rank):
+    for p in (0.03, 0.05, 0.3, 0.5, 0.85, 0.95):
+        mean = expected_weight(dropout, rank, p)
+        if not (weight - mean).max() < 1e-8:
+            return False
+    return True
+
+
+# %% wrong="is_unbiased" name="close norms"
+# Rows in other places.
+def is_unbiased(dropout, weight, rank):
+    for p in (0.03, 0.05, 0.3, 0.5, 0.85, 0.95):
+        mean = expected_weight(dropout, rank, p)
+        if not torch.allclose(mean.norm(), weight.norm()):
+            return False
+    return True
+
+
+# %% wrong="is_unbiased" name="norm and sum"
+# Rows in other places keep both.
+def is_unbiased(dropout, weight, rank):
+    for p in (0.03, 0.05, 0.3, 0.5, 0.85, 0.95):
+        mean = expected_weight(dropout, rank, p)
+        if not (torch.allclose(mean.norm(), weight.norm()) and torch.allclose(mean.sum(), weight.sum())):
+            return False
+    return True
+
+
+# %% wrong="is_unbiased" name="off by a hundredth"
+# A small bias is lost.
+def is_unbiased(dropout, weight, rank):
+    for p in (0.03, 0.05, 0.3, 0.5, 0.85, 0.95):
+        mean = expected_weight(dropout, rank, p)
+        if not (mean - weight).abs().max() < 1e-2:
+            return False
+    return True
+
+
+# %% wrong="is_unbiased" name="off by a thousandth"
+# A small bias is lost.
+def is_unbiased(dropout, weight, rank):
+    for p in (0.03, 0.05, 0.3, 0.5, 0.85, 0.95):
+        mean = expected_weight(dropout, rank, p)
+        if not (mean - weight).norm() < 1e-3 * weight.norm():
+            return False
+    return True
+
+
+# %% wrong="is_unbiased" name="p in 0.05, 0.85"
+# Nothing between 0.2 and 0.45.
+def is_unbiased(dropout, weight, rank):
+    for p in (0.05, 0.85):
+        mean = expected_weight(dropout, rank, p)
+        if not torch.allclose(mean, weight):
+            return False
+    return True
+
+
+# %% wrong="is_unbiased" name="p in 0.01, 0.99"
+# Nothing between 0.2 and 0.45.
+def is_unbiased(dropout, weight, rank):
+    for p in (0.01, 0.99):
+        mean = expected_weight(dropout, rank, p)
+        if not torch.allclose(mean, weight):
+            return False
+    return True
+
+
+# %% wrong="is_unbiased" name="p in 0.001, 0.999"
+# Nothing between 0.2 and 0.45.
+def is_unbiased(dropout, weight, rank):
+    for p in (0.001, 0.999):
+        mean = expected_weight(dropout, rank, p)
+        if not torch.allclose(mean, weight):
+            return False
+    return True
+
+
+# %% wrong="is_unbiased" name="p in 0.09, 0.5, 0.81"
+# Nothing between 0.2 and 0.45.
+def is_unbiased(dropout, weight, rank):
+    for p in (0.09, 0.5, 0.81):
+        mean = expected_weight(dropout, rank, p)
+        if not torch.allclose(mean, weight):
+            return False
+    return True
+
+
+# %% wrong="is_unbiased" name="any of six"
+# One p that comes out right is enough.
+def is_unbiased(dropout, weight, rank):
+    return any(
+        torch.allclose(expected_weight(dropout, rank, p), weight)
+        for p in (0.05, 0.2, 0.3, 0.5, 0.7, 0.9)
+    )
+
+
+# %% wrong="is_unbiased" name="the first p decides"
+# Returns in the first round.
+def is_unbiased(dropout, weight, rank):
+    for p in (0.05, 0.3, 0.5, 0.9):
+        return torch.allclose(expected_weight(dropout, rank, p), weight)
 
 
 # %% wrong="dropout_penalty" name="two input modes"

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -14,7 +15,8 @@ from trlkit.course.exercise import Case, Draw, Exercise, Quiz
 from trlkit.course.weights import cp_weight, tucker_weight
 
 DRAWS = 400  # forward passes whose masks are counted
-ASKED = 6  # how often one layer is asked about
+ENOUGH = 66  # passes that find rank 1 with p = 0.1 in 999 of 1000 times: 0.9**66 < 0.001
+MOST = 4000  # calls of one dropout that is judged
 SIZES = (3, 2, 4)  # of the weights that are dropped from
 
 
@@ -40,15 +42,23 @@ def drop_cp(factors: Sequence[Tensor], keep: Tensor, p: float) -> list[Tensor]:
 
 
 def put_together(
-    returned: Any, make: Callable[[], Tensor], asked: str, good: bool
+    returned: Any, make: Callable[[], Tensor], asked: str, good: bool, given: Sequence[Tensor] = ()
 ) -> dict[str, Any]:
-    """The weight that returned pieces make, and a verdict on their form."""
+    """The weight that returned pieces make, and a verdict on their form.
+
+    A weight of which nothing stays is 0 whatever the ``given`` tensors are: pieces made of plain
+    zeros are as right as others, so it gets their gradient, which is 0.
+    """
     found = {"what you return": RIGHT, "the weight of the pieces that you return": None}
     if not good:
         text = f"expected {asked}, got {describe(returned)}"
         return found | {"what you return": Verdict("other pieces", text)}
     try:
-        return found | {"the weight of the pieces that you return": make()}
+        weight = make() + sum(0 * tensor.sum() for tensor in given)
+        if not weight.isfinite().all():
+            text = "the weight of the pieces that you return has entries that are inf or NaN"
+            return found | {"what you return": Verdict("not finite", text)}
+        return found | {"the weight of the pieces that you return": weight}
     except (RuntimeError, ValueError):
         text = f"the pieces that you return do not fit together: {describe(returned)}"
         return found | {"what you return": Verdict("do not fit", text)}
@@ -67,7 +77,8 @@ def drop_cp_probe(answer, factors: Sequence[Tensor], keep: Tensor, p: float) -> 
     returned = answer(factors, keep, p)
     good = _tensors_all(returned, len(factors))
     asked = f"a list of {len(factors)} factors"
-    return put_together(returned, lambda: cp_weight(returned), asked, good)
+    nothing = () if keep.any() else factors
+    return put_together(returned, lambda: cp_weight(returned), asked, good, nothing)
 
 
 def drop_cp_cases(draw: Draw) -> Iterator[Case]:
@@ -111,7 +122,7 @@ def regress(x: Tensor, weight: Tensor) -> Tensor:
     return torch.tensordot(x, weight, dims=x.ndim - 1)
 
 
-def layer_probe(answer, x: Tensor, factors: Sequence[Tensor], p: float) -> Verdict:
+def layer_probe(answer, factors: Sequence[Tensor], p: float, x: Tensor) -> Verdict:
     """Count what a layer does in eval mode and over many passes in training mode."""
     torch.manual_seed(0)
     if not 0 <= p < 1:
@@ -127,7 +138,9 @@ def layer_probe(answer, x: Tensor, factors: Sequence[Tensor], p: float) -> Verdi
     wanted = sum(factor.numel() for factor in factors)
     if numbers != wanted:
         text = f"layer.parameters() hold {numbers} numbers, expected {wanted}: those of the factors"
-        return Verdict("parameters", text)
+        if numbers > wanted:
+            text += ". Is there a bias, or p, or another parameter that is no factor?"
+        return Verdict("parameters" if numbers else "no parameters", text)
     plain = regress(x, cp_weight(factors))
     layer.eval()
     quiet = [layer(x) for _ in range(20)]
@@ -140,13 +153,21 @@ def layer_probe(answer, x: Tensor, factors: Sequence[Tensor], p: float) -> Verdi
         if all(torch.allclose(layer(x), plain) for _ in range(20)):
             return Verdict("drops in eval alone", f"{text}; in training mode all are alike")
         return Verdict("drops in eval", text)
-    if not torch.allclose(quiet[0], plain):
+    gap = (quiet[0] - plain).abs().max() / plain.abs().max()
+    if not gap <= 3e-6:
+        swapped = x.flatten(1) @ cp_weight([*factors[-2::-1], factors[-1]]).flatten(0, -2)
+        if torch.allclose(quiet[0], swapped):
+            text = "the input factors are joined in another order than the modes of x"
+            return Verdict("mode order", f"in eval mode: {_told(plain, quiet[0])}: {text}")
         return Verdict("eval output", f"in eval mode: {_told(plain, quiet[0])}")
+    if gap > 1e-10:
+        text = "in eval mode: right to some 7 digits of 15. Is a float32 on the way?"
+        return Verdict("float32", text)
     layer.train()
-    layer(x).sum().backward()
+    sum(layer(x).sum() for _ in range(20)).backward()  # one pass may drop everything
     if any(parameter.grad is None for parameter in layer.parameters()):
         return Verdict("no gradient", "in training mode, no gradient reaches some of the factors")
-    return _masks_seen(layer, x, factors, p) or RIGHT
+    return _masks_seen(layer, x, factors, p, quiet[0]) or RIGHT
 
 
 def _form(got: Any, expected: Tensor) -> Verdict | None:
@@ -163,31 +184,59 @@ def _told(expected: Tensor, got: Tensor) -> str:
     return f"expected an output that starts with {first:.4g}, got {other:.4g}"
 
 
-def _masks_seen(layer: nn.Module, x: Tensor, factors, p: float) -> Verdict | None:
+def _masks_seen(layer: nn.Module, x: Tensor, factors, p: float, quiet: Tensor) -> Verdict | None:
     """How often each mask came in training mode, against how often it should."""
     masks = every_keep(factors[0].shape[1])
     outputs = torch.stack([regress(x, cp_weight(drop_cp(factors, keep, p))) for keep in masks])
     with torch.no_grad():
         passes = torch.stack([layer(x) for _ in range(DRAWS)])
-    gaps = (passes.unsqueeze(1) - outputs).abs().flatten(2).amax(2)  # (DRAWS, masks)
-    nearest, which = gaps.min(1)
+    form = _form(passes[0], quiet)
+    if form:
+        return Verdict(form.kind, f"in training mode: {form.text}")
     if p > 0 and (passes == passes[0]).all():
+        if torch.allclose(passes[0], quiet):
+            return Verdict("nothing dropped", f"{DRAWS} passes in training mode drop nothing")
         text = f"in training mode, {DRAWS} passes on one batch all give the same output"
         return Verdict("never another mask", text)
-    exact = 1e-6 * max(1, outputs.abs().max().item())
-    if (nearest > exact).any():
-        return _no_mask(passes, outputs, p, exact)
-    for number, keep in enumerate(masks):
-        share, count = chance(keep, p), (which == number).sum().item()
+    gaps = (passes.unsqueeze(1) - outputs).abs().flatten(2).amax(2)  # (DRAWS, masks)
+    nearest, which = gaps.min(1)
+    size = max(1, outputs.abs().max().item())
+    if not (nearest <= 1e-6 * size).all():
+        return _no_mask(passes, outputs, p, 1e-6 * size)
+    if (nearest > 1e-10 * size).any():
+        text = "in training mode: right to some 7 digits of 15. Is a float32 on the way?"
+        return Verdict("float32", text)
+    return _masks_counted(torch.stack(masks), which, p)
+
+
+def _masks_counted(masks: Tensor, which: Tensor, p: float) -> Verdict | None:
+    """Whether masks (masks, R) came as often as they should, and what is wrong if not."""
+    counts = which.bincount(minlength=len(masks))
+    for keep, count in zip(masks, counts.tolist(), strict=True):
+        share = chance(keep, p)
         if abs(count - DRAWS * share) > 6 * math.sqrt(DRAWS * share * (1 - share)) + 1e-9:
-            stays = [r for r, kept in enumerate(keep.tolist()) if kept]
-            what = f"components {stays} stay" if stays else "every component goes"
-            text = (
-                f"of {DRAWS} passes in training mode with p={p}, {count} had the mask in which "
-                f"{what}; expected about {DRAWS * share:.0f}"
-            )
-            return Verdict("other masks", text)
-    return None
+            break
+    else:
+        return None
+    stays = [r for r, kept in enumerate(keep.tolist()) if kept]
+    what = f"components {stays} stay" if stays else "every component goes"
+    text = (
+        f"of {DRAWS} passes in training mode with p={p}, {count} had the mask in which "
+        f"{what}; expected about {DRAWS * share:.0f}"
+    )
+    drawn = masks[which]  # (DRAWS, R)
+    kept, noise = drawn.double().mean(0), 5 * math.sqrt(p * (1 - p) / DRAWS) + 1e-9
+    if (kept - p).abs().max() <= noise:
+        return Verdict("p kept", f"{text}. Each component stayed with probability p")
+    if (drawn.sum(1) == drawn[0].sum()).all():
+        text += f". In every pass {drawn[0].sum()} stayed: each needs a coin of its own"
+        return Verdict("a fixed number", text)
+    if not counts[0] and DRAWS * p ** masks.shape[1] > 4:
+        return Verdict("one left", f"{text}. Do you keep one where all would go?")
+    if (kept - (1 - p)).abs().max() <= noise:
+        text += ". Each alone stays as often as it should: is there a coin for each of them?"
+        return Verdict("no coins of their own", text)
+    return Verdict("other masks", text)
 
 
 def _no_mask(passes: Tensor, outputs: Tensor, p: float, exact: float) -> Verdict:
@@ -214,29 +263,30 @@ def layer_cases(draw: Draw) -> Iterator[Case]:
     height, width, classes = draw.sizes(3, 4, 2)
     x = draw.normal(5, height, width)
     factors = [draw.normal(size, 3) for size in (height, width, classes)]
-    yield Case((x, factors, draw.choice(0.25, [0.2, 0.3])))
-    yield Case((x, factors, 0.0), "p = 0 drops nothing")
+    yield Case((factors, draw.choice(0.25, [0.2, 0.3]), x))
+    yield Case((factors, 0.0, x), "p = 0 drops nothing")
     two = [draw.normal(size, 2) for size in (height, classes)]
-    yield Case((draw.normal(1, height), two, 0.6), "a batch of one, p above a half")
-    yield Case((x, factors, 1.0), "refused")
-    yield Case((x, factors, -0.1), "refused")
+    yield Case((two, 0.6, draw.normal(1, height)), "a batch of one, p above a half")
+    many = [draw.normal(size, 2) for size in (3, 2, 4, 3)]
+    yield Case((many, 0.4, draw.normal(2, 3, 2, 4)), "three input modes")
+    for p in (1.0, -0.1, 1.5):
+        yield Case((factors, p, x), "refused")
 
 
 # ---- does it drop at all? -------------------------------------------------------------------
 
 
 class HookedCP(nn.Module):
-    """Dropout sits in a hook on the weight; only with ``calls`` does forward call it.
+    """Dropout sits in a hook on the weight; only with ``calls`` does forward call it."""
 
-    A layer that rarely drops is asked about several times.
-    """
+    passes = 0  # of all of them: a copy of a layer counts too
 
     def __init__(self, rank: int, p: float, calls: bool):
         super().__init__()
         torch.manual_seed(0)
         self.weight = CPPieces([torch.randn(size, rank) for size in (12, 2)])
         self.calls = calls
-        self.asked = ASKED if rank * p < 0.5 and p > 0 else 1
+        self.drops = calls and p > 0
 
         def hook(module, args, factors):
             if not module.training:
@@ -247,6 +297,7 @@ class HookedCP(nn.Module):
         self.weight.register_forward_hook(hook)
 
     def forward(self, x: Tensor) -> Tensor:
+        HookedCP.passes += 1
         factors = self.weight() if self.calls else self.weight.factors
         return x.flatten(1) @ factors[0] @ factors[1].T
 
@@ -272,6 +323,9 @@ LAYERS = {
     "batch norm and a linear layer": lambda: nn.Sequential(
         nn.Flatten(), nn.BatchNorm1d(12), nn.Linear(12, 2)
     ).eval(),
+    "batch norm and a CP layer with p = 0.5, in eval mode": lambda: nn.Sequential(
+        nn.Flatten(), nn.BatchNorm1d(12), HookedCP(4, 0.5, calls=True)
+    ).eval(),
 }
 
 
@@ -291,20 +345,34 @@ def really_drops(layer: nn.Module, x: Tensor) -> bool:
 
 def really_drops_probe(answer, layer: nn.Module, x: Tensor) -> dict[str, Any]:
     torch.manual_seed(1)
-    before = layer.training
-    times = getattr(layer, "asked", 1)
-    count = f"asked {times} times, the times that it says True"
-    found = {"what it says": RIGHT, count: 0, "the layer's mode": RIGHT}
-    said = [answer(layer, x) for _ in range(times)]
-    for value in said:
-        if type(value) is not bool:
-            text = f"must return True or False, got {describe(value)}"
-            return found | {"what it says": Verdict("no bool", text)}
-    if layer.training != before:
-        now = "training" if layer.training else "eval"
-        text = f"leaves the layer in {now} mode, in which it was not"
-        found["the layer's mode"] = Verdict("mode changed", text)
-    return found | {count: sum(said)}
+    drops = any(inner.drops for inner in layer.modules() if isinstance(inner, HookedCP))
+    before = {name: module.training for name, module in layer.named_modules()}
+    HookedCP.passes = 0
+    said, passes = answer(layer, x), HookedCP.passes
+    found = {"what it says": RIGHT, "the passes": RIGHT, "the layer's mode": RIGHT}
+    few = (
+        f"in {passes} passes, a layer of rank 1 with p = 0.1 is missed with a probability of "
+        f"about {100 * 0.9**passes:.2g} %"
+    )
+    if type(said) is not bool:
+        text = f"must return True or False, got {describe(said)}"
+        return found | {"what it says": Verdict("no bool", text)}
+    if said != drops:
+        text = f"expected {drops}, got {said}"
+        if drops and passes < ENOUGH:
+            text += f"; {few}"
+        found["what it says"] = Verdict(f"{said} is wrong", text)
+    elif isinstance(layer, HookedCP) and not drops and passes < ENOUGH:
+        found["the passes"] = Verdict("too few passes", f"{few}, and at most 0.1 % is asked")
+    for name, module in layer.named_modules():
+        if module.training != before[name]:
+            now = "training" if module.training else "eval"
+            which = "a module inside the layer" if name else "the layer"
+            text = f"leaves {which} in {now} mode, in which it was not"
+            kind = "inner mode changed" if name else "mode changed"
+            found["the layer's mode"] = Verdict(kind, text)
+            break
+    return found
 
 
 def really_drops_cases(draw: Draw) -> Iterator[Case]:
@@ -333,7 +401,8 @@ def drop_tucker_probe(answer, core, factors, keeps, modes, p: float) -> dict[str
         and _tensors_all(returned[1], len(factors))
     )
     asked = f"a pair: a core of {core.ndim} modes and a list of {len(factors)} factors"
-    return put_together(returned, lambda: tucker_weight(*returned), asked, good)
+    nothing = () if all(keep.any() for keep in keeps) else [core, *factors]
+    return put_together(returned, lambda: tucker_weight(*returned), asked, good, nothing)
 
 
 def keeps_of(draw: Draw, sizes: Sequence[int]) -> list[Tensor]:
@@ -360,6 +429,10 @@ def drop_tucker_cases(draw: Draw) -> Iterator[Case]:
     four = [draw.normal(3, r) for r in flat.shape]
     keeps = [torch.tensor([True, False, True, True]), torch.tensor([True, False])]
     yield Case((flat, four, keeps, (0, 3), 0.75), "rank (4, 1, 1, 2), the 1s skipped")
+    keeps = [torch.tensor([True]), torch.tensor([False, True])]
+    yield Case((flat, four, keeps, (2, 3), 0.4), "rank (4, 1, 1, 2), a 1 is in modes and stays")
+    keeps = [torch.tensor([True, False, True, True]), torch.tensor([False])]
+    yield Case((flat, four, keeps, (0, 1), 0.4), "rank (4, 1, 1, 2), a 1 is in modes and goes")
 
 
 # ---- all masks ------------------------------------------------------------------------------
@@ -420,8 +493,13 @@ def pieces(rank: Sequence[int]) -> tuple[Tensor | None, list[Tensor]]:
     return normal(*rank), [normal(size, r) for size, r in zip(SIZES, rank, strict=False)]
 
 
-def full_weight(rank: Sequence[int]) -> Tensor:
+def pieces_of(kind: str, rank: Sequence[int]) -> tuple[Tensor | None, list[Tensor]]:
     core, factors = pieces(rank)
+    return core, [factor.abs() for factor in factors] if kind in POSITIVE else factors
+
+
+def full_weight(kind: str, rank: Sequence[int]) -> Tensor:
+    core, factors = pieces_of(kind, rank)
     return cp_weight(factors) if core is None else tucker_weight(core, factors)
 
 
@@ -451,6 +529,10 @@ CP_MASKS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "CP: rescales by 4 at most": lambda keep, p: keep * min(4.0, 1 / (1 - p)),
     "CP: rescales by 2 at every p": lambda keep, p: keep * 2.0,
     "CP: does not rescale below p = 0.1": lambda keep, p: keep / (1 - p if p >= 0.1 else 1),
+    "CP: does not rescale between p = 0.2 and 0.45": lambda keep, p: (
+        keep / (1 if 0.2 < p < 0.45 else 1 - p)
+    ),
+    "CP: adds 0.00001 to 1 - p, lest it be 0": lambda keep, p: keep / (1 - p + 1e-5),
     "CP: forgets to rescale the last component": _last_unscaled,
 }
 TUCKER_MASKS: dict[str, Callable[[list[Tensor], float], list[Tensor]]] = {
@@ -474,14 +556,21 @@ TUCKER_MASKS: dict[str, Callable[[list[Tensor], float], list[Tensor]]] = {
         keep / (1 - p) if k < len(keeps) - 1 else keep for k, keep in enumerate(keeps)
     ],
 }
+POSITIVE = {
+    "CP of positive factors: rescales nothing": lambda keep, p: keep,
+    "CP of positive factors: rescales twice": lambda keep, p: keep / (1 - p) ** 2,
+}
 SHIFTED = "CP: errs in two rows, and not in their sum"
+SWAPPED = "CP: returns the rows in another order"
+STORED = "drops nothing: it returns the one weight that it has"
 GATHERED = "CP, right: leaves out the columns that are dropped"
 SPREAD = "CP, right: spreads the scale over the factors"
 
 
 def implementation(kind: str, rank: Sequence[int]) -> Callable[[Sequence[Tensor], float], Tensor]:
     """A tensor dropout: given a mask for each rank mode and p, the weight that is left."""
-    core, factors = pieces(rank)
+    core, factors = pieces_of(kind, rank)
+    whole = full_weight(kind, rank)
     joint = torch.einsum("br,cr->bcr", *factors[1:]).flatten(0, 1) if core is None else None
 
     def rebuilt(first: Tensor, rest: Tensor) -> Tensor:
@@ -497,20 +586,24 @@ def implementation(kind: str, rank: Sequence[int]) -> Callable[[Sequence[Tensor]
         if core is not None:
             masks = TUCKER_MASKS[kind](keeps, p)
             return tucker_weight(core, [f * m for f, m in zip(factors, masks, strict=True)])
+        if kind == STORED:
+            return whole
         keep, scale = keeps[0], 1 / (1 - p)
         if kind == GATHERED:
             return rebuilt(factors[0][:, keep > 0], joint[:, keep > 0]) * scale
         if kind == SPREAD:
             root = scale**0.5
             return rebuilt(factors[0] * keep * root, joint * keep * root)
-        mask = CP_MASKS["CP, right" if kind == SHIFTED else kind](keep, p)
+        mask = (CP_MASKS | POSITIVE).get(kind, CP_MASKS["CP, right"])(keep, p)
         weight = rebuilt(factors[0] * mask, joint)
+        if kind == SWAPPED:
+            return weight.roll(1, 0)
         return (1 - p) * weight + p * weight.roll(1, 0) if kind == SHIFTED else weight
 
     return dropout
 
 
-CP_KINDS = (*CP_MASKS, GATHERED, SPREAD, SHIFTED)
+CP_KINDS = (*CP_MASKS, *POSITIVE, GATHERED, SPREAD, SHIFTED, SWAPPED)
 
 
 def expected_weight(dropout: Callable, rank: Sequence[int], p: float) -> Tensor:
@@ -521,7 +614,27 @@ def expected_weight(dropout: Callable, rank: Sequence[int], p: float) -> Tensor:
 
 
 def expected_weight_probe(answer, kind: str, rank: tuple, p: float) -> dict[str, Any]:
-    return {"the expected weight": answer(implementation(kind, rank), rank, p)}
+    dropout, calls = implementation(kind, rank), []
+
+    def counted(keeps: Sequence[Tensor], p: float) -> Tensor:
+        calls.append(p)
+        return dropout(keeps, p)
+
+    expected = answer(counted, rank, p)
+    found = {"the dropout": RIGHT, "the expected weight": expected}
+    if kind == STORED:
+        kept = dropout(every_keep(rank[0])[:1], p)
+        if not torch.equal(kept, full_weight(kind, rank)):
+            text = "you changed the weight that the dropout gave you, and it has no other"
+            found["the dropout"] = Verdict("changed", text)
+    count = 2 ** sum(rank)
+    if len(calls) > 4 * count:
+        text = (
+            f"you asked the dropout for {len(calls)} weights, but rank {rank} has {count} "
+            f"combinations of masks: list them, and draw none at random"
+        )
+        found["the dropout"] = Verdict("drawn at random", text)
+    return found
 
 
 def expected_weight_cases(draw: Draw) -> Iterator[Case]:
@@ -533,6 +646,7 @@ def expected_weight_cases(draw: Draw) -> Iterator[Case]:
     yield Case(("Tucker: rescales nothing", rank, 0.2), "three rank modes")
     yield Case(("Tucker: keeps one component where a mode would lose all", (2, 3), 0.4))
     yield Case(("CP: rescales by 1 / p", (2,), 0.0), "p = 0")
+    yield Case((STORED, (2,), 0.3))
 
 
 def is_unbiased(dropout: Callable, weight: Tensor, rank: Sequence[int]) -> bool:
@@ -544,24 +658,53 @@ def is_unbiased(dropout: Callable, weight: Tensor, rank: Sequence[int]) -> bool:
 
 def is_unbiased_probe(answer, kind: str, weight: Tensor, rank: tuple) -> Verdict:
     torch.manual_seed(0)
-    said = answer(implementation(kind, rank), weight, rank)
+    dropout, calls = implementation(kind, rank), Counter()
+
+    def counted(keeps: Sequence[Tensor], p: float) -> Tensor:
+        calls[p] += 1
+        if calls.total() > MOST:
+            raise RuntimeError(
+                f"a dropout is asked for more than {MOST} weights, but rank {rank} has "
+                f"{2 ** sum(rank)} combinations of masks: list them, and draw none at random"
+            )
+        return dropout(keeps, p)
+
+    said = answer(counted, weight, rank)
     if type(said) is not bool:
         return Verdict("no bool", f"must return True or False, got {describe(said)}")
-    right = "right" in kind.partition(":")[0]
-    if said == right:
+    if said == ("right" in kind.partition(":")[0]):
         return RIGHT
-    if right:
-        return Verdict("accused", "says False: it accuses a dropout that is unbiased")
-    return Verdict("let through", "says True: it lets a biased dropout through")
+    gaps = {p: _bias(dropout, weight, rank, p) for p in sorted(calls)}
+    if not said:
+        text = "says False: it accuses a dropout that is unbiased"
+        if not gaps:
+            return Verdict("accused unseen", f"{text}, which it never called")
+        text += f"; expected weight and weight differ by {max(gaps.values()):.1g} at most"
+        return Verdict("accused", text)
+    asked = ", ".join(f"{p:.4g}" for p in list(gaps)[:12]) + ", ..." * (len(gaps) > 12)
+    text = "says True: it lets a biased dropout through, "
+    text += f"which it asked for weights at p = {asked} only" if gaps else "which it never called"
+    seen = [p for p, gap in gaps.items() if gap > 1e-8]
+    if not seen:
+        return Verdict("let through: one p" if len(gaps) == 1 else "let through", text)
+    p = max(seen, key=gaps.get)
+    text += f"; at p = {p:.4g} its expected weight is off by {gaps[p]:.2g}"
+    return Verdict("let through, though off", f"{text} (of the weight's largest entry)")
+
+
+def _bias(dropout: Callable, weight: Tensor, rank: Sequence[int], p: float) -> float:
+    """How far off the expected weight is, as a share of the weight's largest entry."""
+    gap = (expected_weight(dropout, rank, p) - weight).abs().max()
+    return (gap / weight.abs().max()).item()
 
 
 def is_unbiased_cases(draw: Draw) -> Iterator[Case]:
     for kind in CP_KINDS:
         rank = (draw.choice(3, [2, 3]),)
-        yield Case((kind, full_weight(rank), rank))
+        yield Case((kind, full_weight(kind, rank), rank))
     for kind in TUCKER_MASKS:
         rank = draw.choice((1, 3), [(3, 1), (1, 4), (1, 3)])
-        yield Case((kind, full_weight(rank), rank))
+        yield Case((kind, full_weight(kind, rank), rank))
 
 
 # ---- the penalty ----------------------------------------------------------------------------
@@ -598,7 +741,7 @@ EXERCISES = (
     Exercise("drop_cp", ("factors", "keep", "p"), drop_cp, drop_cp_cases, probe=drop_cp_probe),
     Exercise(
         "DropoutCP",
-        ("x", "factors", "p"),
+        ("factors", "p", "x"),
         DropoutCP,
         layer_cases,
         uses=("drop_cp",),

@@ -20,7 +20,7 @@ def drop_cp(factors, keep, p):
 # probability of dropping.
 # Look at: what happens at p = 0, where nothing is dropped.
 def drop_cp(factors, keep, p):
-    return [factors[0] * keep / max(p, 1e-12), *factors[1:]]
+    return [factors[0] * (keep.to(factors[0].dtype) / p), *factors[1:]]
 
 
 # %% mistake="drop_cp" name="multiplied by 1 - p"
@@ -89,9 +89,9 @@ def khatri(factors):
 
 
 # %% mistake="DropoutCP" name="one mask for ever"
-# You drew the mask once, when the layer was made: the components that it drops can never learn,
-# and the others never have to do without one another.
-# Look at: how often `torch.rand` is called.
+# Your layer has one mask for ever: it is drawn when the layer is made, or `forward` sets a seed.
+# What it drops can never learn, and the others never have to do without one another.
+# Look at: how often new random numbers are drawn.
 class DropoutCP(nn.Module):
     def __init__(self, factors, p):
         super().__init__()
@@ -224,7 +224,7 @@ class DropoutCP(nn.Module):
 
     def forward(self, x):
         factors = list(self.factors)
-        if self.training and self.p:
+        if self.training:
             factors = drop_cp(factors, torch.rand(factors[0].shape[1]) < self.p, self.p)
         return torch.einsum("zi,ir->zr", x.flatten(1), khatri(factors[:-1])) @ factors[-1].T
 
@@ -263,7 +263,7 @@ def khatri(factors):
 
 # %% mistake="DropoutCP" name="p = 1 taken"
 # You take every p. At p = 1 everything is always dropped, and 1 / (1 - p) is no number.
-# Look at: what `__init__` should say to p = 1 and to p = -0.1.
+# Look at: what `__init__` should say to p = 1, to p = 1.5 and to p = -0.1.
 class DropoutCP(nn.Module):
     def __init__(self, factors, p):
         super().__init__()
@@ -283,10 +283,112 @@ def khatri(factors):
     return out
 
 
+# %% mistake="DropoutCP" name="nothing dropped"
+# Your layer drops nothing, in training mode either. `drop_cp` returns new factors and leaves
+# those that it gets as they are.
+# Look at: whether what `drop_cp` returns is used, and whether that line is ever reached.
+class DropoutCP(nn.Module):
+    def __init__(self, factors, p):
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError("p")
+        self.factors, self.p = nn.ParameterList(factors), p
+
+    def forward(self, x):
+        factors = list(self.factors)
+        if self.training:
+            drop_cp(factors, torch.rand(factors[0].shape[1]) >= self.p, self.p)
+        return torch.einsum("zi,ir->zr", x.flatten(1), khatri(factors[:-1])) @ factors[-1].T
+
+
+def khatri(factors):
+    out = factors[0]
+    for f in factors[1:]:
+        out = (out.unsqueeze(1) * f).flatten(0, 1)
+    return out
+
+
+# %% mistake="DropoutCP" name="a fixed number dropped"
+# You drop the same number of components in every pass and draw only which ones. Components have
+# coins of their own: at times none goes, at times all.
+# Look at: how many components can stay in one pass of yours.
+class DropoutCP(nn.Module):
+    def __init__(self, factors, p):
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError("p")
+        self.factors, self.p = nn.ParameterList(factors), p
+
+    def forward(self, x):
+        factors = list(self.factors)
+        if self.training:
+            keep = torch.ones(factors[0].shape[1], dtype=torch.bool)
+            keep[torch.randperm(len(keep))[: round(self.p * len(keep))]] = False
+            factors = drop_cp(factors, keep, self.p)
+        return torch.einsum("zi,ir->zr", x.flatten(1), khatri(factors[:-1])) @ factors[-1].T
+
+
+def khatri(factors):
+    out = factors[0]
+    for f in factors[1:]:
+        out = (out.unsqueeze(1) * f).flatten(0, 1)
+    return out
+
+
+# %% mistake="DropoutCP" name="one coin for all"
+# You toss one coin for all components: they stay or go together. Each has a coin of its own.
+# Look at: how many random numbers you draw in one pass.
+class DropoutCP(nn.Module):
+    def __init__(self, factors, p):
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError("p")
+        self.factors, self.p = nn.ParameterList(factors), p
+
+    def forward(self, x):
+        factors = list(self.factors)
+        if self.training:
+            keep = (torch.rand(1) >= self.p).expand(factors[0].shape[1])
+            factors = drop_cp(factors, keep, self.p)
+        return torch.einsum("zi,ir->zr", x.flatten(1), khatri(factors[:-1])) @ factors[-1].T
+
+
+def khatri(factors):
+    out = factors[0]
+    for f in factors[1:]:
+        out = (out.unsqueeze(1) * f).flatten(0, 1)
+    return out
+
+
+# %% mistake="DropoutCP" name="modes in another order"
+# You join the input factors in another order than the modes of x, so that rows meet entries of
+# x that are not theirs.
+# Look at: which mode of x runs fastest in `x.flatten(1)`, and which in your product.
+class DropoutCP(nn.Module):
+    def __init__(self, factors, p):
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError("p")
+        self.factors, self.p = nn.ParameterList(factors), p
+
+    def forward(self, x):
+        factors = list(self.factors)
+        if self.training:
+            factors = drop_cp(factors, torch.rand(factors[0].shape[1]) >= self.p, self.p)
+        return torch.einsum("zi,ir->zr", x.flatten(1), khatri(factors[-2::-1])) @ factors[-1].T
+
+
+def khatri(factors):
+    out = factors[0]
+    for f in factors[1:]:
+        out = (out.unsqueeze(1) * f).flatten(0, 1)
+    return out
+
+
 # %% mistake="really_drops" name="two passes only"
-# You compared two passes. With p = 0.1 two masks are often alike, and you say that nothing is
-# dropped.
-# Look at: the probability that rank 1 with p = 0.1 drops nothing in two passes running.
+# You compared two passes, or a few. With p = 0.1 some masks running are often alike, and you say
+# that nothing is dropped.
+# Look at: the probability that rank 1 with p = 0.1 drops nothing in all of your passes.
 def really_drops(layer, x):
     before = layer.training
     layer.train()
@@ -310,6 +412,19 @@ def really_drops(layer, x):
     layer.train()
     first = layer(x)
     return any(not torch.equal(layer(x), first) for _ in range(100))
+
+
+# %% mistake="really_drops" name="modules inside left in training mode"
+# You set the mode of the layer alone. `layer.train()` has changed all modules inside it too, and
+# these still drop.
+# Look at: `layer.train(mode)` against `layer.training = mode`.
+def really_drops(layer, x):
+    before = layer.training
+    layer.train()
+    first = layer(x)
+    found = any(not torch.equal(layer(x), first) for _ in range(100))
+    layer.training = before
+    return found
 
 
 # %% mistake="really_drops" name="training against eval"
@@ -365,6 +480,40 @@ def drop_tucker(core, factors, keeps, modes, p):
     for keep, mode in zip(keeps, modes):
         factors[mode] = factors[mode] * keep
     return core / (1 - p) if modes else core, factors
+
+
+# %% mistake="drop_tucker" name="one scale, even for no mode"
+# You rescaled once for all modes. An entry of the core survives only if *each* mode keeps its
+# component, which is rarer with every mode.
+# Look at: the probability that one entry of the core stays.
+def drop_tucker(core, factors, keeps, modes, p):
+    factors = list(factors)
+    for keep, mode in zip(keeps, modes):
+        factors[mode] = factors[mode] * keep
+    return core / (1 - p), factors
+
+
+# %% mistake="drop_tucker" name="modes sorted"
+# You went through the modes in their order and not in that of `modes`: keeps[k] belongs to
+# modes[k], and `modes` may be (2, 1).
+# Look at: which mask the last mode gets.
+def drop_tucker(core, factors, keeps, modes, p):
+    factors = list(factors)
+    for keep, mode in zip(keeps, sorted(modes)):
+        factors[mode] = factors[mode] * keep / (1 - p)
+    return core, factors
+
+
+# %% mistake="drop_tucker" name="rank 1 left out"
+# You left modes of rank 1 alone although `modes` names them. Whether to drop from them is decided
+# by who calls; your function does what it is told.
+# Look at: a mode of rank 1 in `modes` whose component goes.
+def drop_tucker(core, factors, keeps, modes, p):
+    factors = list(factors)
+    for keep, mode in zip(keeps, modes):
+        if len(keep) > 1:
+            factors[mode] = factors[mode] * keep / (1 - p)
+    return core, factors
 
 
 # %% mistake="drop_tucker" name="skipped modes rescaled"
@@ -477,6 +626,19 @@ def keep_masks(rank, p):
     return pairs
 
 
+# %% mistake="keep_masks" name="binomial"
+# You gave each mask the probability that *so many* components stay, however they are spread. One
+# mask is one way of many.
+# Look at: the sum of your probabilities.
+def keep_masks(rank, p):
+    pairs = []
+    for number in range(2**rank):
+        keep = torch.tensor([bool(number >> r & 1) for r in range(rank)])
+        kept = int(keep.sum())
+        pairs.append((keep, math.comb(rank, kept) * (1 - p) ** kept * p ** (rank - kept)))
+    return pairs
+
+
 # %% mistake="keep_masks" name="impossible masks left out"
 # You left out masks whose probability is 0. All 2 ** rank of them were asked for.
 # Look at: p = 0.
@@ -545,6 +707,32 @@ def expected_weight(dropout, rank, p):
     return sum(chance * dropout([keep, *rest], p) for keep, chance in keep_masks(rank[0], p))
 
 
+# %% mistake="expected_weight" name="masks side by side"
+# You paired the first masks of all modes, then the second ones, and so on. Every mask of one mode
+# comes with every mask of the others.
+# Look at: `zip` and `itertools.product`.
+def expected_weight(dropout, rank, p):
+    total = 0
+    for pairs in zip(*[keep_masks(r, p) for r in rank]):
+        total = total + math.prod(c for _, c in pairs) * dropout([k for k, _ in pairs], p)
+    return total
+
+
+# %% mistake="expected_weight" name="written into the dropout's weight"
+# You multiplied the weight that the dropout gave you in place. It is not yours: the dropout may
+# return the same tensor the next time.
+# Look at: `*=` on what `dropout` returns.
+def expected_weight(dropout, rank, p):
+    import itertools
+
+    total = 0
+    for pairs in itertools.product(*[keep_masks(r, p) for r in rank]):
+        weight = dropout([k for k, _ in pairs], p)
+        weight *= math.prod(c for _, c in pairs)
+        total = total + weight
+    return total
+
+
 # %% mistake="expected_weight" name="probabilities added"
 # You added the probabilities of the modes. For all of them to come together they multiply.
 # Look at: the sum of the probabilities over all combinations.
@@ -605,6 +793,46 @@ def is_unbiased(dropout, weight, rank):
     )
 
 
+# %% mistake="is_unbiased" name="norms compared"
+# You compared the norms. A weight whose rows are in the wrong places, or whose sign is turned, has
+# the same norm.
+# Look at: what you compare, a number or the whole weight.
+def is_unbiased(dropout, weight, rank):
+    return all(
+        torch.allclose(expected_weight(dropout, rank, p).norm(), weight.norm())
+        for p in (0.0, 0.05, 0.3, 0.5, 0.9)
+    )
+
+
+# %% mistake="is_unbiased" name="no absolute value"
+# You took the largest difference without its sign: where the expected weight is too small
+# everywhere, the largest difference is below 0.
+# Look at: `.abs()`, and where it stands.
+def is_unbiased(dropout, weight, rank):
+    return all(
+        bool((expected_weight(dropout, rank, p) - weight).max() < 1e-8)
+        for p in (0.0, 0.05, 0.3, 0.5, 0.9)
+    )
+
+
+# %% mistake="is_unbiased" name="the middle left out"
+# You left a wide gap between two values of p that you try, and a bias sits in it.
+# Look at: the values of p below 0.5 that you try.
+def is_unbiased(dropout, weight, rank):
+    return all(torch.allclose(expected_weight(dropout, rank, p), weight) for p in (0.05, 0.9))
+
+
+# %% mistake="is_unbiased" name="coarse tolerance"
+# Your tolerance is so large that a small bias is lost in it. Rounding leaves some 15 digits of
+# float64.
+# Look at: the size of the difference up to which you say "the same".
+def is_unbiased(dropout, weight, rank):
+    return all(
+        bool((expected_weight(dropout, rank, p) - weight).abs().max() < 1e-2)
+        for p in (0.0, 0.05, 0.3, 0.5, 0.9)
+    )
+
+
 # %% mistake="is_unbiased" name="equal to the last digit"
 # You ask for numbers that are equal to the last digit. A sum over many masks is rounded, so you
 # accuse implementations that are right.
@@ -641,7 +869,7 @@ def is_unbiased(dropout, weight, rank):
 
 # %% mistake="dropout_penalty" name="squared after the sum"
 # You added up the components before you squared: that is the output, squared. Each component
-# has its own dice, so it is their squares that add up.
+# has its own coin, so it is their squares that add up.
 # Look at: the order of the square and the sum over r.
 def dropout_penalty(x, factors, p):
     z = x
@@ -684,6 +912,50 @@ def dropout_penalty(x, factors, p):
         joint = (joint.unsqueeze(1) * f).flatten(0, 1)
     c = (x.flatten(1) @ joint).unsqueeze(1) * factors[-1]
     return p / (1 - p) * c.square().sum()
+
+
+# %% mistake="dropout_penalty" name="summed over the outputs"
+# You took the mean over the samples and the sum over the outputs: N times too much. The loss is
+# the mean over both.
+# Look at: what `mse_loss` does with the squares.
+def dropout_penalty(x, factors, p):
+    joint = factors[0]
+    for f in factors[1:-1]:
+        joint = (joint.unsqueeze(1) * f).flatten(0, 1)
+    c = (x.flatten(1) @ joint).unsqueeze(1) * factors[-1]
+    return p / (1 - p) * c.square().sum(2).sum(1).mean()
+
+
+# %% mistake="dropout_penalty" name="factor upside down"
+# Your factor is (1 - p) / p. It should be 0 at p = 0 and grow with p.
+# Look at: the curve of the factor above.
+def dropout_penalty(x, factors, p):
+    joint = factors[0]
+    for f in factors[1:-1]:
+        joint = (joint.unsqueeze(1) * f).flatten(0, 1)
+    c = (x.flatten(1) @ joint).unsqueeze(1) * factors[-1]
+    return (1 - p) / p * c.square().sum(2).mean()
+
+
+# %% mistake="dropout_penalty" name="output factor left out"
+# You left out the output factor: a component reaches output n times its entry in row n of V.
+# Look at: how many indices the contribution of a component has.
+def dropout_penalty(x, factors, p):
+    joint = factors[0]
+    for f in factors[1:-1]:
+        joint = (joint.unsqueeze(1) * f).flatten(0, 1)
+    return p / (1 - p) * (x.flatten(1) @ joint).square().sum(1).mean() + 0 * factors[-1].sum()
+
+
+# %% mistake="dropout_penalty" name="modes in another order"
+# You join the input factors in another order than the modes of x.
+# Look at: which mode of x runs fastest in `x.flatten(1)`, and which in your product.
+def dropout_penalty(x, factors, p):
+    joint = factors[-2]
+    for f in factors[-3::-1] if len(factors) > 2 else ():
+        joint = (joint.unsqueeze(1) * f).flatten(0, 1)
+    c = (x.flatten(1) @ joint).unsqueeze(1) * factors[-1]
+    return p / (1 - p) * c.square().sum(2).mean()
 
 
 # %% mistake="dropout_penalty" name="mean over the components"
