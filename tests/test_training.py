@@ -251,7 +251,7 @@ def test_two_processes_train_as_one_with_the_batch_of_both(tmp_path, accelerator
     assert (tmp_path / "two/last.pt").exists(), run.stderr
     one = network()
     history = fit(one, data(), data(61), 3, folder=tmp_path / "one", **parts(one))
-    two = torch.load(tmp_path / "two/last.pt")
+    two = torch.load(tmp_path / "two/last.pt", map_location="cpu")
     for name, expected in one.state_dict().items():
         torch.testing.assert_close(two["model"][name], expected, atol=1e-5, rtol=1e-4)
     assert two["history"]["validation_loss"] == pytest.approx(history.validation_loss, rel=1e-4)
