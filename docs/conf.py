@@ -23,6 +23,7 @@ html_static_path = ["_static"]
 html_extra_path = ["extra"]
 html_css_files = ["course.css"]
 html_show_sphinx = False
+html_show_copyright = False
 html_copy_source = False
 html_theme_options = {
     "sidebar_hide_name": False,
@@ -47,15 +48,19 @@ def leave_stars(app, what, name, obj, options, lines):
             lines[number] = re.sub(r"(?<![`*\w])\*(?=[a-z_])", r"\\*", line)
 
 
-def say_levels(app, page, template, context, doctree):
-    """The sidebar's captions call themselves headings: of level 2, for those who listen."""
+FOR_ALL = {  # what those who listen, or have no mouse, need beside what Sphinx writes
+    '<p class="caption" role="heading">': '<p class="caption" role="heading" aria-level="2">',
+    "<pre>": '<pre tabindex="0">',
+    '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
+}
+
+
+def reach_all(app, page, template, context, doctree):
     for name in ("furo_navigation_tree", "body"):
-        if context.get(name):
-            context[name] = context[name].replace(
-                '<p class="caption" role="heading">', '<p class="caption" role="heading" aria-level="2">'
-            )
+        for written, reached in FOR_ALL.items():
+            context[name] = (context.get(name) or "").replace(written, reached)
 
 
 def setup(app):
     app.connect("autodoc-process-docstring", leave_stars, priority=100)
-    app.connect("html-page-context", say_levels, priority=900)
+    app.connect("html-page-context", reach_all, priority=900)

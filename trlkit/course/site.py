@@ -40,7 +40,8 @@ def build(root: Path) -> Path:
         If Sphinx finds anything to warn of; it has said what.
     """
     source, html = root / "build/site/source", root / "build/site/html"
-    shutil.rmtree(source, ignore_errors=True)
+    for old in (source, html):
+        shutil.rmtree(old, ignore_errors=True)
     shutil.copytree(root / "docs", source)
     shutil.copytree(root / "results", source / "results", ignore=shutil.ignore_patterns("*.csv"))
     shutil.copy(root / "CHANGELOG.md", source / "changelog.md")
@@ -66,7 +67,7 @@ def chapter_page(root: Path, chapter: chapters.Chapter) -> nbformat.NotebookNode
         if cell.cell_type == "code":
             marks = cell.metadata.get("nbgrader", {})
             told = "reveal(" in cell.source or marks.get("grade") or marks.get("solution")
-            cell.outputs = [] if told else [_readable(output) for output in outputs[cell.id]]
+            cell.outputs = [] if told else _readable(outputs[cell.id])
             if alt := [_alt(output, name) for output in cell.outputs if _is_picture(output)]:
                 cell.metadata["mystnb"] = {"image": {"alt": " ".join(alt)}}
     page.cells.insert(1, nbformat.v4.new_markdown_cell(_ways_in(name), id="ways-in"))
@@ -98,11 +99,11 @@ def _ways_in(name: str) -> str:
     )
 
 
-def _readable(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """An output without what needs a running kernel."""
-    if output.output_type in ("display_data", "execute_result"):
-        output.data.pop(WIDGETS, None)
-    return output
+def _readable(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Outputs without what needs a running kernel, and without progress bars and warnings."""
+    for output in outputs:
+        output.get("data", {}).pop(WIDGETS, None)
+    return [output for output in outputs if output.get("name") != "stderr"]
 
 
 def _is_picture(output: nbformat.NotebookNode) -> bool:
