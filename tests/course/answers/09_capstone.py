@@ -129,7 +129,7 @@ class light_head(nn.Module):
     def __init__(self, input_shape, num_classes):
         super().__init__()
         sizes = (*input_shape, num_classes)
-        draws = (torch.randn(size, 10) * 0.4 for size in sizes)
+        draws = (torch.randn(size, 10) * 0.2 for size in sizes)
         self.factors = nn.ParameterList(nn.Parameter(draw) for draw in draws)
         self.bias = nn.Parameter(torch.zeros(num_classes))
 
