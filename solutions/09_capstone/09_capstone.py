@@ -508,7 +508,7 @@ check("accurate_head", accurate_head)
 def sturdy_head(input_shape, num_classes):
     """A new head, as before, with at most 1,600 numbers for (16, 4, 4) and 10."""
     ### BEGIN SOLUTION
-    return CPTRL(input_shape, num_classes, rank=46, dropout=0.3)
+    return CPTRL(input_shape, num_classes, rank=46, dropout=0.2)
     ### END SOLUTION
 
 # %% check="sturdy_head" points=4
@@ -643,26 +643,26 @@ check("quiz_capstone_pooling", quiz_capstone_pooling)
 
 # %% [markdown] manual="capstone_report" points=10
 # ### BEGIN SOLUTION
-# **Choice.** For a reader of forms whose scans are noisy I take the CP TRL of rank 46 with tensor dropout 0.3. It has 1,574 numbers, 61 % of
-# the 2,570 of flatten + Linear; pooling + Linear has 170, and is no choice with 62 % right. Its neighbors, three seeds each on the validation digits:
+# **Choice.** For a reader of forms whose scans are noisy I take the CP TRL of rank 46 with tensor dropout 0.2. It has 1,574 numbers, 61 % of
+# the 2,570 of flatten + Linear; pooling + Linear has 170, and is no choice with 62 % right. Its neighbors, six seeds each on the validation digits:
 #
 # | head | numbers | clean | noise | FGSM |
 # |---|---:|---:|---:|---:|
-# | CP 46, p 0.3 | 1,574 | 94.6 +- 0.4 | 84.2 +- 0.7 | 72.2 +- 0.6 |
-# | the same, p 0 | 1,574 | 96.0 +- 0.5 | 84.0 +- 1.0 | 68.6 +- 1.3 |
-# | the same, p 0.5 | 1,574 | 92.4 +- 0.9 | 81.7 +- 0.9 | 68.8 +- 0.8 |
-# | CP 36, p 0.3 | 1,234 | 95.1 +- 0.6 | 84.3 +- 0.5 | 73.1 +- 0.8 |
-# | flatten + Linear | 2,570 | 96.3 +- 0.2 | 89.0 +- 0.5 | 76.3 +- 0.5 |
-# | dropout + Linear | 2,570 | 97.2 +- 0.1 | 89.2 +- 0.2 | 77.3 +- 0.1 |
+# | CP 46, p 0.2 | 1,574 | 95.6 +- 0.3 | 85.9 +- 0.7 | 72.3 +- 0.7 |
+# | the same, p 0 | 1,574 | 95.7 +- 0.3 | 85.1 +- 0.8 | 68.6 +- 0.6 |
+# | the same, p 0.5 | 1,574 | 92.4 +- 0.4 | 82.9 +- 0.7 | 70.4 +- 1.3 |
+# | CP 36, p 0.2 | 1,234 | 94.8 +- 0.5 | 84.3 +- 0.5 | 71.7 +- 0.4 |
+# | flatten + Linear | 2,570 | 96.2 +- 0.2 | 89.0 +- 0.3 | 76.5 +- 0.3 |
+# | dropout + Linear | 2,570 | 97.0 +- 0.1 | 89.2 +- 0.1 | 77.9 +- 0.3 |
 #
-# Without dropout it is 3.6 points worse under attack; with 0.5 all three measures fall. From CP 36 no difference was shown: with 340 numbers fewer
+# Without dropout it is 3.7 points worse under attack; with 0.5 all three measures fall. CP 36 is less than two points behind, with 340 numbers fewer:
 # it would be my second choice.
 #
-# **Evidence.** Means of three seeds and their standard errors, on 297 validation digits; these add an error of about 1.3 points of their own on clean digits and 2.6
+# **Evidence.** Means of six seeds and their standard errors, on 297 validation digits; these add an error of about 1.2 points of their own on clean digits and 2.6
 # under attack, the same digits for all heads. I had tried sixteen heads, so the winner's numbers are a little too high; the check on 450 held-out digits,
 # which I did not choose by, confirmed that it is above 90, 80 and 68 %, and no more than that.
 #
-# **Where it loses.** To flatten + Linear, in all three accuracies: 1.7 points on clean digits, 4.8 with noise, 4.1 under attack; with ordinary dropout the linear
+# **Where it loses.** To flatten + Linear, in all three accuracies: 0.6 points on clean digits, 3.1 with noise, 4.2 under attack; with ordinary dropout the linear
 # layer is better still. And the TRL is slower in a forward pass. With 2,570 numbers there is little to save: where they fit I would keep the linear layer. The
 # TRL is for activations where that has hundreds of thousands.
 #

@@ -165,12 +165,12 @@ def accurate_head(input_shape, num_classes):
     )
 
 
-# %% answer="sturdy_head" name="CP, a fifth dropped"
-# A high rank and a fifth of it dropped.
+# %% answer="sturdy_head" name="CP, three tenths dropped"
+# A high rank and three tenths of it dropped.
 def sturdy_head(input_shape, num_classes):
     from trlkit import CPTRL
 
-    return CPTRL(input_shape, num_classes, rank=46, dropout=0.2)
+    return CPTRL(input_shape, num_classes, rank=46, dropout=0.3)
 
 
 # %% answer="sturdy_head" name="ordinary dropout"

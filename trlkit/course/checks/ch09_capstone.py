@@ -287,7 +287,7 @@ def accurate_head(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
 
 
 def sturdy_head(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
-    return CPTRL(input_shape, num_classes, rank=46, dropout=0.3)
+    return CPTRL(input_shape, num_classes, rank=46, dropout=0.2)
 
 
 def light_probe(answer: Callable, *args: Any) -> Verdict:
