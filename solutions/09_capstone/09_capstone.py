@@ -48,11 +48,11 @@ plotting.images(shown | {"filter 0": capstone.filters()[0, 0]}, rows=2)
 #
 # - `capstone.train(make, seed)` calls `make(input_shape, num_classes)` for a new head and trains it on 600 digits, 80
 #   steps of Adam on all of them at once;
-# - `capstone.attempt(name, make)` does so from three seeds and measures the means on 297 **validation** digits: clean; with
+# - `capstone.attempt(name, make)` does so from three seeds and measures on 297 **validation** digits: clean; with
 #   Gaussian noise of standard deviation 0.25 on the pixels (which run from 0 to 1); and attacked by FGSM, which
 #   moves every pixel by 0.05 in the direction that raises the loss (chapter 6);
 # - 900 more digits are **held out**. Leave them alone: only the checks below look at them, at one half, and the
-#   grader at the other half.
+#   grader at the other half. `make` only makes a head: it trains nothing.
 #
 # **Predict before you run.** How many numbers has the plain head, a flatten and one `nn.Linear`, from (16, 4, 4) to 10 classes,
 # its bias included?
@@ -74,9 +74,9 @@ reveal(prediction, lambda: capstone.size(capstone.flat((16, 4, 4), 10)))
 tries = {}
 
 
-def attempt(name, make):
+def attempt(name, make, seeds=(0, 1, 2)):
     """Measure a head and remember it."""
-    tries[name] = capstone.attempt(name, make)
+    tries[name] = capstone.attempt(name, make, seeds)
 
 
 def head_of(kind, rank, p=0.0):
@@ -90,10 +90,11 @@ attempt("CP 16", head_of(CPTRL, rank=16))
 print(capstone.table(tries.values()))
 
 # %% [markdown]
-# Read it once honestly. The full linear layer is the *best* of the three in every column but the first: at 2,570 numbers there
-# is hardly anything to save, and nobody needs a TRL here. The TRL has a fifth of its numbers and pays a little for
-# it. And global average pooling, which is so strong behind a deep network, fails: behind one layer of filters, the place of a
-# stroke is most of what there is to know. A head is only ever good or bad for an activation.
+# Read it once honestly (what +- means follows in 9.3). The full linear layer is the *best* of the three in all three accuracies: at
+# 2,570 numbers there is hardly anything to save, and nobody needs a TRL here. The TRL has a fifth of its numbers and pays for it: two
+# points on clean digits, eight with noise, and seventeen under attack. Keep that in mind for 9.9. And global average pooling, strong behind
+# deep networks, fails: behind one layer of filters, the place of a stroke is most of what there is to know. A head is only ever good
+# or bad for an activation.
 
 # %% [markdown]
 # ## 9.2 Three sets that share nothing { minutes: 10, difficulty: 2 }
@@ -111,7 +112,7 @@ def split_indices(count, sizes, seed):
     """Split the samples 0 to count - 1 at random into three sets that share none.
 
     count: int.   sizes: tuple of three ints, whose sum is count: training, validation, test.
-    seed: int. The same seed gives the same split; torch's global random numbers are not touched.
+    seed: int. The same seed gives the same split; no global random numbers (torch's, numpy's, Python's) are touched.
     Returns a tuple of three Tensors of dtype torch.int64, of shapes (sizes[0],), (sizes[1],), (sizes[2],).
 
     >>> train, validation, test = split_indices(10, (6, 2, 2), seed=0)
@@ -201,7 +202,7 @@ print(f"from 297 digits:  +- {100 * math.sqrt(mean * (1 - mean) / 297):.1f}")
 # ## 9.4 Choose without peeking { minutes: 12, difficulty: 2 }
 #
 # Suppose you have forty heads, **all equally good**: each is right on 92 % of all digits in the world. You
-# measure every one on the same number of test digits and keep the best. What does the winner score?
+# measure every one on 450 test digits and keep the best. What does the winner score? Let each head err by itself:
 
 # %%
 generator = torch.Generator().manual_seed(0)
@@ -215,8 +216,8 @@ plotting.curves(
 )
 
 # %% [markdown]
-# Nothing got better, and the number rose. That is all that "tuning on the test set" is: the maximum of several noisy numbers is
-# too high. The same holds for the *validation* accuracy of your winner, which is why a third set exists.
+# Nothing got better, and the number rose: the winner of forty scores 94.6 % on average. (Real heads err on the same hard digits, so
+# theirs rises less.) That is all that "tuning on the test set" is: the maximum of several noisy numbers is too high. The same holds for the *validation* accuracy of your winner, which is why a third set exists.
 #
 # Write the choice so that it cannot peek. (The test accuracy stands in the list, as it does in many a table.)
 
@@ -227,7 +228,8 @@ def choose_trial(trials, budget):
     trials: list of tuples (parameters: int, validation accuracy: float, test accuracy: float).
     budget: int, the most parameters that are allowed.
     Returns an int: the position of the highest validation accuracy among the trials within the budget;
-    of equal ones that with the fewest parameters. None if no trial is within the budget.
+    of equal ones that with the fewest parameters (and where these are equal too, either). None if no trial is
+    within the budget.
 
     >>> choose_trial([(170, 0.59, 0.60), (550, 0.93, 0.91), (990, 0.92, 0.95)], budget=1000)
     1
@@ -246,7 +248,7 @@ check("choose_trial", choose_trial)
 # </details>
 #
 # <details><summary>Hint: ties</summary>
-# Tuples compare entry by entry. For what does <code>min</code> with the key (-accuracy, parameters) look?
+# Tuples compare entry by entry. Which two numbers of a trial decide, in which order, and which way is each better?
 # </details>
 #
 # <details><summary>Hint: it raises when none fits</summary>
@@ -298,21 +300,25 @@ check("pareto_front", pareto_front)
 # Now look for yourself. Does dropout pay, and at which rank? Does Tucker want as much of it as CP?
 # Change the choices below, add your own, and run the cells again: the pictures show all of `tries`.
 #
-# **Predict before you run.** CP of rank 24, first without tensor dropout, then with p = 0.3. Does the accuracy on clean, noisy and
-# attacked digits go "up" or "down"?
+# **Predict before you run.** CP of rank 24, first without tensor dropout, then with p = 0.3. Does the accuracy on clean and on attacked
+# digits go "up" or "down"?
 
 # %% predict="capstone_dropout"
 ### BEGIN SOLUTION
-#~ prediction = (..., ..., ...)  # clean, noise, FGSM: "up" or "down"
-prediction = ("down", "up", "up")
+#~ prediction = (..., ...)  # clean, FGSM: "up" or "down"
+prediction = ("down", "up")
 ### END SOLUTION
 
 # %%
 attempt("CP 24", head_of(CPTRL, rank=24))
 attempt("CP 24, p 0.3", head_of(CPTRL, rank=24, p=0.3))
-print(capstone.table([tries["CP 24"], tries["CP 24, p 0.3"]]))
-pairs = list(zip(tries["CP 24"][2:5], tries["CP 24, p 0.3"][2:5]))
-reveal(prediction, tuple("up" if after > before else "down" for before, after in pairs))
+before, after = tries["CP 24"], tries["CP 24, p 0.3"]
+print(capstone.table([before, after]))
+pairs = [(before.accuracy, after.accuracy), (before.fgsm, after.fgsm)]
+reveal(prediction, tuple("up" if new > old else "down" for old, new in pairs))
+
+# %% [markdown]
+# With noise? 82.4 and 83.2 %, with errors of about a point: no difference was shown, and more seeds would be needed to say.
 
 # %%
 choices = {
@@ -345,26 +351,41 @@ show_front("fgsm")
 # Two things to see. The front depends on *what* you measure: dropout costs a little on clean digits and gives much under attack. And
 # the masks of a Tucker layer multiply: with four modes an entry of its core stays with probability $(1 - p)^4$, so p = 0.3 leaves a
 # quarter of it, and a small core cannot bear that.
+#
+# Is it *tensor* dropout that helps? Every claim wants its control. Here it is ordinary dropout, on the entries of the activation, in front
+# of the full linear layer:
+
+# %%
+attempt("dropout + Linear", capstone.dropped)
+print(capstone.table([tries["flatten + Linear"], tries["dropout + Linear"]]))
+
+# %% [markdown]
+# It costs nothing on clean digits, and where 2,570 numbers may be spent it is the best in all three accuracies. So dropout of either kind
+# buys robustness here; what a TRL adds is that it fits a smaller budget.
 
 # %% [markdown]
 # ## 9.6 Prune, and prove that nothing changed { minutes: 15, difficulty: 3 }
 #
 # Instead of guessing the rank you can start too high and let training empty the components it does not need. `trlkit.rank_penalty`, added
-# to the loss, pushes whole components to zero; `trl.prune(tol)` makes a smaller layer without those whose norm is at most
-# `tol` times the largest.
+# to the loss with a weight, pushes whole components toward zero; `trl.prune(tol)` makes a smaller layer without those whose norm is at
+# most `tol` times the largest. Once without the penalty, to see what it does:
 
 # %%
-model = capstone.train(head_of(CPTRL, rank=40, p=0.2), penalty=0.02)
-layer = model[1]
-for tol in (0.0, 0.01, 0.1, 0.3):
-    smaller = layer.prune(tol)
-    right = (smaller(capstone.backbone()(images)).argmax(1) == labels).float().mean()
-    print(f"tol {tol:4}: rank {smaller.rank:2}, {capstone.size(smaller):5,} numbers, {100 * right:.1f} % right")
+for penalty in (0.0, 0.02):
+    layer = capstone.train(head_of(CPTRL, rank=40, p=0.2), penalty=penalty)[1]
+    for tol in (0.0, 0.01, 0.1, 0.3):
+        smaller = layer.prune(tol)
+        right = (smaller(capstone.backbone()(images)).argmax(1) == labels).float().mean()
+        print(f"penalty {penalty:4}, tol {tol:4}: rank {smaller.rank:2}, {capstone.size(smaller):5,} numbers, {100 * right:.1f} % right")
 
 # %% [markdown]
+# Read this honestly too. In 80 steps the penalty makes components *small*, and none exactly zero (tol 0.0 removes nothing); at tol 0.1 it is rank 22
+# in place of 34. But the ranks chosen by hand do no worse: CP 24 had 95 % without any of this, and CP 8 over 92 % with fewer numbers than
+# what tol 0.3 leaves. Pruning without training on is safe only where it hardly changes the outputs.
+#
 # The tolerance of `prune` is about the *weight*. What you care about is the *output*. So write the function that prunes as far as the
 # outputs on given activations allow. Two things to mind: outputs can only be compared with dropout off, and the layer that you were
-# handed must come back in the mode that it was in, since its owner may go on training it.
+# handed must come back as it was, mode and dropout too, since its owner may go on training it.
 
 # %% solve="prune_within"
 def prune_within(trl, x, most, tols):
@@ -374,7 +395,7 @@ def prune_within(trl, x, most, tols):
     x: Tensor of shape (B, *trl.input_shape).   most: float.   tols: list of floats, in any order.
     Of the layers trl.prune(tol) for the tols, whose outputs in eval mode differ from trl's in eval mode by at most
     `most` in every entry, returns the one with the fewest parameters; if there is none, trl itself.
-    trl keeps its parameters and its mode.
+    trl keeps its parameters, its mode and its dropout; the mode of a pruned layer is up to you.
     """
     ### BEGIN SOLUTION
     training, best = trl.training, trl
@@ -419,14 +440,15 @@ for most in (0.01, 0.1, 1.0):
 # ## 9.7 The light head { minutes: 8, difficulty: 3 }
 #
 # Now the three bands. Each check builds your head, counts its **numbers** (parameters and buffers, bias included), trains it with the recipe
-# above from two seeds and takes the mean on 450 held-out digits. You don't see those digits, so find your choice on the validation set: use
-# `attempt` as often as you like. Any `nn.Module` counts, not just `trlkit`'s layers.
+# above from three seeds and takes the mean on 450 held-out digits. You don't see those digits, so find your choice on the validation set: use
+# `attempt` as often as you like. A check that fails names the measure that falls short, and not its number: if it did, you would soon choose by the
+# held-out digits. Any `nn.Module` counts, not just `trlkit`'s layers; your function only makes it, and trains nothing.
 #
-# **Light: at most 400 numbers, at least 86 % right on clean digits.** (The full linear layer has 2,570.)
+# **Light: at most 350 numbers, at least 89 % right on clean digits.** (The full linear layer has 2,570.)
 
 # %% solve="light_head"
 def light_head(input_shape, num_classes):
-    """A new head for activations of shape (B, *input_shape), with at most 400 numbers for (16, 4, 4) and 10.
+    """A new head for activations of shape (B, *input_shape), with at most 350 numbers for (16, 4, 4) and 10.
 
     input_shape: tuple of three ints; num_classes: int. The head must also be made for other sizes.
     Returns an nn.Module that gives logits of shape (B, num_classes): no softmax.
@@ -441,17 +463,18 @@ check("light_head", light_head)
 # %% [markdown]
 # <details><summary>Hint: the training digits are not fitted</summary>
 # Then the head is too small, or drops too much: no training cures that. What is the highest rank that the budget allows?
-# <code>trlkit.rank_for_budget</code> knows, but does it count the bias?
+# <code>trlkit.rank_for_budget</code> knows; it counts the weight without the bias.
 # </details>
 #
 # <details><summary>Hint: which factorization?</summary>
-# All three can do it. Count what each spends its numbers on: CP rank times (16 + 4 + 4 + 10).
+# Count what each spends its numbers on: CP rank times (16 + 4 + 4 + 10), Tucker a core besides. Then measure two of about the same size,
+# from six seeds: at so low a rank, seeds differ by two points.
 # </details>
 
 # %% [markdown]
 # ## 9.8 The accurate head { minutes: 8, difficulty: 3 }
 #
-# **Accurate: at most 1,000 numbers, at least 91 % right on clean digits.**
+# **Accurate: at most 1,000 numbers, at least 92.5 % right on clean digits.** The light head will not do, and not every head that fills the budget does.
 
 # %% solve="accurate_head"
 def accurate_head(input_shape, num_classes):
@@ -465,7 +488,7 @@ check("accurate_head", accurate_head)
 
 # %% [markdown]
 # <details><summary>Hint: the training digits are fitted, the held-out ones are not</summary>
-# A little dropout, or a lower rank. Compare both with <code>attempt</code>, more than one seed each.
+# Less dropout, or another rank. Compare them with <code>attempt</code>, more than three seeds each, and look at +-.
 # </details>
 #
 # <details><summary>Hint: dropout makes it worse</summary>
@@ -475,14 +498,17 @@ check("accurate_head", accurate_head)
 # %% [markdown]
 # ## 9.9 The sturdy head { minutes: 10, difficulty: 4 }
 #
-# **Sturdy: at most 1,600 numbers; at least 90 % right on clean digits, 79 % with noise, and 66 % attacked by FGSM.** One of these is
-# much harder than the others. The columns of your trials say which, and what helps.
+# **Sturdy: at most 1,600 numbers; at least 90 % right on clean digits, 80 % with noise, and 68 % attacked by FGSM.** One of these is
+# much harder than the others: the highest rank alone does not reach it. The columns of your trials say which, and what helps.
+#
+# FGSM moves the pixels by the gradient of the loss. A head that hides its gradient (by `detach`, or by logits in the thousands, where the softmax is flat)
+# passes every such test and is no sturdier than before: its attacker is blind. The check looks for that.
 
 # %% solve="sturdy_head"
 def sturdy_head(input_shape, num_classes):
     """A new head, as before, with at most 1,600 numbers for (16, 4, 4) and 10."""
     ### BEGIN SOLUTION
-    return TuckerTRL(input_shape, num_classes, rank=(8, 4, 4, num_classes), dropout=0.1)
+    return CPTRL(input_shape, num_classes, rank=46, dropout=0.2)
     ### END SOLUTION
 
 # %% check="sturdy_head" points=4
@@ -497,8 +523,9 @@ check("sturdy_head", sturdy_head)
 # Dropout wants more components than the layer would need without it. Use the budget. And for Tucker mind how the masks multiply.
 # </details>
 #
-# <details><summary>Hint: it passes here, and I am afraid of the hidden half</summary>
-# Rightly so, if you are just above. Two seeds and 450 digits have an error of about a point; aim two points above each limit.
+# <details><summary>Hint: how far above the limits should my validation numbers be?</summary>
+# By the formula of 9.3, 450 digits alone have an error of 1.3 points on clean digits and 2.2 under attack, your 297 even 2.7 there; more seeds don't
+# make it smaller. Aim two points above on clean digits and four under attack, judged by your validation numbers.
 # </details>
 
 # %% [markdown]
@@ -516,15 +543,15 @@ show_front("fgsm")
 
 # %%
 for name, make in {"flatten + Linear": capstone.flat, "my sturdy head": sturdy_head}.items():
-    names = {"head": make((16, 4, 4), 10), "x": x[:128]}
+    names = {"head": make((16, 4, 4), 10).eval(), "x": capstone.activations()[0][:128]}
     seconds = min(timeit.repeat("head(x)", globals=names, number=50, repeat=5)) / 50
     print(f"{name:18}{1e6 * seconds:6.0f} microseconds for 128 activations, forward")
 
 # %% [markdown]
-# What a head costs on a larger activation, `explain` says without running it:
+# What a TRL costs on a larger activation, `explain` says without running it:
 
 # %%
-print(sturdy_head((512, 7, 7), 10).explain(batch_size=128))
+print(CPTRL((512, 7, 7), 10, rank=40).explain(batch_size=128))
 
 # %% [markdown]
 # ## 9.10 Quiz: forty heads { minutes: 1, difficulty: 2 }
@@ -616,26 +643,28 @@ check("quiz_capstone_pooling", quiz_capstone_pooling)
 
 # %% [markdown] manual="capstone_report" points=10
 # ### BEGIN SOLUTION
-# **Choice.** For a reader of forms whose scans are noisy I take the Tucker TRL of rank (8, 4, 4, 10) with tensor dropout 0.1. It has 1,550 numbers, 60 % of
-# the 2,570 of flatten + Linear; pooling + Linear has 170, and is no choice with 62 % right. Its neighbors, three seeds each on the validation digits:
+# **Choice.** For a reader of forms whose scans are noisy I take the CP TRL of rank 46 with tensor dropout 0.2. It has 1,574 numbers, 61 % of
+# the 2,570 of flatten + Linear; pooling + Linear has 170, and is no choice with 62 % right. Its neighbors, six seeds each on the validation digits:
 #
-# | head | numbers | clean (error) | noise | FGSM |
+# | head | numbers | clean | noise | FGSM |
 # |---|---:|---:|---:|---:|
-# | Tucker 8 4 4 10, p 0.1 | 1,550 | 94.3 % (0.2) | 84.4 % | 74.9 % |
-# | the same, p 0 | 1,550 | 96.3 % (0.3) | 85.6 % | 69.4 % |
-# | the same, p 0.2 | 1,550 | 91.4 % (0.5) | 80.7 % | 70.8 % |
-# | CP 40, p 0.3 | 1,370 | 94.1 % (0.6) | 86.1 % | 69.0 % |
-# | flatten + Linear | 2,570 | 96.3 % (0.2) | 89.0 % | 76.3 % |
+# | CP 46, p 0.2 | 1,574 | 95.6 +- 0.3 | 85.9 +- 0.7 | 72.3 +- 0.7 |
+# | the same, p 0 | 1,574 | 95.7 +- 0.3 | 85.1 +- 0.8 | 68.6 +- 0.6 |
+# | the same, p 0.5 | 1,574 | 92.4 +- 0.4 | 82.9 +- 0.7 | 70.4 +- 1.3 |
+# | CP 36, p 0.2 | 1,234 | 94.8 +- 0.5 | 84.3 +- 0.5 | 71.7 +- 0.4 |
+# | flatten + Linear | 2,570 | 96.2 +- 0.2 | 89.0 +- 0.3 | 76.5 +- 0.3 |
+# | dropout + Linear | 2,570 | 97.0 +- 0.1 | 89.2 +- 0.1 | 77.9 +- 0.3 |
 #
-# Without dropout it is 5.5 points worse under attack; with 0.2 all three measures fall, since an entry of the core then stays with probability
-# 0.8^4 = 0.41 only.
+# Without dropout it is 3.7 points worse under attack; with 0.5 all three measures fall. CP 36 is less than two points behind, with 340 numbers fewer:
+# it would be my second choice.
 #
-# **Evidence.** Means of three seeds on 297 validation digits; the 297 digits add an error of about 1.3 points of their own, the same digits for all heads. I had
-# tried fifteen heads, so the winner's numbers are a little too high; the check on 450 held-out digits, which I did not choose by, confirmed that it is
-# above 90, 79 and 66 %, and no more than that.
+# **Evidence.** Means of six seeds and their standard errors, on 297 validation digits; these add an error of about 1.2 points of their own on clean digits and 2.6
+# under attack, the same digits for all heads. I had tried sixteen heads, so the winner's numbers are a little too high; the check on 450 held-out digits,
+# which I did not choose by, confirmed that it is above 90, 80 and 68 %, and no more than that.
 #
-# **Where it loses.** To flatten + Linear, in every column but the first: 2.0 points on clean digits, 4.6 with noise, 1.4 under attack; and it is slower in a forward pass. With 2,570
-# numbers there is little to save: where they fit I would keep the linear layer. The TRL is for activations where that has hundreds of thousands.
+# **Where it loses.** To flatten + Linear, in all three accuracies: 0.6 points on clean digits, 3.1 with noise, 4.2 under attack; with ordinary dropout the linear
+# layer is better still. And the TRL is slower in a forward pass. With 2,570 numbers there is little to save: where they fit I would keep the linear layer. The
+# TRL is for activations where that has hundreds of thousands.
 #
 # **Next.** The same comparison with 150 training digits in place of 600. If the TRL then passes the linear layer, its low rank works as a
 # regularizer, and I would use it where labels are few; if the gap stays, the saving in numbers is the only reason for it.
@@ -662,7 +691,8 @@ check("quiz_capstone_pooling", quiz_capstone_pooling)
 # print(evaluate(load(model, "runs/own/best.pt"), test))  # once, at the very end
 # ```
 #
-# The baseline to beat is the network's own pooling with a new linear layer, trained in the same way. Measure it first.
+# By default `replace_classifier` freezes the backbone (`freeze=False` trains all of it). The baseline to beat is the network's own pooling with a new
+# linear layer, trained in the same way: frozen too. Measure it first.
 #
 # **Several GPUs.** The same script, unchanged, on eight GPUs of one machine, or on two machines:
 #
@@ -671,15 +701,16 @@ check("quiz_capstone_pooling", quiz_capstone_pooling)
 # torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 own.py
 # ```
 #
-# `fit` gives each process its share of the samples and averages the gradients. The batch that the optimizer sees is then eight times as large: mind the learning
-# rate. A frozen backbone needs a better idea: compute its features once (`trlkit.training.features`), and train the head alone on one GPU.
+# `fit` gives each process its share of the samples and averages the gradients. The batch that the optimizer sees is then as many times as large as there are GPUs:
+# mind the learning rate. With the backbone frozen, as above, there is a better idea: compute its features once (`trlkit.training.features`), and train the head
+# alone on one GPU.
 #
 # **torch.compile.** On a GPU a small TRL is bound by starting kernels, not by computing, and compiling fuses them. It needs a C++ compiler, and the first call
 # takes up to a minute, so it is off here:
 
 # %%
 COMPILE = False
-head = sturdy_head((512, 7, 7), 10).eval()
+head = CPTRL((512, 7, 7), 10, rank=40).eval()
 if COMPILE:
     fast, example = torch.compile(head, fullgraph=True), torch.randn(32, 512, 7, 7)
     print("largest difference:", (fast(example) - head(example)).abs().max().item())
@@ -693,7 +724,7 @@ if COMPILE:
 #
 # - A head is chosen on validation data, within a budget, from means with errors. The test set is looked at once.
 # - There is no best head, only a front; and another measure (noise, attack, time) has another front.
-# - Tensor dropout buys robustness for a little clean accuracy, and wants a higher rank. With Tucker its masks multiply.
+# - Tensor dropout buys robustness for a little clean accuracy, and wants a higher rank. With Tucker its masks multiply. Compare it with ordinary dropout.
 # - A TRL pays where the activation is large and its places matter. On a small activation the full linear layer is fine; behind a deep network global average
 #   pooling is a strong and tiny baseline. Measure both before you replace them.
 
@@ -702,7 +733,8 @@ if COMPILE:
 #
 # - Kossaifi et al.: *Tensor Regression Networks*, JMLR 21 (2020).
 # - Kolbeinsson et al.: *Tensor Dropout for Robust Learning*, arXiv 1902.10758.
-# - Cao, Rabusseau: *Tensor Regression Networks with various Low-Rank Tensor Approximations*, arXiv 1712.09520: where global average pooling wins.
+# - Cao, Rabusseau: *Tensor Regression Networks with various Low-Rank Tensor Approximations*, arXiv 1712.09520: where global average pooling
+#   wins behind a deep network, on CIFAR-10.
 # - Goodfellow, Shlens, Szegedy: *Explaining and Harnessing Adversarial Examples*, arXiv 1412.6572: FGSM. It is a weak attack; passing it is not safety.
 #
 # That was the last chapter. What you build next is yours.

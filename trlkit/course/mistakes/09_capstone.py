@@ -113,6 +113,15 @@ def mean_and_error(scores):
     return max(scores), math.sqrt(sum((s - mean) ** 2 for s in scores) / (n - 1) / n)
 
 
+# %% mistake="mean_and_error" name="n - 1 twice"
+# You divided by n - 1 for the variance, rightly, and under the second root again.
+# Look at: the root in front of the formula.
+def mean_and_error(scores):
+    n = len(scores)
+    mean = sum(scores) / n
+    return mean, math.sqrt(sum((s - mean) ** 2 for s in scores)) / (n - 1)
+
+
 # %% mistake="choose_trial" name="by the test set"
 # You chose by the test accuracy. From then on it says nothing about new images: it is the
 # highest of several, so it is too high.
@@ -143,6 +152,31 @@ def choose_trial(trials, budget):
 def choose_trial(trials, budget):
     fitting = [k for k, trial in enumerate(trials) if trial[0] <= budget]
     return max(fitting, key=lambda k: (trials[k][1], -k), default=None)
+
+
+# %% mistake="choose_trial" name="last of equals"
+# Of trials with the same validation accuracy you took the last, whatever its size.
+# Look at: how ties are decided.
+def choose_trial(trials, budget):
+    fitting = [k for k, trial in enumerate(trials) if trial[0] <= budget]
+    return max(fitting, key=lambda k: (trials[k][1], k), default=None)
+
+
+# %% mistake="choose_trial" name="ties by the test set"
+# Of trials with the same validation accuracy you took that with the highest test accuracy. Even a
+# tie decided by the test set is a look at it. (So does `max` of whole tuples.)
+# Look at: what decides where the validation accuracies are equal.
+def choose_trial(trials, budget):
+    fitting = [k for k, trial in enumerate(trials) if trial[0] <= budget]
+    return max(fitting, key=lambda k: trials[k][1:], default=None)
+
+
+# %% mistake="choose_trial" name="best of all, then the budget"
+# You took the best of all trials, and asked only then whether it fits: if not, you have none.
+# Look at: which trials your comparison should see at all.
+def choose_trial(trials, budget):
+    best = min(range(len(trials)), key=lambda k: (-trials[k][1], trials[k][0]))
+    return best if trials[best][0] <= budget else None
 
 
 # %% mistake="choose_trial" name="smallest"
@@ -240,6 +274,19 @@ def pareto_front(points):
     return sorted(front, key=lambda k: (points[k][0], -k))
 
 
+# %% mistake="pareto_front" name="one of equals lost"
+# You sweep by size and keep a point whose accuracy is higher than all before. Of two equal points
+# the second is lost so, though nothing beats it.
+# Look at: the case with two equal points.
+def pareto_front(points):
+    front, best = [], -1.0
+    for k in sorted(range(len(points)), key=lambda k: (points[k][0], -points[k][1])):
+        if points[k][1] > best:
+            front.append(k)
+            best = points[k][1]
+    return sorted(front)
+
+
 # %% mistake="pareto_front" name="best ratio"
 # You ranked the points by accuracy per parameter, and kept one. The front keeps every point that
 # is the best for *some* budget.
@@ -279,6 +326,35 @@ def prune_within(trl, x, most, tols):
     return best
 
 
+# %% mistake="prune_within" name="always back to training mode"
+# You put the layer into training mode at the end. It need not have been in it before.
+# Look at: `trl.training` at the start.
+def prune_within(trl, x, most, tols):
+    best = trl
+    with torch.no_grad():
+        exact = trl.eval()(x)
+        for tol in sorted(tols):
+            pruned = trl.prune(tol).eval()
+            if (pruned(x) - exact).abs().max() <= most:
+                best = pruned
+    trl.train()
+    return best
+
+
+# %% mistake="prune_within" name="dropout switched off"
+# You switched the dropout of the layer that you were given off, and left it so: its owner trains
+# on without it.
+# Look at: the mode in which a layer does not drop anyway.
+def prune_within(trl, x, most, tols):
+    from trlkit import tensor_dropout
+
+    tensor_dropout(trl, 0.0)
+    with torch.no_grad():
+        exact, layers = trl(x), [trl.prune(tol) for tol in tols]
+        fitting = [layer for layer in layers if (layer(x) - exact).abs().max() <= most]
+    return min(fitting, key=lambda m: sum(p.numel() for p in m.parameters()), default=trl)
+
+
 # %% mistake="prune_within" name="mean change"
 # You allowed a *mean* change. One sample can then change by much, hidden among many that do not.
 # Look at: which single entry must stay within `most`.
@@ -289,6 +365,37 @@ def prune_within(trl, x, most, tols):
         for tol in sorted(tols):
             pruned = trl.prune(tol).eval()
             if (pruned(x) - exact).abs().mean() <= most:
+                best = pruned
+    trl.train(training)
+    return best
+
+
+# %% mistake="prune_within" name="norm of the change"
+# You compared the norm of the whole difference with `most`. It grows with the number of samples;
+# asked for is each entry by itself.
+# Look at: what is reduced over all entries, and how.
+def prune_within(trl, x, most, tols):
+    training, best = trl.training, trl
+    with torch.no_grad():
+        exact = trl.eval()(x)
+        for tol in sorted(tols):
+            pruned = trl.prune(tol).eval()
+            if (pruned(x) - exact).norm() <= most:
+                best = pruned
+    trl.train(training)
+    return best
+
+
+# %% mistake="prune_within" name="relative change"
+# You divided the change by the largest output. `most` is an absolute change.
+# Look at: what `most` is compared with.
+def prune_within(trl, x, most, tols):
+    training, best = trl.training, trl
+    with torch.no_grad():
+        exact = trl.eval()(x)
+        for tol in sorted(tols):
+            pruned = trl.prune(tol).eval()
+            if (pruned(x) - exact).abs().max() <= most * exact.abs().max():
                 best = pruned
     trl.train(training)
     return best
@@ -342,16 +449,16 @@ def prune_within(trl, x, most, tols):
 
 
 # %% mistake="prune_within" name="tol taken for the change"
-# You took `most` for the tolerance of `prune`. That one is a share of the largest component;
-# what it does to the outputs depends on the activation.
-# Look at: whether your code ever computes an output.
+# Your result is that of taking `most` for the tolerance of `prune`. That one is a share of the
+# largest component; what it does to the outputs depends on the activation.
+# Look at: what `most` is compared with.
 def prune_within(trl, x, most, tols):
     fitting = [tol for tol in tols if tol <= most]
     return trl.prune(max(fitting)) if fitting else trl
 
 
 # %% mistake="light_head" name="flatten and Linear"
-# That is the full linear layer, a number for every activation and class: far over the budget.
+# As many numbers as the full linear layer, one for every activation and class: far too many.
 # Look at: which factorization describes the same weight by fewer numbers.
 def light_head(input_shape, num_classes):
     return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(input_shape), num_classes))
@@ -387,6 +494,34 @@ def light_head(input_shape, num_classes):
     return CPTRL(input_shape, num_classes, rank=10, dropout=0.8)
 
 
+# %% mistake="light_head" name="layers in a list"
+# Your head computes with a layer that it does not own: one in a plain list, or outside the class,
+# is not registered. Its parameters are not counted, and no optimizer sees them.
+# Look at: `list(head.parameters())`; nn.ModuleList registers what is in it.
+def light_head(input_shape, num_classes):
+    class Head(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = [nn.Linear(math.prod(input_shape), num_classes, bias=False)]
+            self.bias = nn.Parameter(torch.zeros(num_classes))
+
+        def forward(self, x):
+            return self.layers[0](x.flatten(1)) + self.bias
+
+    return Head()
+
+
+# %% mistake="light_head" name="seed inside"
+# Your function starts from the same weights, whatever the seed of the run. Then the runs are not
+# independent, and the error of their mean says too little.
+# Look at: a call of torch.manual_seed, or a copy of a layer made before. (That was 9.2's warning.)
+def light_head(input_shape, num_classes):
+    from trlkit import CPTRL
+
+    torch.manual_seed(3)
+    return CPTRL(input_shape, num_classes, rank=10)
+
+
 # %% mistake="light_head" name="softmax"
 # Your head ends with a softmax. Cross entropy applies one itself; after two of them the
 # gradients are small, and the head learns slowly.
@@ -398,9 +533,9 @@ def light_head(input_shape, num_classes):
 
 
 # %% mistake="light_head" name="made once"
-# Your function hands out one and the same layer each time, which goes on learning where the run
-# before it ended. Then the runs are not independent, and their spread says nothing.
-# Look at: where the layer is made. It must be inside the function.
+# Your function hands out the same parameters each time, and they go on learning where the run
+# before them ended. Then the runs are not independent, and their spread says nothing.
+# Look at: where the layers are made. It must be inside the function.
 _heads = {}
 
 
@@ -441,8 +576,8 @@ def accurate_head(input_shape, num_classes):
 
 
 # %% mistake="accurate_head" name="dropout on four modes"
-# You carried a dropout of 0.5 from CP to Tucker. Tucker drops from every mode by itself, so that
-# an entry of the core stays with probability 0.5 * 0.5 * 0.5 * 0.5, which is 6 %.
+# That is too much dropout for a Tucker layer. It drops from every mode by itself: at p = 0.5 an
+# entry of the core stays with probability 0.5 * 0.5 * 0.5 * 0.5, which is 6 %.
 # Look at: (1 - p) to the power of the number of modes.
 def accurate_head(input_shape, num_classes):
     from trlkit import TuckerTRL
@@ -484,13 +619,13 @@ def accurate_head(input_shape, num_classes):
 
 
 # %% mistake="sturdy_head" name="no tensor dropout"
-# It is accurate on clean digits, and falls behind on noisy and attacked ones. Your layer has no
-# tensor dropout.
+# It is accurate on clean digits, and falls behind on attacked or noisy ones. Your head has no
+# dropout at all.
 # Look at: the columns "noise" and "FGSM" of your own trials with and without it.
 def sturdy_head(input_shape, num_classes):
     from trlkit import CPTRL
 
-    return CPTRL(input_shape, num_classes, rank=24)
+    return CPTRL(input_shape, num_classes, rank=46)
 
 
 # %% mistake="sturdy_head" name="bias not counted"
@@ -524,6 +659,21 @@ def sturdy_head(input_shape, num_classes):
     return CPTRL(input_shape, num_classes, rank=5, dropout=0.3)
 
 
+# %% mistake="sturdy_head" name="masked gradient"
+# In eval mode no gradient reaches the activation, though the outputs follow it. FGSM moves the
+# pixels by that gradient, so that it attacks nothing: the head is not sturdy, its attacker is blind.
+# Look at: `detach`, or outputs so large that the softmax has no slope left.
+def sturdy_head(input_shape, num_classes):
+    from trlkit import CPTRL
+
+    class Head(CPTRL):
+        def forward(self, x):
+            y = super().forward(x)
+            return y if self.training else y.detach() + 0 * x.sum()
+
+    return Head(input_shape, num_classes, rank=24)
+
+
 # %% mistake="sturdy_head" name="flatten and Linear"
 # The full linear layer would do it: in this task it is the sturdiest of all. But it has 2,570
 # numbers, and the budget is 1,600.
@@ -534,7 +684,7 @@ def sturdy_head(input_shape, num_classes):
 
 # %% mistake="quiz_capstone_peek" name="a"
 # It would be, if you had tried a single head. You reported the highest of forty.
-# Look at: the histogram of heads that are all equally good.
+# Look at: the curve of the best of many heads that are all equally good.
 quiz_capstone_peek = "a"
 
 # %% mistake="quiz_capstone_peek" name="b"
