@@ -84,10 +84,10 @@ def test_the_check_of_slides_finds_what_is_wrong(page, html, tmp_path):
     static = (html / "_static").as_uri()
     bad = '<div style="width: 3000px">wide</div><img src="gone.svg" width="9" height="9">'
     deck = tmp_path / "deck.html"
-    text = text.replace('src="_static', f'src="{static}').replace(
-        'href="_static', f'href="{static}'
-    )
-    deck.write_text(text.replace('<div class="slides" role="main">', f'<div class="slides">{bad}'))
+    for name in ("src", "href"):
+        text = text.replace(f'{name}="_static', f'{name}="{static}')
+    start = '<div class="slides" role="main">'
+    deck.write_text(text.replace(start, f"{start}<section>{bad}</section>"), "utf-8")
     found, _ = faults(page, deck)
     told = " ".join(line for line in found if line.startswith("slide 1 "))
     for fault in ("too wide", "broken picture", "without words", "no title"):

@@ -42,7 +42,7 @@ def _visit(display: bool):
                 if node.get("number")
                 else ""
             )
-            formula = f'<div class="formula">{number}{formula}</div>'
+            formula = f'<div class="formula" tabindex="0">{number}{formula}</div>'
         translator.body.append(formula)
         raise nodes.SkipNode
 
