@@ -13,5 +13,5 @@ progress: ; $(COURSE) $(BIN)/trlkit progress
 doctor: ; $(COURSE) $(BIN)/trlkit doctor
 slides: ; $(DEV) $(BIN)/trlkit slides --pdf
 site: ; $(DEV) $(BIN)/trlkit site
-picture: ; $(COURSE) $(BIN)/python -m trlkit.plotting docs/trl.svg
+picture: ; $(DEV) $(BIN)/python -m trlkit.plotting docs/trl.svg && $(BIN)/python -m trlkit.course.badges docs/badges
 constraints: ; $(DEV) $(BIN)/python -m trlkit.course.doctor > constraints.new && mv constraints.new constraints.txt

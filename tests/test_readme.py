@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import trlkit
+from trlkit.course import badges
 
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -33,6 +34,17 @@ def test_the_names_it_lists_exist():
     ours = [name for name in names if name not in ("rank", "p", "LICENSE")]
     assert len(ours) > 12
     assert [name for name in ours if not hasattr(trlkit, name)] == []
+
+
+def test_badges_say_what_is_true():
+    root = Path(__file__).parents[1]
+    project = (root / "pyproject.toml").read_text("utf-8")
+    said = badges.texts()
+    assert f'requires-python = ">={said["python"][1].split()[0]}"' in project
+    assert f'license = "{said["license"][1]}"' in project
+    for name, svg in badges.draw().items():
+        assert (root / f"docs/badges/{name}.svg").read_text("utf-8") == svg, "run make picture"
+        assert f"![{': '.join(said[name])}](docs/badges/{name}.svg)" in README
 
 
 def test_commands_and_files_it_names_exist():
