@@ -16,7 +16,7 @@ from filled import ROOT, chapter_names, released, solutions
 
 from trlkit.course import chapters, mistakes
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("lab")]
 SCREENSHOTS = ROOT / "build" / "screenshots"
 TOKEN = "a-token-for-this-test"
 CHAPTERS = (*chapter_names()[:2], chapter_names()[-1])

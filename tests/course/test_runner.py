@@ -221,11 +221,13 @@ def test_several_notebooks_one_of_them_bad(tmp_path, capsys):
 
 def test_progress_of_blank_and_solved_folders(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for chapter in chapters.chapters():
+    some = [*chapters.chapters()[:2], chapters.chapters()[-1]]  # test_promises runs every chapter
+    monkeypatch.setattr(chapters, "chapters", lambda: some)
+    for chapter in some:
         save(filled(chapter.name, solutions(chapter.name)),
              tmp_path / "solved" / chapter.name / f"{chapter.name}.ipynb")  # fmt: skip
         save(released(chapter.name), tmp_path / "blank" / f"{chapter.name}.ipynb")
-    total = sum(chapter.points for chapter in chapters.chapters())
+    total = sum(chapter.points for chapter in some)
     assert cli.main(["progress", str(tmp_path / "solved")]) == 0
     assert f"{total:g}/{total:g}" in capsys.readouterr().out
     assert cli.main(["progress", str(tmp_path / "blank")]) == 1

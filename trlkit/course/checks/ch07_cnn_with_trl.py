@@ -460,6 +460,7 @@ def measured(answer: Callable, model: nn.Module, x: Tensor, labels: Tensor) -> d
     text = "the forward pass recorded everything for a backward pass that never comes"
     found["gradients"] = Verdict("recorded", text) if model.recorded else RIGHT
     if not torch.is_grad_enabled():
+        torch.set_grad_enabled(True)
         text = "after the call gradients are switched off for all that comes: no training works"
         found["gradients"] = Verdict("switched off", text)
     found["the model"] = state_verdict(model, before)
