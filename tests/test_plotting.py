@@ -144,3 +144,21 @@ def test_slider_draws_once_at_once_and_again_when_it_moves():
     assert drawn == [10] and first.startswith(b"\x89PNG")
     chooser.value = 20
     assert drawn == [10, 20]
+
+
+def test_a_logarithmic_axis_says_its_numbers_as_one_does():
+    near = plotting.curves({"a": ([3, 90], [1, 2])}, "rank", "error", log="x")
+    far = plotting.curves({"a": ([3, 2e6], [1e-3, 2e-3])}, "rank", "error", log="xy")
+    for picture in (near, far):
+        picture.canvas.draw()
+
+    def told(axis):
+        low, high = axis.get_view_interval()
+        texts = {tick: label.get_text() for tick, label in zip(
+            [*axis.get_majorticklocs(), *axis.get_minorticklocs()],
+            [*axis.get_majorticklabels(), *axis.get_minorticklabels()], strict=False)}  # fmt: skip
+        return [texts[tick] for tick in sorted(texts) if low <= tick <= high and texts[tick]]
+
+    assert told(near.axes[0].xaxis) == ["5", "10", "20", "50", "100"]
+    assert told(far.axes[0].xaxis) == ["10", "100", "1,000", "10,000", "100,000", "1 million"]
+    assert "0.001" in told(far.axes[0].yaxis)

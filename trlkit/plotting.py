@@ -14,6 +14,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
+from matplotlib.ticker import FuncFormatter, LogLocator
 from torch import Tensor, nn
 
 from trlkit.ranks import cp_parameters, tt_parameters, tucker_parameters
@@ -259,8 +260,8 @@ def curves(
     for number, (name, place) in enumerate((marks or {}).items()):
         axes.axvline(place, color="#555555", linestyle=("--", ":", "-.")[number % 3], label=name)
     axes.set(xlabel=x, ylabel=y)
-    axes.set_xscale("log" if "x" in log else "linear")
-    axes.set_yscale("log" if "y" in log else "linear")
+    for name in log:
+        _logarithmic(axes, name)
     axes.grid(color="#E5E5E5")
     axes.spines[["top", "right"]].set_visible(False)
     if len(lines) + len(marks or ()) > 1:
@@ -331,8 +332,9 @@ def tradeoff(
         axes.annotate(
             name, points[name], place, textcoords="offset points", fontsize=8, va=up, ha=across
         )
-    axes.set(xlabel=x, ylabel=y, xscale="log")
+    axes.set(xlabel=x, ylabel=y)
     axes.margins(x=0.14)
+    _logarithmic(axes, "x")
     axes.grid(color="#E5E5E5")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
@@ -452,6 +454,24 @@ def _figure(
     plt.close(figure)  # pyplot would show it a second time
     figure.what = what
     return figure, axes.tolist()
+
+
+def _logarithmic(axes: Axes, name: str) -> None:
+    """Make an axis logarithmic, with numbers as one says them: 20 and 5,000, no powers of ten."""
+    axes.set(**{f"{name}scale": "log"})
+    low, high = getattr(axes, f"get_{name}lim")()
+    axis = getattr(axes, f"{name}axis")
+    shown = FuncFormatter(lambda number, _: _number(number))
+    axis.set_major_formatter(shown)
+    if high / low < 500:
+        axis.set_minor_locator(LogLocator(subs=(2, 5)))
+        axis.set_minor_formatter(shown)
+
+
+def _number(number: float) -> str:
+    if number >= 1e6:
+        return f"{number / 1e6:,g} million"
+    return f"{number:,.0f}" if number >= 1 else f"{number:g}"
 
 
 def _said(axes: Axes) -> str:
