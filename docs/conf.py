@@ -13,7 +13,6 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
-    "sphinx_design",
     "trlkit.course.mathml",
 ]
 html_theme = "furo"
@@ -30,7 +29,7 @@ html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#005A9C", "color-brand-content": "#005A9C"},
     "dark_css_variables": {"color-brand-primary": "#8CC8FF", "color-brand-content": "#8CC8FF"},
 }
-myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"
 nb_merge_streams = True

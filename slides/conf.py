@@ -1,9 +1,11 @@
 """Sphinx's configuration of the slides."""
 
+from trlkit.course.slides import HEIGHT, WIDTH
+
 root_doc = "index"
 project = "Tensor regression layers"
 extensions = ["myst_parser", "sphinx_revealjs", "trlkit.course.mathml", "trlkit.course.live"]
-myst_enable_extensions = ["colon_fence", "dollarmath", "attrs_block"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
 html_math_renderer = "mathml"
 revealjs_style_theme = "white"
 revealjs_static_path = ["_static"]
@@ -15,8 +17,8 @@ revealjs_script_plugins = [
 revealjs_script_conf = {
     "hash": True,
     "slideNumber": "c/t",
-    "width": 1280,
-    "height": 720,
+    "width": WIDTH,
+    "height": HEIGHT,
     "margin": 0.05,
     "center": False,
     "transition": "none",

@@ -12,8 +12,8 @@ from trlkit.course import slides
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("slides")]
 DECKS = ["guide", *chapter_names()]
 FAULTS = """
-([width, height]) => {
-  const slide = Reveal.getCurrentSlide(), scale = Reveal.getScale(), found = [];
+() => {
+  const slide = Reveal.getCurrentSlide(), found = [];
   const frame = document.querySelector('.reveal .slides').getBoundingClientRect();
   const start = (element) => (element.alt || element.textContent).trim().slice(0, 60);
   const say = (element, fault) =>
@@ -54,7 +54,7 @@ def faults(page, deck):
     found, count = [], page.evaluate("Reveal.getTotalSlides()")
     for number in range(count):
         where = page.evaluate("Reveal.getIndices()")
-        said = page.evaluate(FAULTS, [slides.WIDTH, slides.HEIGHT])
+        said = page.evaluate(FAULTS)
         found += [f"slide {number + 1} ({where['h']}/{where['v']}): {line}" for line in said]
         page.evaluate("Reveal.next()")
     return found, count

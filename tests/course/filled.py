@@ -27,6 +27,15 @@ def solutions(chapter: str) -> dict[str, str]:
     }
 
 
+def kept_lines(chapter: str) -> list[str]:
+    """What the solutions return, line by line, without what the released notebook shows anyway."""
+    given = "\n".join(cell.source for cell in released(chapter).cells)
+    lines = re.findall(
+        r"^ *(return (?!NotImpl)[^\n]+)", "\n".join(solutions(chapter).values()), re.MULTILINE
+    )
+    return [line.strip() for line in lines if line.strip() not in given]
+
+
 def filled(chapter: str, answers: dict[str, str]) -> nbformat.NotebookNode:
     """The released notebook with these answers in its cells."""
     notebook = released(chapter)

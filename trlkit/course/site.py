@@ -78,7 +78,8 @@ def chapter_page(root: Path, chapter: chapters.Chapter) -> nbformat.NotebookNode
 def executed(root: Path, name: str) -> nbformat.NotebookNode:
     """A chapter's solution notebook with its outputs; run anew only when it has changed."""
     path = root / "solutions" / name / f"{name}.ipynb"
-    version = "".join(file.read_text("utf-8") for file in sorted(root.glob("trlkit/*.py")))
+    code = sorted([*root.glob("trlkit/*.py"), *root.glob("trlkit/course/*.py")])
+    version = "".join(file.read_text("utf-8") for file in code)
     digest = hashlib.sha256(path.read_bytes() + version.encode()).hexdigest()[:16]
     kept = root / "build/site/executed" / f"{name}-{digest}.ipynb"
     if not kept.exists():

@@ -16,7 +16,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-WIDTH, HEIGHT = 1280, 720  # of a slide, in CSS pixels: also in slides/conf.py
+WIDTH, HEIGHT = 1280, 720  # of a slide, in CSS pixels
 
 
 def build(root: Path) -> Path:
