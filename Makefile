@@ -1,8 +1,8 @@
 # Each line calls the course's own commands; on Windows call those. PYTHON, PORT and CHAPTER may be given.
 PYTHON ?= python3
 BIN = .venv/bin
-COURSE = @$(PYTHON) trlkit/course/environment.py course &&
-DEV = @$(PYTHON) trlkit/course/environment.py dev &&
+COURSE = @$(PYTHON) trlkit/course/learner/environment.py course &&
+DEV = @$(PYTHON) trlkit/course/learner/environment.py dev &&
 
 .PHONY: lab test build check progress doctor slides site picture constraints
 lab: ; $(COURSE) $(BIN)/trlkit lab $(CHAPTER) $(if $(PORT),--port $(PORT))
@@ -13,5 +13,5 @@ progress: ; $(COURSE) $(BIN)/trlkit progress
 doctor: ; $(COURSE) $(BIN)/trlkit doctor
 slides: ; $(DEV) $(BIN)/trlkit slides --pdf
 site: ; $(DEV) $(BIN)/trlkit site
-picture: ; $(DEV) $(BIN)/python -m trlkit.plotting docs/trl.svg && $(BIN)/python -m trlkit.course.badges docs/badges
-constraints: ; $(DEV) $(BIN)/python -m trlkit.course.doctor > constraints.new && mv constraints.new constraints.txt
+picture: ; $(DEV) $(BIN)/python -m trlkit.lab.plotting docs/trl.svg && $(BIN)/python -m trlkit.course.author.badges docs/badges
+constraints: ; $(DEV) $(BIN)/python -m trlkit.course.learner.doctor > constraints.new && mv constraints.new constraints.txt

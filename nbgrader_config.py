@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trlkit.course import nbgrader_setup
+from trlkit.course.teacher import nbgrader_setup
 
 c = get_config()  # noqa: F821 (nbgrader gives it)
 nbgrader_setup.configure(c, Path(__file__).resolve().parent)

@@ -13,7 +13,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
-    "trlkit.course.mathml",
+    "trlkit.course.author.mathml",
 ]
 html_theme = "furo"
 html_title = "Tensor regression layers: a course"

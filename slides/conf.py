@@ -1,10 +1,15 @@
 """Sphinx's configuration of the slides."""
 
-from trlkit.course.slides import HEIGHT, WIDTH
+from trlkit.course.author.slides import HEIGHT, WIDTH
 
 root_doc = "index"
 project = "Tensor regression layers"
-extensions = ["myst_parser", "sphinx_revealjs", "trlkit.course.mathml", "trlkit.course.live"]
+extensions = [
+    "myst_parser",
+    "sphinx_revealjs",
+    "trlkit.course.author.mathml",
+    "trlkit.course.author.live",
+]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 html_math_renderer = "mathml"
 revealjs_style_theme = "white"

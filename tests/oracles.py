@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from trlkit import CPTRL, TTTRL, TuckerTRL
-from trlkit.costs import PATHS
+from trlkit.contraction.costs import PATHS
 
 # One body for both devices; the variant on the GPU is skipped where there is none.
 DEVICES = [

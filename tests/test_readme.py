@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import trlkit
-from trlkit.course import badges
+from trlkit.course.author import badges
 
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

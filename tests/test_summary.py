@@ -12,7 +12,7 @@ from oracles import DEVICES, LAYERS
 from torch import nn
 
 from trlkit import TCL, TensorDropout, replace_classifier, summary
-from trlkit.models import ConvNeuralNet, vgg16_trl
+from trlkit.lab.models import ConvNeuralNet, vgg16_trl
 
 
 def ours():

@@ -9,7 +9,7 @@ from trlkit.layers import CPTRL, TCL, TTTRL, TuckerTRL, rank_penalty
 from trlkit.ranks import break_even_rank, rank_for_budget
 from trlkit.regression import TRL
 from trlkit.summary import summary
-from trlkit.surgery import replace_classifier
+from trlkit.surgery.replace import replace_classifier
 from trlkit.tensors import (
     fold,
     inner,

@@ -53,19 +53,19 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _lab(options: argparse.Namespace) -> int:
-    from trlkit.course import lab
+    from trlkit.course.learner import lab
 
     return lab.start(options.chapter, options.port, browser=not options.no_browser)
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from trlkit.course import doctor
+    from trlkit.course.learner import doctor
 
     return doctor.examine(strict=options.strict)
 
 
 def _check(options: argparse.Namespace) -> int:
-    from trlkit.course import progress, runner
+    from trlkit.course.learner import progress, runner
 
     limits = {} if options.timeout is None else {"cell_seconds": options.timeout}
     worst, found = 0, []
@@ -86,13 +86,13 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _progress(options: argparse.Namespace) -> int:
-    from trlkit.course import progress
+    from trlkit.course.learner import progress
 
     return progress.show(options.folder)
 
 
 def _build(options: argparse.Namespace) -> int:
-    from trlkit.course import build, masters
+    from trlkit.course.author import build, masters
 
     try:
         said = build.build(options.root, options.check, options.chapter)
@@ -107,7 +107,7 @@ def _build(options: argparse.Namespace) -> int:
 
 
 def _slides(options: argparse.Namespace) -> int:
-    from trlkit.course import slides
+    from trlkit.course.author import slides
 
     try:
         html = slides.build(Path().resolve())
@@ -121,7 +121,7 @@ def _slides(options: argparse.Namespace) -> int:
 
 
 def _site(options: argparse.Namespace) -> int:
-    from trlkit.course import site
+    from trlkit.course.author import site
 
     try:
         print(f"the site: {site.build(Path().resolve()) / 'index.html'}")
@@ -132,14 +132,14 @@ def _site(options: argparse.Namespace) -> int:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from trlkit import bench, results
+    from trlkit.bench import results, table
 
     command = f"trlkit bench --device {options.device}" + " --quick" * options.quick
     command += "".join(f" --only {' '.join(options.only)}" for _ in options.only[:1])
     command += "" if options.seconds is None else f" --seconds {options.seconds:g}"
     try:
-        cases = bench.only(bench.grid(options.quick), options.only)
-        found = list(bench.bench(cases, options.device, options.seconds))
+        cases = table.only(table.grid(options.quick), options.only)
+        found = list(table.bench(cases, options.device, options.seconds))
     except (ArithmeticError, ValueError) as error:
         print(f"trlkit bench: {error}", file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1

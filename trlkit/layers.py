@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from trlkit.contraction import project
+from trlkit.contraction.paths import project
 from trlkit.dropout import TensorDropout
-from trlkit.factorized import CPWeight, TTWeight, TuckerWeight, root
 from trlkit.ranks import as_shape, validate_rank
 from trlkit.regression import TRL, Shape, check_input, floating
+from trlkit.weights.factorized import CPWeight, TTWeight, TuckerWeight, root
 
 
 class CPTRL(TRL):

@@ -8,13 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from trlkit.contraction import as_rows, linear_rows
-from trlkit.conversion import Convertible
-from trlkit.costs import KEPT_ELEMENTS, PATHS, PER_SAMPLE_PATHS, Plan, plan, schedule
+from trlkit.contraction.costs import KEPT_ELEMENTS, PATHS, PER_SAMPLE_PATHS, Plan, plan, schedule
+from trlkit.contraction.orders import NOMINAL_BATCH
+from trlkit.contraction.paths import as_rows, linear_rows
 from trlkit.dropout import TensorDropout, draw_masks
-from trlkit.factorized import Weight
-from trlkit.orders import NOMINAL_BATCH
 from trlkit.ranks import Rank, as_shape, validate_rank
+from trlkit.weights.conversion import Convertible
+from trlkit.weights.factorized import Weight
 
 Shape = int | Sequence[int]
 
@@ -48,7 +48,7 @@ class TRL(Convertible, nn.Module):
     dropout : float or TensorDropout
         The probability of dropping a component of the weight.
     contraction : str
-        "auto", or the path to take for every batch: see :data:`trlkit.costs.PATHS`.
+        "auto", or the path to take for every batch: see :data:`trlkit.contraction.costs.PATHS`.
     device, dtype : optional
         As in :class:`torch.nn.Linear`.
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from trlkit.heads import evaluating
 from trlkit.regression import TRL
+from trlkit.surgery.heads import evaluating
 
 
 def summary(model: nn.Module, input_size: Sequence[int] | Tensor, depth: int = 3):
@@ -36,7 +36,7 @@ def summary(model: nn.Module, input_size: Sequence[int] | Tensor, depth: int = 3
 
     Examples
     --------
-    >>> from trlkit.models import ConvNeuralNet
+    >>> from trlkit.lab.models import ConvNeuralNet
     >>> table = summary(ConvNeuralNet(10, rank=100), (3, 32, 32))
     >>> table.statistics.total_params
     29402

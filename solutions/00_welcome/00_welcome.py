@@ -22,7 +22,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from trlkit import plotting
+from trlkit.lab import plotting
 from trlkit.course import check, reveal
 
 # %% [markdown]

@@ -25,7 +25,7 @@ import math
 import torch
 
 import trlkit
-from trlkit import plotting
+from trlkit.lab import plotting
 from trlkit.course import check, reveal
 
 # %% [markdown]

@@ -26,10 +26,11 @@ import math
 import torch
 
 import trlkit
-from trlkit import fold, khatri_rao, mode_dot, multi_mode_dot, outer, plotting, unfold
+from trlkit import fold, khatri_rao, mode_dot, multi_mode_dot, outer, unfold
+from trlkit.lab import plotting
 from trlkit.course import check, reveal
-from trlkit.data import photographs
-from trlkit.decomposition import decompose, relative_error
+from trlkit.lab.data import photographs
+from trlkit.weights.decomposition import decompose, relative_error
 
 # %% [markdown]
 # ## 2.1 One order, several ranks

@@ -28,7 +28,7 @@ from sklearn.linear_model import LinearRegression, RidgeCV
 from torch import nn
 
 import trlkit
-from trlkit import data, plotting
+from trlkit.lab import data, plotting
 from trlkit.course import check, reveal
 
 # %% [markdown]

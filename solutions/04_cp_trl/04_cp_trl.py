@@ -26,7 +26,7 @@ import torch
 from torch import nn
 
 import trlkit
-from trlkit import data, plotting
+from trlkit.lab import data, plotting
 from trlkit.course import check, reveal
 
 # %% [markdown]

@@ -27,7 +27,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import trlkit
-from trlkit import data, plotting, ranks, training
+from trlkit import ranks
+from trlkit.lab import data, plotting, training
 from trlkit.course import check, reveal
 
 # %% [markdown]

@@ -27,7 +27,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import trlkit
-from trlkit import CPTRL, TuckerTRL, data, plotting, robustness
+from trlkit import CPTRL, TuckerTRL
+from trlkit.lab import data, plotting, robustness
 from trlkit.course import check, reveal
 
 # %% [markdown]

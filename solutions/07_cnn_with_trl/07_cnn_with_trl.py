@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 import trlkit
-from trlkit import data, models, plotting, training
+from trlkit.lab import data, models, plotting, training
 from trlkit.course import check, reveal
 
 # %% [markdown]

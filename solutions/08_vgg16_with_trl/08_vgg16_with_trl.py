@@ -27,9 +27,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchvision import models
 
 import trlkit
-from trlkit import CPTRL, data, plotting
+from trlkit import CPTRL
+from trlkit.lab import data, plotting
 from trlkit.course import check, reveal
-from trlkit.training import evaluate, fit
+from trlkit.lab.training import evaluate, fit
 
 device = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -805,7 +806,7 @@ print("compiled, and the same numbers" if COMPILE else "not compiled: set COMPIL
 # - Save what learned, and let a state that does not fit fail loudly.
 # - The rival is the global average. Measure against it.
 #
-# `trlkit.models.vgg16_trl` makes the network of this chapter, `trlkit.training.features` computes the cache, and
+# `trlkit.lab.models.vgg16_trl` makes the network of this chapter, `trlkit.lab.training.features` computes the cache, and
 # `trlkit.replace_classifier` operates on any network.
 #
 # ## To go further

@@ -27,8 +27,10 @@ import torch
 from torch import nn
 
 import trlkit
-from trlkit import CPTRL, TTTRL, TuckerTRL, plotting
-from trlkit.course import capstone, check, reveal
+from trlkit import CPTRL, TTTRL, TuckerTRL
+from trlkit.lab import plotting
+from trlkit.course import check, reveal
+from trlkit.lab import capstone
 
 # %% [markdown]
 # ## 9.1 The task { minutes: 8, difficulty: 1 }
@@ -681,8 +683,8 @@ check("quiz_capstone_pooling", quiz_capstone_pooling)
 # from torchvision.models import resnet18
 #
 # from trlkit import replace_classifier
-# from trlkit.data import image_folder
-# from trlkit.training import evaluate, fit, load
+# from trlkit.lab.data import image_folder
+# from trlkit.lab.training import evaluate, fit, load
 #
 # train, validation, test = image_folder("my_images", size=224)
 # model = resnet18(weights="IMAGENET1K_V1")
@@ -702,7 +704,7 @@ check("quiz_capstone_pooling", quiz_capstone_pooling)
 # ```
 #
 # `fit` gives each process its share of the samples and averages the gradients. The batch that the optimizer sees is then as many times as large as there are GPUs:
-# mind the learning rate. With the backbone frozen, as above, there is a better idea: compute its features once (`trlkit.training.features`), and train the head
+# mind the learning rate. With the backbone frozen, as above, there is a better idea: compute its features once (`trlkit.lab.training.features`), and train the head
 # alone on one GPU.
 #
 # **torch.compile.** On a GPU a small TRL is bound by starting kernels, not by computing, and compiling fuses them. It needs a C++ compiler, and the first call

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from trlkit.course import slides
+from trlkit.course.author import slides
 
 playwright = pytest.importorskip("playwright.sync_api")
 

@@ -14,7 +14,7 @@ from urllib.error import URLError
 import pytest
 from filled import ROOT, chapter_names, released, solutions
 
-from trlkit.course import chapters, mistakes
+from trlkit.course.chapters import bank, manifest
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("lab")]
 SCREENSHOTS = ROOT / "build" / "screenshots"
@@ -134,7 +134,7 @@ def test_a_learner_is_told_the_mistake_and_then_passes(lab, page):
     told = notebook.run('check("unfold", unfold)')
     assert "name 'unfold' is not defined" in told
 
-    wrong = next(m for m in mistakes.mistakes("unfold") if m.name == "exchanged modes")
+    wrong = next(m for m in bank.mistakes("unfold") if m.name == "exchanged modes")
     notebook.write("def unfold", wrong.source)
     assert notebook.run("def unfold") == ""
     told = " ".join(notebook.run('check("unfold", unfold)').split())
@@ -157,7 +157,7 @@ def test_a_teacher_sees_the_chapters_with_their_points(lab, page):
     for name in CHAPTERS:
         row = page.locator("tr", has_text=name)
         row.wait_for()
-        points = chapters.chapter(name).points + chapters.chapter(name).by_hand
+        points = manifest.chapter(name).points + manifest.chapter(name).by_hand
         assert re.search(rf"0(\.0)? / {points:g}\b", row.inner_text())
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / "formgrader.png")

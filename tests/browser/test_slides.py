@@ -7,7 +7,7 @@ import sys
 import pytest
 from filled import ROOT, chapter_names
 
-from trlkit.course import slides
+from trlkit.course.author import slides
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("slides")]
 DECKS = ["guide", *chapter_names()]

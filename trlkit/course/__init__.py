@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from trlkit.course import chapters
-from trlkit.course.answer import LocalAnswer, plain
-from trlkit.course.compare import describe, difference
-from trlkit.course.report import CheckFailed, Report
+from trlkit.course.chapters import manifest
+from trlkit.course.checking.answer import LocalAnswer, plain
+from trlkit.course.checking.compare import describe, difference
+from trlkit.course.checking.report import CheckFailed, Report
 
 __all__ = ["CheckFailed", "check", "reveal"]
 
@@ -44,7 +44,7 @@ def check(name: str, answer: Any, *, hidden: int | None = None) -> None:
     ValueError
         If there is no such exercise.
     """
-    from trlkit.course.checks import EXERCISES, judge, used
+    from trlkit.course.chapters.exercises import EXERCISES, judge, used
 
     if name not in EXERCISES:
         raise ValueError(f"no exercise is called {name!r}; there are {', '.join(EXERCISES)}")
@@ -52,7 +52,7 @@ def check(name: str, answer: Any, *, hidden: int | None = None) -> None:
     proven = {use for use in PASSED if local.sees(use) is PASSED[use]}
     doubtful = [use for use in used(name) if use not in proven]
     report = judge(name, local, hidden, doubtful)
-    report.points = chapters.points(name)
+    report.points = manifest.points(name)
     if hidden is not None:
         report = report.hide()
     for listener in LISTENERS:
@@ -155,6 +155,6 @@ def _draw(report: Report) -> None:
     if report.picture and _in_notebook():
         from IPython.display import display
 
-        from trlkit import plotting
+        from trlkit.lab import plotting
 
         display(plotting.target_and_yours(*report.picture))

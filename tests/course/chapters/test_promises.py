@@ -1,0 +1,222 @@
+"""What every chapter keeps: solutions pass, blanks fail, each mistake costs its own points."""
+
+import json
+import os
+import re
+import time
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pytest
+from filled import ROOT, chapter_names, filled, released, save, solutions
+from nbformat.v4 import new_code_cell, new_notebook
+
+from trlkit.course import PASSED
+from trlkit.course.author import build, masters
+from trlkit.course.chapters import bank, manifest
+from trlkit.course.chapters.exercises import EXERCISES, PIECES, judge, used
+from trlkit.course.checking.answer import LocalAnswer
+from trlkit.course.checking.exercise import Quiz
+from trlkit.course.learner.cells import Session
+from trlkit.course.learner.runner import check_notebook, run_notebook
+
+MISTAKES = {(m.exercise, m.name): m for m in bank.all_mistakes()}
+
+
+def written(folder, kind):
+    """The answers in a folder beside this file, by exercise and name."""
+    files = sorted(Path(__file__).parent.glob(f"ch*/{folder}.py"))
+    answers = [answer for file in files for answer in bank.read_answers(file, kind)]
+    return {(answer.exercise, answer.name): answer for answer in answers}
+
+
+ANSWERS, WRONG = written("answers", "answer"), written("wrong", "wrong")
+
+
+def chapter_of(exercise):
+    return next(
+        chapter.name
+        for chapter in manifest.chapters()
+        if any(item.name == exercise for item in chapter.exercises)
+    )
+
+
+def source_checks(chapter):
+    """The check cells of nbgrader's source notebook, hidden tests included."""
+    path = ROOT / "solutions" / chapter / f"{chapter}.ipynb"
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    return {
+        cell["metadata"]["nbgrader"]["grade_id"].removeprefix("check_"): "".join(cell["source"])
+        for cell in cells
+        if cell["cell_type"] == "code" and cell["metadata"].get("nbgrader", {}).get("grade")
+    }
+
+
+class Solved:
+    """A session in which a chapter is solved, for one other answer after another."""
+
+    def __init__(self, chapter):
+        self.solutions = solutions(chapter)
+        self.visible = {item.name: item.cell for item in manifest.chapter(chapter).exercises}
+        self.hidden = source_checks(chapter)
+        PASSED.clear()
+        self.session = Session()
+        for cell in filled(chapter, self.solutions).cells:
+            if cell.cell_type == "code" and cell.metadata.get("nbgrader"):
+                ran = self.session.run(cell.source)
+                assert not ran.error, ran.story or ran.error
+
+    def says(self, exercise, source, hidden=False, all_others=False):
+        """What the checks say of one other answer: its own, and those of answers that use it."""
+        cells = self.hidden if hidden else self.visible
+        names = list(cells)
+        later = names[names.index(exercise) + 1 :]
+        others = [name for name in later if all_others or exercise in used(name)]
+        try:
+            self.session.run(source)
+            return {name: self.session.run(cells[name]) for name in (exercise, *others)}
+        finally:
+            for cell in (self.solutions[exercise], self.visible[exercise]):
+                assert not self.session.run(cell).error
+
+
+@cache
+def solved(chapter):
+    solved.cache_clear()  # IPython has one session at a time
+    return Solved(chapter)
+
+
+def by_chapter(answers):
+    """The answers' keys, those of one chapter for the same worker."""
+    return [
+        pytest.param(key, marks=pytest.mark.xdist_group(chapter_of(key[0])), id="-".join(key))
+        for key in sorted(answers, key=lambda key: chapter_of(key[0]))
+    ]
+
+
+CHAPTERS = [
+    pytest.param(chapter, marks=pytest.mark.xdist_group(chapter)) for chapter in chapter_names()
+]
+
+
+@pytest.mark.parametrize("key", by_chapter(MISTAKES))
+def test_mistake_loses_exactly_its_own_points_and_is_named(key):
+    mistake = MISTAKES[key]
+    first = bank.mistakes(mistake.exercise)[0] == mistake
+    chapter = solved(chapter_of(mistake.exercise))
+    said = chapter.says(mistake.exercise, mistake.source, all_others=first)
+    assert {name for name, ran in said.items() if ran.error} == {mistake.exercise}
+    ran = said[mistake.exercise]
+    assert MISTAKES[mistake.exercise, ran.mistake].message == mistake.message
+    told = " ".join(ran.story.split())
+    assert " ".join(mistake.message.split()) in told
+
+
+@pytest.mark.parametrize("key", by_chapter(ANSWERS))
+def test_different_right_answer_passes_hidden_tests_too(key):
+    answer = ANSWERS[key]
+    said = solved(chapter_of(answer.exercise)).says(answer.exercise, answer.source, hidden=True)
+    assert {name: ran.error for name, ran in said.items() if ran.error} == {}
+
+
+@pytest.mark.parametrize("key", WRONG, ids="-".join)
+def test_answer_that_is_wrong_in_rare_cases_fails_on_the_shown_ones(key):
+    answer = WRONG[key]
+    report = judge(answer.exercise, LocalAnswer(answer.make(PIECES)))
+    assert not report.passed
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_exercise_has_its_mistakes_and_other_answers(name):
+    quiz = isinstance(EXERCISES[name], Quiz)
+    early = chapter_of(name) in ("00_welcome", "01_tensors")
+    assert len(bank.mistakes(name)) >= (3 if quiz or early else 4)
+    assert sum(exercise == name for exercise, _ in ANSWERS) >= 2 or quiz
+
+
+def test_mistakes_and_answers_belong_to_exercises():
+    table = [item.name for chapter in manifest.chapters() for item in chapter.exercises]
+    assert set(table) == set(EXERCISES)
+    assert {exercise for exercise, _ in (*MISTAKES, *ANSWERS, *WRONG)} <= set(table)
+    count = Counter((m.exercise, m.name) for m in bank.all_mistakes())
+    assert max(count.values()) == 1
+
+
+@pytest.mark.parametrize("name", [n for n, e in EXERCISES.items() if not isinstance(e, Quiz)])
+@pytest.mark.parametrize("seed", range(5))
+def test_hidden_cases_name_mistakes_and_pass_the_oracle(name, seed):
+    exercise = EXERCISES[name]
+    for right in (exercise.oracle, exercise.piece):
+        report = exercise.judge(LocalAnswer(right), seed)
+        assert report.passed, report.render()
+    for mistake in bank.mistakes(name):
+        report = judge(name, LocalAnswer(mistake.make(PIECES)), seed)
+        assert not report.passed and report.mistake, mistake.name
+        assert MISTAKES[name, report.mistake].message == mistake.message
+        hidden = report.hide().render()
+        assert not any(text in hidden for _, text in report.lines)
+
+
+@pytest.fixture
+def no_network(tmp_path, monkeypatch):
+    """Every Python started from here on refuses to open a connection."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import socket\n"
+        "def cut(*args, **kwargs): raise OSError('the network is cut')\n"
+        "socket.socket.connect = socket.socket.connect_ex = cut\n"
+        "socket.getaddrinfo = socket.create_connection = cut\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_solution_runs_whole_offline_and_gets_all_points(chapter, no_network):
+    path = ROOT / "solutions" / chapter / f"{chapter}.ipynb"
+    began = time.monotonic()
+    result = run_notebook(path, manifest.chapter(chapter).exercises)
+    assert (result.passed, result.errors, result.notes) == (True, {}, [])
+    assert result.points == manifest.chapter(chapter).points
+    assert time.monotonic() - began < 60
+
+
+def test_no_network_is_real(no_network, tmp_path):
+    cell = "import socket; socket.create_connection(('127.0.0.1', 9))"
+    path = save(new_notebook(cells=[new_code_cell(cell)]), tmp_path / "calls.ipynb")
+    assert run_notebook(path, ()).errors == {1: "OSError: the network is cut"}
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_blank_gets_nothing(chapter):
+    path = ROOT / "notebooks" / chapter / f"{chapter}.ipynb"
+    before = path.read_bytes()
+    _, result = check_notebook(path)
+    assert [row.name for row in result.rows if row.passed] == []
+    assert result.points == 0
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("chapter", chapter_names()[:2])
+def test_filled_notebook_gets_all_points(chapter, tmp_path):
+    path = save(filled(chapter, solutions(chapter)), tmp_path / f"{chapter}.ipynb")
+    _, result = check_notebook(path)
+    assert (result.passed, result.notes) == (True, [])
+    assert result.points == manifest.chapter(chapter).points
+
+
+@pytest.mark.parametrize("chapter", chapter_names())
+def test_no_solution_or_hidden_test_is_released(chapter):
+    master, _ = masters.read_master(ROOT / "solutions" / chapter / f"{chapter}.py")
+    code = [cell.source for cell in released(chapter).cells if cell.cell_type == "code"]
+    text = "\n".join(cell.source for cell in released(chapter).cells)
+    assert not re.search(r"(BEGIN|END) (SOLUTION|HIDDEN|MARK)|hidden=|#~", text)
+    for cell in master.cells:
+        region = re.search(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", cell.source, re.DOTALL)
+        for line in region[1].split("\n") if region else ():
+            if len(line.strip()) > 12 and not line.strip().startswith("#~"):
+                assert not any(line.strip() in source for source in code), line
+    assert not list((ROOT / "notebooks").rglob("*.py"))
+
+
+def test_committed_files_are_what_the_masters_make():
+    assert build.build(ROOT, check=True) == []

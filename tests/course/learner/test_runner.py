@@ -1,0 +1,249 @@
+"""``trlkit check`` on files and cells that misbehave: one line each, in bounded time."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+from filled import ROOT, filled, released, save, solutions
+from nbformat.v4 import new_code_cell, new_notebook
+
+from trlkit import cli
+from trlkit.course.chapters import manifest
+from trlkit.course.learner import runner
+
+CHAPTER = "01_tensors"
+RELEASED = ROOT / "notebooks" / CHAPTER / f"{CHAPTER}.ipynb"
+
+
+def check(path, capsys, *options):
+    before = path.read_bytes() if path.exists() else None
+    code = cli.main(["check", str(path), *options])
+    assert before == (path.read_bytes() if path.exists() else None)
+    captured = capsys.readouterr()
+    return code, re.sub(" {2,}", " ", captured.out), captured.err
+
+
+def notebook_with(tmp_path, *cells):
+    """A solved chapter with these cells put in front of its first check."""
+    notebook = filled(CHAPTER, solutions(CHAPTER))
+    at = next(i for i, cell in enumerate(notebook.cells) if cell.id.startswith("check-"))
+    notebook.cells[at:at] = [new_code_cell(cell) for cell in cells]
+    return save(notebook, tmp_path / f"{CHAPTER}.ipynb"), at + 1
+
+
+NOT_A_NOTEBOOK = {
+    "there is no such file": None,
+    "is empty; look into .ipynb_checkpoints": b"",
+    "is no notebook, but a binary file": b"\x89PNG\r\n\x1a\n\xff\xfe",
+    "is no notebook: Expecting value": b"print('hello')\n",
+    "is no notebook, though it is JSON": b'{"cells": []}',
+    "is a damaged notebook (AttributeError: cells)": b'{"nbformat": 4, "nbformat_minor": 5}',
+    "holds no exercise of this course": json.dumps(new_notebook()).encode(),
+    "is cut off in line": RELEASED.read_bytes()[:5000],
+}
+
+
+@pytest.mark.parametrize("message", NOT_A_NOTEBOOK)
+def test_what_is_no_notebook_is_told_in_one_line(message, tmp_path, capsys):
+    path = tmp_path / "mine.ipynb"
+    if NOT_A_NOTEBOOK[message] is not None:
+        path.write_bytes(NOT_A_NOTEBOOK[message])
+    code, out, err = check(path, capsys)
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1 and message in err and str(path) in err
+
+
+def test_a_folder_is_no_notebook(tmp_path, capsys):
+    with pytest.raises(runner.NotANotebook, match="cannot be read"):
+        runner.read_notebook(tmp_path)
+
+
+def test_an_old_notebook_format_is_read(tmp_path):
+    path = tmp_path / "old.ipynb"
+    cell = {"cell_type": "code", "input": ["1 / 0"], "outputs": [], "language": "python",
+            "metadata": {}, "collapsed": False}  # fmt: skip
+    old = {"nbformat": 3, "nbformat_minor": 0, "metadata": {"name": ""},
+           "worksheets": [{"cells": [cell], "metadata": {}}]}  # fmt: skip
+    path.write_text(json.dumps(old))
+    assert runner.run_notebook(path, ()).errors == {1: "ZeroDivisionError: division by zero"}
+
+
+def test_a_blank_and_a_solved_notebook(tmp_path, capsys):
+    code, out, _ = check(RELEASED, capsys)
+    assert code == 1 and " no unfold 0/2 `unfold` is not written yet" in out
+    assert " 0 of 22 points" in out
+    code, out, _ = check(ROOT / "solutions" / CHAPTER / f"{CHAPTER}.ipynb", capsys, "--json")
+    (result,) = json.loads(out)
+    assert (code, result["points"], result["notes"]) == (0, 22, [])
+
+
+def test_one_wrong_answer_costs_itself_and_is_explained(tmp_path, capsys):
+    wrong = "def unfold(x, mode):\n    return x.reshape(x.shape[mode], -1)"
+    path = save(filled(CHAPTER, solutions(CHAPTER) | {"unfold": wrong}), tmp_path / "mine.ipynb")
+    code, out, _ = check(path, capsys)
+    assert code == 1 and " no unfold 0/2 You only reshaped." in out
+    assert " 20 of 22 points" in out
+    _, out, _ = check(path, capsys, "--verbose")
+    assert "Look at: which mode must stand in front before you reshape." in out
+
+
+def test_cells_that_loop_exit_flood_and_die_cost_nothing_but_themselves(tmp_path, capsys):
+    cells = {
+        "while True: pass": "took longer than 10 s",
+        "import sys; sys.exit(3)": "",
+        "for i in range(1_000_000): print('line', i)": (
+            "printed 1,000,000 lines; only the first were kept"
+        ),
+        "exit()": "",
+        "input('your name?')": "",
+        "raise KeyboardInterrupt": "",
+        "import os; os._exit(5)": "ended Python (exit code 5)",
+        "this is no python": "",
+        "import ctypes; ctypes.string_at(0)": "ended Python (SIGSEGV)",
+    }
+    path, first = notebook_with(
+        tmp_path,
+        *cells,
+    )
+    began = time.monotonic()
+    code, out, _ = check(path, capsys, "--timeout", "10")
+    assert time.monotonic() - began < 120
+    assert code == 0 and "22 of 22 points" in out
+    notes = [f"cell {first + i} ({cell}) {cells[cell]}" for i, cell in enumerate(cells)]
+    expected = [note for note, said in zip(notes, cells.values(), strict=True) if said]
+    said = re.findall("note: (.*)", out)
+    raised = [note for note in said if "which is not graded" in note]
+    assert [note for note in raised if "raises SystemExit: 3, and 4 more" in note] == raised != []
+    assert all(re.match(r"cell \d+ \(.+\), which is not graded", note) for note in raised)
+    assert sorted(set(said) - {*raised}) == sorted(expected)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_cell_that_will_not_be_interrupted_is_ended(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(runner, "GRACE_SECONDS", 1.0)
+    path, first = notebook_with(
+        tmp_path,
+        "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
+    )
+    code, out, _ = check(path, capsys, "--timeout", "5")
+    assert code == 0 and f"note: cell {first} (while True:) took longer than 5 s" in out
+
+
+def test_an_answer_that_loops_costs_its_own_points(tmp_path, capsys):
+    loops = "def unfold(x, mode):\n    while True: pass"
+    path = save(filled(CHAPTER, solutions(CHAPTER) | {"unfold": loops}), tmp_path / "mine.ipynb")
+    code, out, _ = check(path, capsys, "--timeout", "5")
+    assert code == 1 and " no unfold 0/2 took longer than 5 s" in out
+    assert " 20 of 22 points" in out
+
+
+def test_an_answer_that_does_not_run_is_told_by_its_own_error(tmp_path, capsys):
+    answers = {"unfold": "def unfold(x, mode:\n    return x", "quiz_order": "quiz_order = c"}
+    path = save(filled(CHAPTER, solutions(CHAPTER) | answers), tmp_path / "mine.ipynb")
+    _, out, _ = check(path, capsys)
+    assert " no unfold 0/2 its cell raises SyntaxError: '(' was never closed" in out
+    assert " no quiz_order 0/1 its cell raises NameError: name 'c' is not defined" in out
+
+
+def test_a_notebook_is_given_up_after_its_own_limit(tmp_path):
+    cells = [new_code_cell("import time; time.sleep(60)") for _ in range(3)]
+    path = save(new_notebook(cells=cells), tmp_path / "slow.ipynb")
+    began = time.monotonic()
+    result = runner.run_notebook(path, (), notebook_seconds=6)
+    assert time.monotonic() - began < 30
+    assert result.notes == ["the notebook took too long; what follows was not run"]
+
+
+def test_python_ended_again_and_again_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "RESTARTS", 1)
+    cells = [new_code_cell("import os; os._exit(1)") for _ in range(4)]
+    result = runner.run_notebook(save(new_notebook(cells=cells), tmp_path / "dies.ipynb"), ())
+    assert "Python was ended 2 times; what follows was not run" in result.notes
+
+
+def test_another_kernel_a_copied_cell_an_edited_and_a_lost_check_are_told(tmp_path, capsys):
+    notebook = filled(CHAPTER, solutions(CHAPTER))
+    notebook.metadata.kernelspec = {"name": "ir", "language": "R", "display_name": "R"}
+    at = next(i for i, cell in enumerate(notebook.cells) if cell.id == "solve-unfold")
+    notebook.cells.append(nbformat.from_dict({**notebook.cells[at], "id": "copy"}))
+    edited = next(cell for cell in notebook.cells if cell.id == "check-fold")
+    edited.source = "print('fine')"
+    notebook.cells = [cell for cell in notebook.cells if cell.id != "check-outer"]
+    path = save(notebook, tmp_path / "mine.ipynb")
+    code, out, _ = check(path, capsys)
+    assert code == 0 and "22 of 22 points" in out
+    notes = [line for line in out.split("\n") if line.startswith(" note: ")]
+    assert "saved with the kernel 'ir' (R), run here as Python" in notes[0]
+    assert f"is a copy of cell {at + 1} (unfold): nbgrader takes one only" in notes[1]
+    assert "the check of fold was edited; the course's was run" in notes[2]
+    assert "the check cell of outer is missing; it was run at the end" in notes[3]
+
+
+def test_a_wrong_answer_with_an_edited_check_still_fails(tmp_path, capsys):
+    notebook = filled(CHAPTER, solutions(CHAPTER) | {"fold": "def fold(*args): return 1"})
+    next(cell for cell in notebook.cells if cell.id == "check-fold").source = "pass"
+    code, out, _ = check(save(notebook, tmp_path / "mine.ipynb"), capsys)
+    assert code == 1 and "20 of 22 points" in out
+
+
+def test_stripped_metadata_is_told_and_the_exercises_found_by_their_text(tmp_path, capsys):
+    notebook = filled(CHAPTER, solutions(CHAPTER))
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict({})
+    code, out, _ = check(save(notebook, tmp_path / "renamed.ipynb"), capsys)
+    assert code == 0 and "22 of 22 points" in out
+    assert "note: the nbgrader metadata is gone" in out
+
+
+def test_cells_see_what_stands_beside_the_notebook_and_cannot_change_it(tmp_path):
+    data = tmp_path / "numbers.txt"
+    data.write_text("7")
+    cells = ["assert open('numbers.txt').read() == '7'",
+             "open('numbers.txt', 'w').write('8')",
+             "open('n.ipynb', 'w').write('gone')"]  # fmt: skip
+    path = save(new_notebook(cells=[new_code_cell(cell) for cell in cells]), tmp_path / "n.ipynb")
+    before = path.read_bytes()
+    assert runner.run_notebook(path, ()).errors == {}
+    assert (data.read_text(), path.read_bytes()) == ("7", before)
+
+
+def test_several_notebooks_one_of_them_bad(tmp_path, capsys):
+    bad = tmp_path / "bad.ipynb"
+    bad.write_text("")
+    assert cli.main(["check", str(bad), str(RELEASED)]) == 2
+    captured = capsys.readouterr()
+    assert "is empty" in captured.err and "0 of 22 points" in captured.out
+
+
+def test_progress_of_blank_and_solved_folders(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    some = [*manifest.chapters()[:2], manifest.chapters()[-1]]  # test_promises runs every chapter
+    monkeypatch.setattr(manifest, "chapters", lambda: some)
+    for chapter in some:
+        save(filled(chapter.name, solutions(chapter.name)),
+             tmp_path / "solved" / chapter.name / f"{chapter.name}.ipynb")  # fmt: skip
+        save(released(chapter.name), tmp_path / "blank" / f"{chapter.name}.ipynb")
+    total = sum(chapter.points for chapter in some)
+    assert cli.main(["progress", str(tmp_path / "solved")]) == 0
+    assert f"{total:g}/{total:g}" in capsys.readouterr().out
+    assert cli.main(["progress", str(tmp_path / "blank")]) == 1
+    assert f"0/{total:g}" in capsys.readouterr().out
+    began = time.monotonic()
+    assert cli.main(["progress", str(tmp_path / "solved")]) == 0
+    assert time.monotonic() - began < 1
+    assert cli.main(["progress", str(tmp_path / "none")]) == 2
+    assert "no notebooks in" in capsys.readouterr().out
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["progress", str(tmp_path / "empty")]) == 1
+    assert "01_tensors.ipynb is not there" in capsys.readouterr().out
+
+
+def test_the_command_line_says_its_commands():
+    done = subprocess.run([sys.executable, "-m", "trlkit.cli"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert all(name in done.stderr for name in ("lab", "doctor", "check", "progress", "build"))

@@ -1,0 +1,228 @@
+"""What ``trlkit bench`` found, as tables."""
+
+import csv
+import datetime
+import io
+import math
+import os
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from trlkit.bench.table import Result
+from trlkit.contraction.costs import PATHS
+
+WORST = 5
+
+
+def write(
+    results: Sequence[Result], command: str, device: str, out: Path, planned: int
+) -> list[Path]:
+    """Write a Markdown or a CSV file, or both into a folder.
+
+    Parameters
+    ----------
+    results : sequence of Result
+    command : str
+        That made them.
+    device : str
+    out : Path
+        Ends in .md or .csv, or is a folder.
+    planned : int
+        How many cases the command has.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+    """
+    texts = {
+        ".md": lambda: markdown(results, command, device, planned),
+        ".csv": lambda: as_csv(results),
+    }
+    paths = [out] if out.suffix in texts else [out / f"{device}{suffix}" for suffix in texts]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(texts[path.suffix](), encoding="utf-8")
+    return paths
+
+
+def markdown(results: Sequence[Result], command: str, device: str, planned: int) -> str:
+    """The summary and every case, as a Markdown page that says how many of the planned it holds."""
+    missing = f", {len(results)} of its {planned} cases" if len(results) < planned else ""
+    parts = [
+        f"# Speed and peak memory, {'GPU' if device == 'cuda' else 'CPU'}",
+        f"`{command}`, {datetime.date.today()}{missing}. {environment(device)}.",
+        "Forward and backward of one batch in float32, which gets a gradient too. All rivals of a "
+        "case have the same numbers and give the same numbers, and were timed in turn in one run; "
+        "times are medians of the calmer half of the rounds. Memory is the most that one pass "
+        "holds beside the parameters and the batch: output, gradients, everything saved or "
+        "temporary.",
+        summary(results),
+    ]
+    for name in PATHS:
+        some = [result for result in results if result.case.factorization == name]
+        if some:
+            parts += [f"## {name}", table(some)]
+    notes = [f"- {result.case}: {note}" for result in results for note in result.notes]
+    parts += ["## Not run", "\n".join(notes)] if notes else []
+    return "\n\n".join(parts) + "\n"
+
+
+def summary(results: Sequence[Result]) -> str:
+    """Speed, regret and memory of "auto" in a few lines, with the worst cases.
+
+    Parameters
+    ----------
+    results : sequence of Result
+
+    Returns
+    -------
+    str
+        In Markdown.
+    """
+    rows = []
+    for name in ("all", *PATHS):
+        some = [result for result in results if name in ("all", result.case.factorization)]
+        if some:
+            speeds = [result.speed for result in some if result.speed]
+            linear = [result.speed_of_linear for result in some if result.speed_of_linear]
+            memory = [result.memory for result in some if result.memory]
+            regret = [result.regret for result in some]
+            rows.append(
+                [
+                    name,
+                    str(len(some)),
+                    _number(_mean(speeds)),
+                    _number(min(speeds, default=None)),
+                    str(sum(speed < 0.95 for speed in speeds)),
+                    _number(_mean(linear)),
+                    _number(_mean(regret), 3),
+                    _number(max(regret)),
+                    _number(_mean(memory)),
+                    _number(max(memory, default=None), 3),
+                ]
+            )
+    head = ["", "cases", "speed, mean", "least", "below 0.95", "beside Linear, mean"]
+    head += ["regret, mean", "most", "memory, mean", "most"]
+    lines = [
+        "Of the automatic choice: *speed*, the time of tltorch over its own, and the same "
+        "*beside Linear*; *regret*, its time over that of the best fixed path; *memory*, its peak "
+        "over tltorch's. Means are geometric.",
+        _markdown_table(head, rows),
+    ]
+    for what, value, sign in (
+        ("Slowest beside tltorch", lambda result: result.speed, 1),
+        ("Furthest from the best fixed path", lambda result: result.regret, -1),
+        ("Most memory beside tltorch", lambda result: result.memory, -1),
+    ):
+        lines.append(_worst(results, what, value, sign))
+    noise = [100 * (result.noise - 1) for result in results]
+    lines.append(
+        f"Noise: two runs of one program, the automatic choice and the same path by its name, "
+        f"differ by {median(noise):.0f} % in the median and {max(noise):.0f} % at most."
+    )
+    large = [r for r in results if (r.case.outputs, r.case.rank) == (1000, 1000) and r.memory]
+    if large:
+        most = max(result.memory for result in large)
+        lines.append(f"Memory beside tltorch at N=1000, R=1000: at most {most:.2f}.")
+    return "\n\n".join(lines)
+
+
+def table(results: Sequence[Result]) -> str:
+    """One row a case of one factorization, in milliseconds and MB.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        All of one factorization.
+
+    Returns
+    -------
+    str
+        In Markdown; of the fixed paths, the one that "auto" took is bold.
+    """
+    paths = PATHS[results[0].case.factorization]
+    timed = ["tltorch", "linear", "auto", *paths]
+    extra = [n for n in ("graphed", "compiled") if any(n in r.times for r in results)]
+    head = ["shape", "N", "R", "B", *(f"{name}, ms" for name in [*timed, *extra])]
+    head += ["speed", "regret", "tltorch, MB", "linear, MB", "auto, MB", "memory"]
+    rows = []
+    for result in results:
+        _, shape, n, rank, batch = result.case
+        row = ["x".join(map(str, shape)), str(n), str(rank), str(batch)]
+        for name in [*timed, *extra]:
+            cell = _number(result.times[name].both, 3) if name in result.times else "-"
+            row.append(f"**{cell}**" if name == result.path else cell)
+        row += [_number(result.speed), _number(result.regret)]
+        for name in ("tltorch", "linear", "auto"):
+            row.append(f"{result.peaks[name] / 1e6:.2f}" if name in result.peaks else "-")
+        rows.append([*row, _number(result.memory)])
+    return _markdown_table(head, rows)
+
+
+def as_csv(results: Iterable[Result]) -> str:
+    """One line for each rival of each case."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        "factorization input_shape outputs rank_asked rank batch rival forward_ms "
+        "forward_backward_ms rounds peak_bytes chosen".split()
+    )
+    for result in results:
+        factorization, shape, outputs, asked, batch = result.case
+        rank = [result.rank] if isinstance(result.rank, int) else result.rank
+        place = ["x".join(map(str, shape)), outputs, asked, "x".join(map(str, rank)), batch]
+        for name, (forward, both, rounds) in result.times.items():
+            measured = [f"{forward:.4f}", f"{both:.4f}", rounds, result.peaks.get(name, "")]
+            writer.writerow([factorization, *place, name, *measured, int(name == result.path)])
+    return text.getvalue()
+
+
+def environment(device: str) -> str:
+    """The hardware and the versions that a measurement depends on."""
+    versions = [f"Python {platform.python_version()}", f"torch {torch.__version__}"]
+    for package in ("tensorly", "tensorly-torch"):
+        try:
+            versions.append(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            versions.append(f"no {package}")
+    if device == "cuda":
+        hardware = torch.cuda.get_device_name()
+    else:
+        hardware = f"{_processor()}, {torch.get_num_threads()} of {os.cpu_count()} cores"
+    return f"{hardware}; {', '.join(versions)}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(": ")[1] for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):  # not Linux
+        return platform.processor() or platform.machine()
+
+
+def _worst(
+    results: Sequence[Result], what: str, value: Callable[[Result], float | None], sign: int
+) -> str:
+    some = sorted((r for r in results if value(r)), key=lambda result: sign * value(result))
+    cases = [f"{result.case} ({result.path}) {value(result):.2f}" for result in some[:WORST]]
+    return f"{what}: {'; '.join(cases) or 'nothing to compare with'}."
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    """The geometric mean."""
+    return math.exp(math.fsum(map(math.log, values)) / len(values)) if values else None
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    rule = ["---:" if k else "---" for k in range(len(head))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))

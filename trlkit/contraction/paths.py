@@ -1,0 +1,451 @@
+"""Contract a batch with the factors of a weight, without or with rebuilding it.
+
+Each function runs the paths that :mod:`trlkit.contraction.costs` compares; all give the
+same values. They are a few large matrix products on views of the batch, and
+nothing in them depends on data, so they compile and export whole.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from trlkit.contraction.orders import (
+    NARROW,
+    batched,
+    best_split,
+    expansion_order,
+    first_group,
+    in_order,
+    projection_order,
+    tt_split,
+)
+from trlkit.tensors import khatri_rao, kronecker
+
+Masks = Sequence[Tensor | None]
+
+
+def contract_dense(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Contract every mode but the batch's with a full weight, by one matrix product.
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, *input_shape)
+    weight : Tensor of shape (*input_shape, *output_shape)
+    bias : Tensor of shape output_shape, optional
+
+    Returns
+    -------
+    Tensor of shape (B, *output_shape)
+
+    Notes
+    -----
+    The tensor regression layer of Kossaifi et al., "Tensor Regression Networks",
+    JMLR 21 (2020).
+
+    Examples
+    --------
+    >>> contract_dense(torch.ones(2, 3, 4), torch.ones(3, 4, 5)).shape
+    torch.Size([2, 5])
+    """
+    rows = x.reshape(x.shape[0], math.prod(x.shape[1:]))  # (B, P)
+    y = linear_rows(rows, as_rows(weight, x.ndim - 1), bias)  # (B, P) x (N, P) -> (B, N)
+    return y.reshape(x.shape[0], *weight.shape[x.ndim - 1 :])
+
+
+def as_rows(weight: Tensor, n_inputs: int) -> Tensor:
+    """Lay a full weight out as the weight of a linear layer.
+
+    Parameters
+    ----------
+    weight : Tensor of shape (*input_shape, *output_shape)
+    n_inputs : int
+        How many of the first modes are inputs.
+
+    Returns
+    -------
+    Tensor of shape (N, P)
+        On the CPU in row-major memory where N is small: products with a narrow
+        matrix take about half the time in this layout.
+
+    Examples
+    --------
+    >>> as_rows(torch.ones(3, 4, 5), n_inputs=2).shape
+    torch.Size([5, 12])
+    """
+    matrix = weight.reshape(math.prod(weight.shape[:n_inputs]), math.prod(weight.shape[n_inputs:]))
+    return _transposed(matrix)
+
+
+def linear_rows(rows: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
+    """(B, P) x (N, P) -> (B, N), plus a bias of N entries in any shape, in one kernel.
+
+    Examples
+    --------
+    >>> linear_rows(torch.ones(2, 3), torch.ones(4, 3)).shape
+    torch.Size([2, 4])
+    """
+    bias = None if bias is None else bias.reshape(matrix.shape[0])
+    return torch.nn.functional.linear(rows, matrix, bias)
+
+
+def cp_dense(factors: Sequence[Tensor]) -> Tensor:
+    """Build the full weight of CP factors (I_k, R) by one matrix product.
+
+    Parameters
+    ----------
+    factors : sequence of Tensor of shape (I_k, R)
+
+    Returns
+    -------
+    Tensor of shape (I_0, ..., I_N)
+
+    Notes
+    -----
+    The sum over r of the outer products of the columns r: Kolda and Bader (2009), section 3.
+
+    Examples
+    --------
+    >>> cp_dense([torch.ones(2, 3), torch.ones(4, 3)])
+    tensor([[3., 3., 3., 3.],
+            [3., 3., 3., 3.]])
+    """
+    shape = [factor.shape[0] for factor in factors]
+    if len(factors) == 1:
+        return factors[0].sum(1)
+    cut = best_split(shape)
+    left, right = khatri_rao(factors[:cut]), khatri_rao(factors[cut:])
+    return (left @ right.T).reshape(shape)  # (I_0 .., R) x (R, .. I_N)
+
+
+def tucker_dense(core: Tensor, factors: Sequence[Tensor]) -> Tensor:
+    """Build the full weight of a Tucker core and factors (I_k, R_k).
+
+    Parameters
+    ----------
+    core : Tensor of shape (R_0, ..., R_N)
+    factors : sequence of Tensor of shape (I_k, R_k)
+
+    Returns
+    -------
+    Tensor of shape (I_0, ..., I_N)
+
+    Notes
+    -----
+    The core multiplied along every mode: Kolda and Bader (2009), section 4.
+
+    Examples
+    --------
+    >>> tucker_dense(torch.ones(2, 2), [torch.ones(1, 2), torch.ones(3, 2)])
+    tensor([[4., 4., 4.]])
+    """
+    return _expand(core.unsqueeze(0), factors).squeeze(0)
+
+
+def tt_dense(cores: Sequence[Tensor]) -> Tensor:
+    """Build the full weight of TT cores (R_k, I_k, R_{k+1}).
+
+    Parameters
+    ----------
+    cores : sequence of Tensor of shape (R_k, I_k, R_{k+1}), with R_0 = 1 and the last bond 1
+
+    Returns
+    -------
+    Tensor of shape (I_0, ..., I_N)
+
+    Notes
+    -----
+    Oseledets, "Tensor-Train Decomposition", SIAM J. Sci. Comput. 33 (2011).
+
+    Examples
+    --------
+    >>> tt_dense([torch.ones(1, 2, 3), torch.ones(3, 2, 1)])
+    tensor([[3., 3.],
+            [3., 3.]])
+    """
+    shape = [core.shape[1] for core in cores]
+    cut = tt_split(shape, [*[core.shape[0] for core in cores], 1])
+    weight = _merge_left(cores[:cut])
+    if cut < len(cores):
+        weight = weight @ _merge_right(cores[cut:])  # (I_0 .., R) x (R, .. I_N)
+    return weight.reshape(shape)
+
+
+def contract_cp(
+    x: Tensor,
+    factors: Sequence[Tensor],
+    path: str,
+    bias: Tensor | None = None,
+    masks: Masks | None = None,
+) -> Tensor:
+    """Contract a batch with a CP weight.
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, *input_shape)
+    factors : sequence of Tensor of shape (I_k, R)
+        Those of the input modes, then those of the output modes.
+    path : {"rebuild", "khatri_rao", "mode_by_mode"}
+    bias : Tensor of shape output_shape, optional
+    masks : sequence of one Tensor of shape (B, R), optional
+        What each sample's components are multiplied by; not when rebuilding.
+
+    Returns
+    -------
+    Tensor of shape (B, *output_shape)
+
+    Examples
+    --------
+    >>> x, factors = torch.ones(2, 3, 4), [torch.ones(size, 6) for size in (3, 4, 5)]
+    >>> contract_cp(x, factors, "mode_by_mode").shape
+    torch.Size([2, 5])
+    """
+    if path == "rebuild":
+        return contract_dense(x, cp_dense(factors), bias)
+    batch, sizes = x.shape[0], x.shape[1:]
+    inputs, outputs = factors[: len(sizes)], factors[len(sizes) :]
+    if path == "khatri_rao":
+        rows = x.reshape(batch, math.prod(sizes))
+        z = linear_rows(rows, _transposed(khatri_rao(inputs)))  # (B, P) x (R, P) -> (B, R)
+    else:
+        start, stop = first_group(sizes)
+        matrix = khatri_rao(inputs[start:stop])  # (G, R)
+        group, rest = math.prod(sizes[start:stop]), [*inputs[:start], *inputs[stop:]]
+        remaining = math.prod(sizes) // group
+        if start == 0:
+            z = _project(x.reshape(batch, group, remaining), matrix)  # (B, G, S) -> (B, R, S)
+        else:
+            z = x.reshape(batch * remaining, group)
+            z = linear_rows(z, _transposed(matrix)).reshape(batch, remaining, matrix.shape[1])
+            z = z.transpose(1, 2)  # (B S, G) x (R, G) -> (B, R, S)
+        z = (z * khatri_rao(rest).T).sum(2) if rest else z.squeeze(2)  # (B, R)
+    if masks is not None and masks[0] is not None:
+        z = z * masks[0]
+    if not outputs:
+        y = z.sum(1)  # (B, R) -> (B,)
+        return y if bias is None else y + bias
+    y = linear_rows(z, khatri_rao(outputs), bias)  # (B, R) x (N, R) -> (B, N)
+    return y.reshape(batch, *[factor.shape[0] for factor in outputs])
+
+
+def contract_tucker(
+    x: Tensor,
+    core: Tensor,
+    factors: Sequence[Tensor],
+    path: str,
+    bias: Tensor | None = None,
+    masks: Masks | None = None,
+) -> Tensor:
+    """Contract a batch with a Tucker weight.
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, *input_shape)
+    core : Tensor of shape (R_0, ..., R_N)
+    factors : sequence of Tensor of shape (I_k, R_k)
+        Those of the input modes, then those of the output modes.
+    path : {"rebuild", "merged", "project", "project_folded"}
+    bias : Tensor of shape output_shape, optional
+    masks : sequence of (Tensor of shape (B, R_k) or None), optional
+        What each sample's ranks are multiplied by; with "project" alone.
+
+    Returns
+    -------
+    Tensor of shape (B, *output_shape)
+
+    Examples
+    --------
+    >>> factors = [torch.ones(3, 2), torch.ones(4, 1), torch.ones(5, 6)]
+    >>> contract_tucker(torch.ones(8, 3, 4), torch.ones(2, 1, 6), factors, "project").shape
+    torch.Size([8, 5])
+    """
+    if path == "rebuild":
+        return contract_dense(x, tucker_dense(core, factors), bias)
+    n_inputs = x.ndim - 1
+    inputs, outputs = factors[:n_inputs], factors[n_inputs:]
+    output_shape = [factor.shape[0] for factor in outputs]
+    batch, rank = x.shape[0], core.shape
+    masks = [None] * core.ndim if masks is None else masks
+    if path == "merged":
+        matrix = _merge_inputs(core, inputs)  # (sigma, P)
+        y = linear_rows(x.reshape(batch, matrix.shape[1]), matrix)  # (B, P) -> (B, sigma)
+    else:
+        z = _masked(project(x, inputs), masks[:n_inputs])
+        z = z.reshape(batch, math.prod(rank[:n_inputs]))  # (B, rho)
+        if path == "project_folded":
+            folded = _expand(core.reshape(z.shape[1], *rank[n_inputs:]), outputs)
+            y = linear_rows(z, as_rows(folded, 1), bias)  # (B, rho) x (N, rho) -> (B, N)
+            return y.reshape(batch, *output_shape)
+        y = z @ core.reshape(z.shape[1], math.prod(rank[n_inputs:]))  # (B, rho) -> (B, sigma)
+    y = _masked(y.reshape(batch, *rank[n_inputs:]), masks[n_inputs:])
+    if len(outputs) == 1:
+        return linear_rows(y, outputs[0], bias)
+    y = _expand(y, outputs)  # (B, O_0, ..)
+    return y if bias is None else y + bias
+
+
+def contract_tt(
+    x: Tensor,
+    cores: Sequence[Tensor],
+    path: str,
+    bias: Tensor | None = None,
+    masks: Masks | None = None,
+) -> Tensor:
+    """Contract a batch with a TT weight.
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, *input_shape)
+    cores : sequence of Tensor of shape (R_k, I_k, R_{k+1})
+        Those of the input modes, then those of the output modes.
+    path : {"rebuild", "merged", "left_to_right"}
+    bias : Tensor of shape output_shape, optional
+    masks : sequence of (Tensor of shape (B, R_{k+1}) or None), optional
+        What each sample's inner bonds are multiplied by; with "left_to_right" alone.
+
+    Returns
+    -------
+    Tensor of shape (B, *output_shape)
+
+    Examples
+    --------
+    >>> cores = [torch.ones(1, 3, 2), torch.ones(2, 4, 2), torch.ones(2, 5, 1)]
+    >>> contract_tt(torch.ones(8, 3, 4), cores, "left_to_right").shape
+    torch.Size([8, 5])
+    """
+    if path == "rebuild":
+        return contract_dense(x, tt_dense(cores), bias)
+    batch, sizes = x.shape[0], x.shape[1:]
+    inputs, outputs = cores[: len(sizes)], cores[len(sizes) :]
+    output_shape = [core.shape[1] for core in outputs]
+    if path == "merged":
+        rows = x.reshape(batch, math.prod(sizes))
+        z = linear_rows(rows, _transposed(_merge_left(inputs)))  # (B, P) x (a, P) -> (B, a)
+        if outputs:
+            y = linear_rows(z, _merge_right(outputs).T, bias)  # (B, a) x (N, a) -> (B, N)
+            return y.reshape(batch, *output_shape)
+    else:
+        masks = [None] * (len(cores) - 1) if masks is None else masks
+        z, rest = x, math.prod(sizes)
+        for bond, (core, size) in enumerate(zip(inputs, sizes, strict=True)):
+            rest //= size
+            before, _, after = core.shape
+            z = z.reshape(batch, before * size, rest)  # (B, a I, S)
+            z = _project(z, core.reshape(before * size, after))  # (B, b, S)
+            if bond < len(masks) and masks[bond] is not None:
+                z = z * masks[bond].unsqueeze(2)
+        z, rows = z.squeeze(2), 1  # (B, a)
+        for bond, core in enumerate(outputs, start=len(inputs)):
+            before, size, after = core.shape
+            z = z.reshape(batch * rows, before) @ core.reshape(before, size * after)
+            rows = rows * size  # (B rows, O b) -> (B, rows O, b)
+            z = z.reshape(batch, rows, after)
+            if bond < len(masks) and masks[bond] is not None:
+                z = z * masks[bond].unsqueeze(1)
+    y = z.reshape(batch, *output_shape)
+    return y if bias is None else y + bias
+
+
+def project(x: Tensor, factors: Sequence[Tensor]) -> Tensor:
+    """Project the modes after the batch's by the transposed factors, in the cheapest order.
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, I_0, ..., I_N)
+    factors : sequence of Tensor of shape (I_k, R_k)
+
+    Returns
+    -------
+    Tensor of shape (B, R_0, ..., R_N)
+
+    Notes
+    -----
+    The tensor contraction layer of Kossaifi et al., "Tensor Contraction Layers for
+    Parsimonious Deep Nets", CVPR workshops (2017).
+
+    Examples
+    --------
+    >>> project(torch.ones(2, 3, 4), [torch.ones(3, 5), torch.ones(4, 1)]).shape
+    torch.Size([2, 5, 1])
+    """
+    batch, sizes = x.shape[0], list(x.shape[1:])
+    rank = [factor.shape[1] for factor in factors]
+    for start, stop, size, r in projection_order(sizes, rank):
+        before, after = math.prod(sizes[:start]), math.prod(sizes[stop:])
+        x = x.reshape(batch * before, size, after)
+        x = _project(x, kronecker(factors[start:stop]))  # (B A, I, S) -> (B A, R, S)
+        sizes[start:stop] = [r] + [1] * (stop - start - 1)
+    return x.reshape(batch, *rank)
+
+
+def _project(x: Tensor, matrix: Tensor) -> Tensor:
+    """(B, I, S) x (I, R) -> (B, R, S), with as few copies as may be."""
+    batch, size, rest = x.shape
+    if rest == 1:
+        return linear_rows(x.squeeze(2), _transposed(matrix)).unsqueeze(2)
+    if batch == 1 or batched(size, matrix.shape[1], rest, torch.is_grad_enabled()):
+        return torch.bmm(matrix.T.expand(batch, matrix.shape[1], size), x)
+    return (x.transpose(1, 2) @ matrix).transpose(1, 2)
+
+
+def _expand(x: Tensor, factors: Sequence[Tensor]) -> Tensor:
+    """(B, R_0, ..., R_N) with factors (I_k, R_k) -> (B, I_0, ..., I_N), in the cheapest order."""
+    batch, current = x.shape[0], list(x.shape[1:])
+    sizes = [factor.shape[0] for factor in factors]
+    for start, stop, size, r in expansion_order(sizes, current):
+        before, after = math.prod(current[:start]), math.prod(current[stop:])
+        x = x.reshape(batch * before, r, after)
+        x = _project(x, kronecker(factors[start:stop]).T)  # (B A, R, S) -> (B A, I, S)
+        current[start:stop] = [size] + [1] * (stop - start - 1)
+    return x.reshape(batch, *sizes)
+
+
+def _merge_inputs(core: Tensor, factors: Sequence[Tensor]) -> Tensor:
+    """A Tucker core with the factors of its first modes, to a matrix (sigma, product of I_k)."""
+    rank, sizes = core.shape[: len(factors)], [factor.shape[0] for factor in factors]
+    rows = math.prod(core.shape[len(factors) :])
+    if not in_order(sizes, rank):
+        x = core.reshape(math.prod(rank), rows).T.reshape(rows, *rank)
+        return _expand(x, factors).reshape(rows, math.prod(sizes))
+    x = core.reshape(rank[0], core.numel() // rank[0]).T @ factors[0].T  # (R_1 .. sigma, I_0)
+    before = 1
+    for factor in factors[1:]:
+        size, r = factor.shape
+        x = _project(x.reshape(before, r, x.numel() // (before * r)), factor.T)
+        before *= size
+    return x.reshape(before, rows * sizes[0]).T.reshape(rows, math.prod(sizes))
+
+
+def _merge_left(cores: Sequence[Tensor]) -> Tensor:
+    """TT cores (R_k, I_k, R_{k+1}), the first bond 1, to a matrix (product of I_k, last bond)."""
+    merged = cores[0].squeeze(0)  # (I, b)
+    for core in cores[1:]:
+        merged = merged @ core.flatten(1)  # (I.., a) x (a, I b)
+        merged = merged.reshape(merged.shape[0] * core.shape[1], core.shape[2])
+    return merged
+
+
+def _merge_right(cores: Sequence[Tensor]) -> Tensor:
+    """TT cores (R_k, I_k, R_{k+1}), the last bond 1, to a matrix (first bond, product of I_k)."""
+    merged = cores[-1].squeeze(2)  # (a, I)
+    for core in reversed(cores[:-1]):
+        merged = core.flatten(0, 1) @ merged  # (a I, b) x (b, I..)
+        merged = merged.reshape(core.shape[0], core.shape[1] * merged.shape[1])
+    return merged
+
+
+def _masked(x: Tensor, masks: Masks) -> Tensor:
+    """Multiply each mode k of (B, R_0, ...) by its mask (B, R_k)."""
+    for mode, mask in enumerate(masks):
+        if mask is not None:
+            shape = [1] * (x.ndim - 1)
+            shape[mode] = mask.shape[1]
+            x = x * mask.reshape(mask.shape[0], *shape)
+    return x
+
+
+def _transposed(matrix: Tensor) -> Tensor:
+    """(P, N) to (N, P), in row-major memory where a CPU multiplies faster by it."""
+    narrow = matrix.device.type == "cpu" and matrix.shape[1] < NARROW
+    return matrix.T.contiguous() if narrow else matrix.T

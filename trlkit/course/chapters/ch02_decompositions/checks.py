@@ -1,0 +1,438 @@
+"""Chapter 02: CP, Tucker and TT. The tensors are summed by loops, the rest follows definitions."""
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trlkit.contraction import paths
+from trlkit.course.chapters.ch01_tensors.checks import multi_mode_dot, unfold
+from trlkit.course.checking.answer import RIGHT, Verdict
+from trlkit.course.checking.compare import describe
+from trlkit.course.checking.exercise import Case, Draw, Exercise, Quiz
+from trlkit.course.checking.weights import cp_weight, tucker_weight
+
+
+def outer(vectors: Sequence[Tensor]) -> Tensor:
+    return functools.reduce(lambda x, vector: torch.tensordot(x, vector, dims=0), vectors)
+
+
+def cp_factors(draw: Draw, sizes: Sequence[int], rank: int) -> list[Tensor]:
+    return [draw.normal(size, rank) for size in sizes]
+
+
+def cp_to_tensor_cases(draw: Draw) -> Iterator[Case]:
+    rows, more = draw.sizes(2, 3)
+    yield Case(([draw.counting(rows, 2), draw.counting(more, 2)],), "a matrix: A B^T")
+    yield Case((cp_factors(draw, draw.sizes(3, 4, 2), 2),))
+    yield Case((cp_factors(draw, draw.sizes(2, 3, 2, 4), 3),), "four modes")
+    yield Case((cp_factors(draw, draw.sizes(4, 2, 3), 1),), "rank 1")
+    yield Case((cp_factors(draw, (3, 3, 3), 3),), "a cube, and as many terms")
+    yield Case((cp_factors(draw, draw.sizes(2, 3, 2), 5),), "a rank above every size")
+    yield Case((cp_factors(draw, draw.sizes(3, 1, 4), 2),), "a mode of size 1")
+    yield Case((cp_factors(draw, (2, 3, 2, 2, 3), 2),), "five modes")
+    factors = [factor.float() for factor in cp_factors(draw, draw.sizes(3, 2, 4), 2)]
+    yield Case((factors,), "float32")
+
+
+def decomposition_parameters(shape: Sequence[int], rank: Any, kind: str) -> int:
+    if kind == "cp":
+        tensors = [(size, rank) for size in shape]
+    elif kind == "tucker":
+        tensors = [tuple(rank), *zip(shape, rank, strict=True)]
+    else:
+        tensors = list(zip(rank[:-1], shape, rank[1:], strict=True))
+    return sum(math.prod(sizes) for sizes in tensors)
+
+
+def decomposition_parameters_cases(draw: Draw) -> Iterator[Case]:
+    shape = draw.sizes(4, 5, 6)
+    inner = draw.choice((2, 3), [(3, 2), (2, 4), (3, 4), (4, 3)])
+    yield Case((shape, draw.choice(3, (2, 4, 5)), "cp"))
+    yield Case((shape, (*inner, 2), "tucker"))
+    yield Case((shape, (1, *inner, 1), "tt"))
+    vgg = (512, 7, 7, 10)
+    yield Case((vgg, draw.choice(100, (50, 300, 1000)), "cp"), "a weight on VGG16's activation")
+    yield Case((vgg, draw.choice((64, 3, 3, 10), [(32, 2, 3, 9), (100, 3, 2, 10)]), "tucker"))
+    yield Case((vgg, draw.choice((1, 20, 30, 10, 1), [(1, 9, 40, 8, 1), (1, 5, 7, 6, 1)]), "tt"))
+    rows, columns = draw.sizes(8, 6)
+    yield Case(((rows, columns), 1, "cp"), "a matrix of rank 1")
+    yield Case(((rows, columns), (2, 3), "tucker"), "a matrix: U G V^T")
+    yield Case(((rows, columns), (1, 2, 1), "tt"), "a matrix")
+    yield Case(((3, 3, 3), (3, 3, 3), "tucker"), "more than the 27 entries")
+    yield Case((draw.sizes(5), (1, 1), "tt"), "a single core")
+
+
+def cp_als_sweep(x: Tensor, factors: Sequence[Tensor]) -> list[Tensor]:
+    factors = list(factors)
+    for mode in range(x.ndim):
+        terms = []  # the other factors' rank-1 tensors, each as one long vector
+        for r in range(factors[0].shape[1]):
+            others = [factor[:, r] for k, factor in enumerate(factors) if k != mode]
+            terms.append(outer(others).reshape(-1))
+        design = torch.stack(terms, dim=1)
+        factors[mode] = torch.linalg.lstsq(design, unfold(x, mode).T, driver="gelsd").solution.T
+    return factors
+
+
+def cp_als_sweep_cases(draw: Draw) -> Iterator[Case]:
+    shape = draw.sizes(4, 5, 3)
+    yield Case((draw.normal(*shape), cp_factors(draw, shape, 2)))
+    yield Case((draw.normal(3, 3, 3), cp_factors(draw, (3, 3, 3), 3)), "a cube, and as many terms")
+    shape = draw.sizes(3, 2, 4, 5)
+    yield Case((draw.normal(*shape), cp_factors(draw, shape, 3)), "four modes")
+    shape = draw.sizes(5, 4)
+    yield Case((draw.normal(*shape), cp_factors(draw, shape, 2)), "a matrix")
+    shape = draw.sizes(4, 2, 5)
+    yield Case((draw.normal(*shape), cp_factors(draw, shape, 1)), "rank 1")
+    shape = draw.choice((2, 3, 4), [(3, 4, 2), (4, 2, 3)])
+    yield Case((draw.normal(*shape), cp_factors(draw, shape, 4)), "a rank above some sizes")
+    shape = draw.sizes(3, 4, 5)
+    exact = cp_factors(draw, shape, 2)
+    start = [*cp_factors(draw, shape[:1], 2), *exact[1:]]
+    yield Case((cp_weight(exact), start), "a tensor of this rank, one factor forgotten")
+    shape = draw.choice((4, 1, 5), [(5, 1, 4), (6, 1, 4)])
+    yield Case((draw.normal(*shape), cp_factors(draw, shape, 2)), "a mode of size 1")
+    shape = draw.choice((4, 5, 6), [(6, 4, 5), (5, 6, 4)])
+    factors = [factor.float() for factor in cp_factors(draw, shape, 2)]
+    yield Case((draw.normal(*shape).float(), factors), "float32")
+
+
+def tucker_to_tensor_cases(draw: Draw) -> Iterator[Case]:
+    def case(shape: Sequence[int], ranks: Sequence[int], note: str = "") -> Case:
+        factors = [draw.normal(*sizes) for sizes in zip(shape, ranks, strict=True)]
+        return Case((draw.counting(*ranks), factors), note)
+
+    yield case(draw.sizes(4, 5, 3), (2, 3, 2))
+    yield case(draw.sizes(4, 2, 5), draw.sizes(3, 2, 4), "ranks above sizes too")
+    yield case((3, 3, 3), (3, 3, 3), "a cube and square factors")
+    yield case(draw.sizes(3, 4), draw.sizes(2, 3), "a matrix: U G V^T")
+    yield case(draw.sizes(2, 3, 2, 4), (2, 1, 3, 2), "four modes")
+    yield case(draw.sizes(4, 3, 2), (1, 1, 1), "a core of one number")
+    yield case(draw.sizes(4, 1, 3), (2, 3, 2), "a mode of size 1")
+    factors = [draw.normal(*sizes).float() for sizes in ((3, 2), (4, 3), (2, 2))]
+    yield Case((draw.normal(2, 3, 2).float(), factors), "float32")
+
+
+def hosvd(x: Tensor, ranks: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+    factors = [leading(unfold(x, mode), rank) for mode, rank in enumerate(ranks)]
+    return multi_mode_dot(x, [factor.T for factor in factors], range(x.ndim)), factors
+
+
+def leading(matrix: Tensor, rank: int) -> Tensor:
+    """The left singular vectors of the ``rank`` largest singular values."""
+    return torch.linalg.svd(matrix, full_matrices=False).U[:, :rank]
+
+
+def hosvd_cases(draw: Draw) -> Iterator[Case]:
+    shape = draw.sizes(4, 5, 3)
+    yield Case((draw.normal(*shape), tuple(size - 1 for size in shape)))
+    shape = draw.choice((5, 4, 6), [(6, 5, 4), (4, 6, 5), (7, 4, 5)])
+    yield Case(
+        (draw.normal(*shape), draw.choice((2, 3, 4), [(3, 2, 1), (1, 3, 2)])), "unequal ranks"
+    )
+    yield Case((draw.normal(4, 4, 4), (2, 2, 2)), "a cube")
+    factors = [draw.normal(size, 2) for size in shape]
+    exact = multi_mode_dot(draw.normal(2, 2, 2), factors, range(3))
+    yield Case((exact, (2, 2, 2)), "a tensor of these ranks: nothing is lost")
+    shape = draw.sizes(3, 4, 2, 5)
+    yield Case((draw.normal(*shape), (2, 1, 2, 2)), "four modes")
+    shape = draw.sizes(6, 4)
+    rank = min(shape) - 1
+    yield Case((draw.normal(*shape), (rank, rank)), "a matrix")
+    yield Case((draw.normal(3, 4, 5), (3, 4, 5)), "full ranks: nothing is lost")
+    yield Case((draw.normal(5, 4, 3).float(), (2, 3, 2)), "float32")
+
+
+def judged_hosvd(value: Any, args: tuple) -> Any:
+    """The pair (core, factors), judged by what it must satisfy: signs are free."""
+    x, ranks = args
+    form = _pair_of_tensors(value, x, ranks)
+    if form != RIGHT:
+        return {"form": form, "values": None}
+    core, factors = value[0], list(value[1])
+    close = 1e-3 if x.dtype == torch.float32 else 1e-6
+    norm = x.norm().item()
+    orthonormal = subspace = projected = RIGHT
+    for mode, (factor, rank) in enumerate(zip(factors, ranks, strict=True)):
+        gap = (factor.T @ factor - torch.eye(rank, dtype=x.dtype)).abs().max().item()
+        if not gap <= close:
+            text = (
+                f"the columns of factors[{mode}] are not orthonormal: factors[{mode}].T @ "
+                f"factors[{mode}] is off the identity by up to {gap:.3g}"
+            )
+            orthonormal = Verdict(f"factors[{mode}] not orthonormal", text)
+            break
+        best = leading(unfold(x, mode), rank)
+        ways = [(u.T @ unfold(x, mode)).norm().item() for u in (factor, best)]
+        if not (factor @ factor.T - best @ best.T).abs().max() <= 10 * close:
+            shares = [f"{(way / norm) ** 2:.2%}" for way in ways]
+            text = (
+                f"the columns of factors[{mode}] are orthonormal, but not those asked for: they "
+                f"keep {shares[0]} of the squared norm of unfold(x, {mode}), the {rank} leading "
+                f"left singular vectors keep {shares[1]}"
+            )
+            subspace = Verdict(f"factors[{mode}] not leading", text)
+            break
+        rows = (factor.T @ unfold(x, mode)).norm(dim=1)  # singular values, if the vectors are
+        values = (best.T @ unfold(x, mode)).norm(dim=1)
+        gap = (rows - values).abs().max().item()
+        if not gap <= 10 * close * max(1.0, norm):
+            text = (
+                f"the columns of factors[{mode}] span the right space, but they are not the "
+                f"singular vectors in falling order: the rows of factors[{mode}].T @ "
+                f"unfold(x, {mode}) have norms off the singular values by up to {gap:.3g}"
+            )
+            subspace = Verdict(f"factors[{mode}] another basis", text)
+            break
+    if orthonormal == subspace == RIGHT:
+        wanted = multi_mode_dot(x, [factor.T for factor in factors], range(x.ndim))
+        gap = (core - wanted).abs().max().item()
+        if not gap <= close * max(1.0, norm):
+            text = (
+                "the factors are right, the core does not go with them: it is off x, multiplied "
+                f"along every mode by the transposed factor, by up to {gap:.3g}"
+            )
+            projected = Verdict("core", text)
+    values = {
+        "orthonormal columns": orthonormal,
+        "leading singular vectors": subspace,
+        "core": projected,
+        "factors[k] @ factors[k].T": [factor @ factor.T for factor in factors],
+        "the tensor that they make": multi_mode_dot(core, factors, range(x.ndim)),
+    }
+    return {"form": form, "values": values}
+
+
+def _pair_of_tensors(value: Any, x: Tensor, ranks: Sequence[int]) -> Verdict:
+    """What is wrong with the form of a pair (core, factors), if anything is."""
+    pair = isinstance(value, tuple | list) and len(value) == 2
+    if not pair or not isinstance(value[1], tuple | list):
+        text = f"expected a pair (core, list of factors), got {_what(value)}"
+        return Verdict(f"no pair: {_what(value)}", text)
+    return _forms(
+        [value[0], *value[1]],
+        [tuple(ranks), *zip(x.shape, ranks, strict=True)],
+        ["core", *(f"factors[{mode}]" for mode in range(max(len(value[1]), x.ndim)))],
+        x.dtype,
+    )
+
+
+def _what(value: Any) -> str:
+    """What came, a list or a tuple by what stands in it."""
+    if not isinstance(value, tuple | list):
+        return describe(value)
+    listed = (
+        f"a {type(v).__name__}" if isinstance(v, tuple | list) else describe(v) for v in value
+    )
+    return f"a {type(value).__name__} of " + (" and ".join(listed) or "nothing")
+
+
+def _forms(
+    tensors: Sequence[Any], shapes: Sequence[tuple], names: Sequence[str], dtype: torch.dtype
+) -> Verdict:
+    """What is wrong with the number, the shapes and the dtypes of tensors, if anything is."""
+    if not all(isinstance(tensor, Tensor) for tensor in tensors):
+        wrong = next(k for k, tensor in enumerate(tensors) if not isinstance(tensor, Tensor))
+        text = f"{names[wrong]} must be a tensor, got {describe(tensors[wrong])}"
+        return Verdict(f"{names[wrong]} is no tensor", text)
+    got = [tuple(tensor.shape) for tensor in tensors]
+    if got != list(shapes):
+        if len(got) != len(shapes):
+            text = (
+                f"returns {len(got)} tensors in all, expected {len(shapes)}: the shapes are {got}"
+            )
+        else:
+            wrong = next(k for k in range(len(got)) if got[k] != shapes[k])
+            text = f"{names[wrong]} has shape {got[wrong]}, expected {shapes[wrong]}"
+        return Verdict(f"shapes {got}", text)
+    for name, tensor in zip(names, tensors, strict=False):
+        if tensor.dtype != dtype:
+            text = f"{name} has dtype {tensor.dtype}, expected x's own, {dtype}"
+            return Verdict(f"dtype {tensor.dtype}", text)
+    return RIGHT
+
+
+def tt_to_tensor(cores: Sequence[Tensor]) -> Tensor:
+    x = cores[0].new_zeros([core.shape[1] for core in cores])
+    for index in itertools.product(*map(range, x.shape)):
+        product = cores[0][:, index[0]]
+        for core, i in zip(cores[1:], index[1:], strict=True):
+            product = product @ core[:, i]
+        x[index] = product[0, 0]
+    return x
+
+
+def tt_cores(draw: Draw, shape: Sequence[int], bonds: Sequence[int]) -> list[Tensor]:
+    return [draw.normal(*sizes) for sizes in zip(bonds[:-1], shape, bonds[1:], strict=True)]
+
+
+def tt_to_tensor_cases(draw: Draw) -> Iterator[Case]:
+    rows, columns = draw.sizes(3, 4)
+    yield Case(([draw.counting(1, rows, 2), draw.counting(2, columns, 1)],), "a matrix: A B")
+    yield Case((tt_cores(draw, draw.sizes(3, 4, 2), (1, 2, 3, 1)),))
+    yield Case((tt_cores(draw, draw.sizes(2, 3, 2, 4), (1, 2, 3, 2, 1)),), "four modes")
+    yield Case((tt_cores(draw, (3, 3, 3), (1, 3, 3, 1)),), "a cube, equal bonds")
+    yield Case((tt_cores(draw, draw.sizes(3, 1, 4), (1, 2, 2, 1)),), "a mode of size 1")
+    yield Case((tt_cores(draw, draw.sizes(2, 4, 3), (1, 1, 1, 1)),), "bonds of 1: rank 1")
+    yield Case((tt_cores(draw, draw.sizes(5), (1, 1)),), "a single core")
+    cores = [core.float() for core in tt_cores(draw, draw.sizes(3, 4, 2), (1, 2, 2, 1))]
+    yield Case((cores,), "float32")
+
+
+def tt_svd(x: Tensor, ranks: Sequence[int]) -> list[Tensor]:
+    cores, rest = [], x
+    for mode, size in enumerate(x.shape[:-1]):
+        rest = rest.reshape(ranks[mode] * size, -1)
+        left = leading(rest, ranks[mode + 1])
+        cores.append(left.reshape(ranks[mode], size, ranks[mode + 1]))
+        rest = left.T @ rest
+    return [*cores, rest.reshape(ranks[-2], x.shape[-1], 1)]
+
+
+def truncated_in_turn(x: Tensor, ranks: Sequence[int]) -> Tensor:
+    """The tensor that TT-SVD makes: each splitting of the modes cut to its rank in turn."""
+    for cut in range(1, x.ndim):
+        matrix = x.reshape(math.prod(x.shape[:cut]), -1)
+        left = leading(matrix, ranks[cut])
+        x = (left @ (left.T @ matrix)).reshape(x.shape)
+    return x
+
+
+def bonds_below(shape: Sequence[int], wanted: Sequence[int]) -> tuple[int, ...]:
+    """The wanted inner bonds with ones at both ends, each no more than the modes allow."""
+    bonds = [1]
+    for k, bond in enumerate(wanted):
+        bonds.append(min(bond, bonds[-1] * shape[k], math.prod(shape[k + 1 :])))
+    return (*bonds, 1)
+
+
+def tt_svd_cases(draw: Draw) -> Iterator[Case]:
+    shape = draw.choice((4, 5, 3), [(3, 6, 4), (5, 4, 3), (5, 3, 4), (4, 6, 5)])
+    yield Case((draw.normal(*shape), draw.choice((1, 3, 2, 1), [(1, 2, 3, 1), (1, 1, 2, 1)])))
+    shape = draw.sizes(3, 4, 2, 5)
+    bonds = bonds_below(shape, (2, 3, 2))
+    yield Case((draw.normal(*shape), bonds), "four modes")
+    yield Case((draw.normal(4, 4, 4), (1, 2, 2, 1)), "a cube")
+    shape = draw.choice((4, 5, 6), [(5, 4, 3), (3, 6, 5)])
+    exact = tt_cores(draw, shape, (1, 2, 3, 1))
+    exact = torch.einsum("aib,bjc,ckd->ijk", *exact)
+    yield Case((exact, (1, 2, 3, 1)), "a tensor of these ranks: nothing is lost")
+    shape = draw.sizes(5, 4)
+    yield Case((draw.normal(*shape), (1, min(shape) - 1, 1)), "a matrix")
+    yield Case((draw.normal(3, 4, 5), (1, 3, 5, 1)), "full ranks: nothing is lost")
+    shape = draw.choice((4, 1, 5), [(5, 1, 4), (3, 1, 6)])
+    yield Case((draw.normal(*shape), (1, 2, 2, 1)), "a mode of size 1")
+    yield Case((draw.normal(5, 3), (1, 3, 1)), "a matrix: nothing is lost")
+    yield Case((draw.normal(4, 5, 3).float(), (1, 2, 2, 1)), "float32")
+
+
+def judged_tt(value: Any, args: tuple) -> Any:
+    """The cores, judged by what they must satisfy: signs are free."""
+    x, ranks = args
+    if not isinstance(value, tuple | list):
+        text = f"expected a list of {x.ndim} cores, got {_what(value)}"
+        return {"form": Verdict(f"no list: {_what(value)}", text), "values": None}
+    names = [f"cores[{k}]" for k in range(max(len(value), x.ndim))]
+    shapes = list(zip(ranks[:-1], x.shape, ranks[1:], strict=True))
+    form = _forms(list(value), shapes, names, x.dtype)
+    if form != RIGHT:
+        return {"form": form, "values": None}
+    close = 1e-3 if x.dtype == torch.float32 else 1e-6
+    norm = x.norm().item()
+    made = value[0][0]
+    for core in value[1:]:
+        made = torch.tensordot(made, core, dims=1)
+    made = made.squeeze(-1)
+    orthonormal = near = RIGHT
+    for k, core in enumerate(value[:-1]):
+        left = core.reshape(-1, ranks[k + 1])
+        gap = (left.T @ left - torch.eye(ranks[k + 1], dtype=x.dtype)).abs().max().item()
+        if not gap <= close:
+            text = (
+                f"cores[{k}], reshaped to {tuple(left.shape)}, must have orthonormal columns: its "
+                f"transpose times itself is off the identity by up to {gap:.3g}"
+            )
+            orthonormal = Verdict(f"cores[{k}] not orthonormal", text)
+            break
+    best = truncated_in_turn(x, ranks)
+    if not (made - best).abs().max() <= 10 * close * max(1.0, norm):
+        errors = [((x - y).norm() / norm).item() for y in (made, best)]
+        text = (
+            f"the cores have the right shapes, but the tensor they make has relative error "
+            f"{errors[0]:.3g}; with TT-SVD's it is {errors[1]:.3g}"
+        )
+        if abs(errors[0] - errors[1]) < 1e-3:
+            text = "the cores have the right shapes, but they make another tensor than TT-SVD's do"
+        near = Verdict("another tensor", text)
+    values = {"orthonormal columns": orthonormal, "error": near, "the tensor that they make": made}
+    return {"form": form, "values": values}
+
+
+EXERCISES = (
+    Exercise(
+        "cp_to_tensor",
+        ("factors",),
+        cp_weight,
+        cp_to_tensor_cases,
+        piece=paths.cp_dense,
+        picture=True,
+    ),
+    Exercise(
+        "decomposition_parameters",
+        ("shape", "rank", "kind"),
+        decomposition_parameters,
+        decomposition_parameters_cases,
+        gradients=False,
+    ),
+    Exercise(
+        "cp_als_sweep",
+        ("x", "factors"),
+        cp_als_sweep,
+        cp_als_sweep_cases,
+        uses=("cp_to_tensor",),
+        gradients=False,
+    ),
+    Exercise(
+        "tucker_to_tensor",
+        ("core", "factors"),
+        tucker_weight,
+        tucker_to_tensor_cases,
+        piece=paths.tucker_dense,
+        uses=("cp_to_tensor",),
+        picture=True,
+    ),
+    Exercise(
+        "hosvd",
+        ("x", "ranks"),
+        hosvd,
+        hosvd_cases,
+        uses=("tucker_to_tensor",),
+        gradients=False,
+        judged=judged_hosvd,
+    ),
+    Exercise(
+        "tt_to_tensor",
+        ("cores",),
+        tt_to_tensor,
+        tt_to_tensor_cases,
+        piece=paths.tt_dense,
+        picture=True,
+    ),
+    Exercise(
+        "tt_svd",
+        ("x", "ranks"),
+        tt_svd,
+        tt_svd_cases,
+        uses=("tt_to_tensor",),
+        gradients=False,
+        judged=judged_tt,
+    ),
+    Quiz("quiz_four_ranks", "abcd"),
+    Quiz("quiz_kruskal", "abcd"),
+    Quiz("quiz_border_rank", "abcd"),
+)

@@ -1,0 +1,853 @@
+"""Chapter 08: VGG16 with a tensor regression layer, on networks of its make and a small size."""
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from trlkit import CPTRL
+from trlkit.course.checking.answer import RIGHT, Recipe, Verdict
+from trlkit.course.checking.exercise import Case, Draw, Exercise, Quiz
+from trlkit.course.checking.networks import one_linear
+
+
+class SmallVGG(nn.Module):
+    """Features, a pooling to a fixed grid, a flatten, a classifier: a VGG made small."""
+
+    def __init__(self, features: nn.Module, channels: int, num_classes: int = 6):
+        super().__init__()
+        self.features = features
+        self.avgpool = nn.AdaptiveAvgPool2d((3, 3))
+        self.classifier = nn.Sequential(
+            nn.Linear(channels * 9, 7), nn.ReLU(), nn.Dropout(), nn.Linear(7, num_classes)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
+
+
+def small_vgg(channels: int, halvings: int = 2) -> nn.Module:
+    """As VGG16: convolutions, and a pooling that halves the image a few times."""
+    torch.manual_seed(0)
+    layers, before = [], 3
+    for _ in range(halvings):
+        layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+        before = channels
+    return SmallVGG(nn.Sequential(*layers), channels)
+
+
+def small_vgg_bn(channels: int) -> nn.Module:
+    """As VGG16 with batch normalization; its scales and shifts already learned, and moved."""
+    torch.manual_seed(0)
+    network = SmallVGG(small_backbone(channels), channels)
+    network.features[-1].weight.requires_grad = False
+    return network
+
+
+def small_backbone(channels: int) -> nn.Module:
+    """Convolution, batch normalization, dropout, one nested block, in training mode."""
+    torch.manual_seed(0)
+    block = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU())
+    backbone = nn.Sequential(
+        nn.Conv2d(3, channels, 3, padding=1),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Dropout(0.5),
+        block,
+        nn.BatchNorm2d(channels),
+    )
+    for layer in (backbone[1], backbone[6]):  # not the statistics that a fresh one has
+        layer.running_mean.normal_()
+        layer.running_var.uniform_(0.5, 2.0)
+        layer.num_batches_tracked.fill_(5)
+    return backbone
+
+
+def half_frozen_backbone(channels: int) -> nn.Module:
+    """The backbone with a few layers in eval mode already, and a few frozen."""
+    backbone = small_backbone(channels)
+    backbone[0].requires_grad_(False)
+    backbone[1].eval()
+    return backbone
+
+
+class ScaledTRL(nn.Module):
+    """A regression layer and a parameter beside it, in no layer."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(channels, 1, 1))
+        self.trl = CPTRL((channels, 3, 2), 4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.trl(self.scale * x)
+
+
+def scaled_trl(channels: int) -> nn.Module:
+    """A regression layer with a scale of each channel."""
+    torch.manual_seed(0)
+    return ScaledTRL(channels)
+
+
+def _told(found: dict, *keys: str) -> dict:
+    """What a probe found, under all the keys that it has; None where it stopped before."""
+    return {key: found.get(key) for key in keys}
+
+
+def _learning(network: nn.Module) -> str:
+    names = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+    return _listed(names)
+
+
+def _training(network: nn.Module) -> str:
+    names = [name or "the network" for name, m in network.named_modules() if m.training]
+    return _listed(names)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:4] or ["none"]) + (
+        f" and {len(names) - 4} more" if len(names) > 4 else ""
+    )
+
+
+def _state(network: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+
+def _moved(network: nn.Module, before: dict[str, Tensor], names: Iterable[str]) -> list[str]:
+    """Which of the named tensors are no longer what they were."""
+    state = network.state_dict()
+    return [name for name in names if not torch.equal(state[name], before[name])]
+
+
+def _same_network(result: Any, network: nn.Module) -> Verdict:
+    if result is network:
+        return RIGHT
+    what = "a copy of the network" if isinstance(result, nn.Module) else f"{result!r}"
+    return Verdict(
+        "another", f"expected the network that came in, changed in place; got {what[:60]}"
+    )
+
+
+def freeze_network(model: nn.Module) -> nn.Module:
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+    for module in model.modules():
+        module.training = False
+    return model
+
+
+def freezing(answer: Callable, model: nn.Module) -> dict:
+    before = _state(model)
+    result = answer(model)
+    moved = _moved(model, before, before)
+    return {
+        "parameters that still learn": _learning(model),
+        "modules still in training mode": _training(model),
+        "weights": Verdict("moved", f"{moved[0]} has other numbers than before")
+        if moved
+        else RIGHT,
+        "returned": _same_network(result, model),
+    }
+
+
+def freeze_cases(draw: Draw) -> Iterator[Case]:
+    (channels,) = draw.sizes(4)
+    yield Case((Recipe(small_vgg, (channels,)),))
+    yield Case((Recipe(small_vgg_bn, (channels,)),), "with batch normalization")
+    yield Case((Recipe(half_frozen_backbone, (channels,)),), "partly frozen before")
+    yield Case((Recipe(one_linear, (channels, 2)),), "a single layer")
+    yield Case((Recipe(scaled_trl, (channels,)),), "a TRL, and a parameter in no layer")
+
+
+def vgg_with_trl(
+    model: nn.Module, num_classes: int, rank: int, dropout: float, size: int
+) -> nn.Module:
+    freeze_network(model)
+    shape = tuple(model.features(torch.zeros(1, 3, size, size)).shape[1:])
+    model.classifier = nn.Sequential()
+    model.avgpool = CPTRL(shape, num_classes, rank, dropout=dropout)
+    return model
+
+
+SURGERY = (
+    "network",
+    "what the layer takes",
+    "what the layer gives",
+    "its rank",
+    "its dropout",
+    "parameters left in the classifier",
+    "parameters that learn",
+    "features",
+    "output",
+)
+
+
+def surgery(
+    answer: Callable, model: nn.Module, num_classes: int, rank: int, dropout: float, size: int
+) -> dict:
+    features, before = model.features, _state(model.features)
+    result = answer(model, num_classes, rank, dropout, size)
+    same = _same_network(result, model)
+    if same != RIGHT:
+        return _told({"network": same}, *SURGERY)
+    layer = model.avgpool
+    if not isinstance(layer, CPTRL):
+        kind = " of ".join(filter(None, (type(layer).__name__, _parts(layer))))
+        text = f"`model.avgpool` is now: {kind}; expected a CPTRL in its place"
+        return _told({"network": Verdict(kind, text)}, *SURGERY)
+    left = sum(p.numel() for m in _classifier(model) for p in m.parameters())
+    told = {
+        "network": RIGHT,
+        "what the layer takes": tuple(layer.input_shape),
+        "what the layer gives": tuple(layer.output_shape),
+        "its rank": layer.rank,
+        "its dropout": float(layer.dropout.p),
+        "parameters left in the classifier": left,
+        "parameters that learn": _learning(model),
+    }
+    if told["parameters that learn"] == _listed([]):
+        return _told(told, *SURGERY)
+    moved = _moved(features, before, before) if model.features is features else ["features"]
+    told["features"] = RIGHT
+    if moved:
+        told["features"] = Verdict("moved", f"{moved[0]} of the features has changed")
+    elif any(module.training for module in features.modules()):
+        text = "the features are in training mode: dropout and batch normalization are awake"
+        told["features"] = Verdict("awake", text)
+    torch.manual_seed(1)
+    x = torch.randn(2, 3, size, size)
+    try:
+        with torch.no_grad():
+            told["output"] = _given(model.eval()(x), layer(model.features(x)))
+    except Exception as error:
+        text = f"the network no longer runs on a batch of images: {str(error)[:200]}"
+        told["output"] = Verdict("raises", text)
+    return _told(told, *SURGERY)
+
+
+def _classifier(model: nn.Module) -> list[nn.Module]:
+    return [model.classifier] if isinstance(model.classifier, nn.Module) else []
+
+
+def _parts(layer: Any) -> str:
+    """The modules in one, by their types."""
+    parts = layer.children() if isinstance(layer, nn.Module) else ()
+    return ", ".join(type(part).__name__ for part in parts)
+
+
+def _given(output: Tensor, expected: Tensor) -> Verdict:
+    if output.shape != expected.shape:
+        shapes = f"{tuple(output.shape)}, expected {tuple(expected.shape)}"
+        return Verdict("shape", f"for two images the network gives shape {shapes}")
+    if not torch.allclose(output, expected, atol=1e-5):
+        return Verdict("values", "the network gives something other than its layer: what follows?")
+    return RIGHT
+
+
+def surgery_cases(draw: Draw) -> Iterator[Case]:
+    channels, classes, rank = draw.sizes(8, 5, 6)
+    yield Case((Recipe(small_vgg, (channels,)), classes, rank, 0.4, 32), "images of 32 x 32")
+    yield Case((Recipe(small_vgg, (channels,)), classes, rank, 0.25, 12), "images of 12 x 12")
+    yield Case((Recipe(small_vgg, (channels, 3)), classes, rank + 1, 0.0, 40), "halved 3 times")
+    yield Case((Recipe(small_vgg_bn, (channels,)), classes, rank, 0.1, 10), "batch normalization")
+
+
+def head_costs(input_shape: tuple[int, ...], num_classes: int, rank: int) -> dict[str, int]:
+    channels = input_shape[0]
+    inputs = math.prod(input_shape)
+    enough = inputs * num_classes // max(*input_shape, num_classes)
+    modes = sum(input_shape) + num_classes
+    own = [(channels * 49, 4096), (4096, 4096), (4096, num_classes)]
+    return {
+        "TRL": rank * modes + num_classes,
+        "classifier": sum(rows * columns + columns for rows, columns in own),
+        "Linear": inputs * num_classes + num_classes,
+        "pooled": channels * num_classes + num_classes,
+        "enough": enough * modes + num_classes,
+    }
+
+
+def head_costs_cases(draw: Draw) -> Iterator[Case]:
+    rank = draw.choice(10000, (100, 1000, 467))
+    yield Case(((512, 7, 7), 10, rank), "the seed's")
+    yield Case(((512, 2, 2), *draw.sizes(10, 40)), "images of 64 x 64")
+    yield Case(((64, 3, 2), 100, *draw.sizes(20)), "more classes than channels")
+    yield Case(((10, 3, 2), 10, *draw.sizes(6)), "as many classes as channels")
+    yield Case(((4, 9, 2), *draw.sizes(5, 3)), "more rows than channels")
+    yield Case(((16, 1, 1), *draw.sizes(7, 3)), "a single pixel")
+
+
+def image_batches(samples: int, batch_size: int) -> DataLoader:
+    """Small random images and their labels, batch by batch; the last batch may be smaller."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(samples, 3, 8, 6, generator=generator)
+    labels = torch.randint(10, (samples,), generator=generator)
+    return DataLoader(TensorDataset(images, labels), batch_size)
+
+
+def batches_once(samples: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The same batches, one after the other, without a length: they can be gone through once."""
+    for x, labels in image_batches(samples, batch_size):
+        before = x.clone()
+        yield x, labels
+        if not torch.equal(x, before):
+            raise ValueError("the images of the batch before have been changed in place")
+
+
+class Far(Tensor):
+    """Stands for a tensor on a GPU; all that is computed of it does so, until it is moved."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        result = super().__torch_function__(function, types, args, kwargs or {})
+        where = {str(arg) for arg in (*args[1:], *(kwargs or {}).values()) if not _is_tensor(arg)}
+        home = function is Tensor.cpu or (function is Tensor.to and "cpu" in where)
+        return result.as_subclass(Tensor) if home else result
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor)
+
+
+class FarBatches:
+    """The same batches, as if they lay on a GPU; they can be gone through once."""
+
+    def __init__(self, samples: int, batch_size: int):
+        self.near = image_batches(samples, batch_size)
+        self.left = ((x.as_subclass(Far), labels.as_subclass(Far)) for x, labels in self.near)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.left
+
+
+def far_batches(samples: int, batch_size: int) -> FarBatches:
+    """Batches that a learner's own code must bring to the CPU."""
+    return FarBatches(samples, batch_size)
+
+
+def cached_features(
+    backbone: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]
+) -> tuple[Tensor, Tensor]:
+    backbone.eval()
+    activations, labels = [], []
+    for x, y in batches:
+        for image, label in zip(x, y, strict=True):
+            with torch.no_grad():
+                activations.append(backbone(image[None])[0].cpu())
+            labels.append(label.cpu())
+    return torch.stack(activations), torch.stack(labels)
+
+
+CACHE = ("returned", "features", "labels", "graph", "grad mode", "backbone", "CPU")
+
+
+def caching(answer: Callable, backbone: nn.Module, batches: Iterable) -> dict:
+    torch.manual_seed(0)
+    before = _state(backbone)
+    result = answer(backbone, batches)
+    off = not torch.is_grad_enabled()
+    torch.set_grad_enabled(True)
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        kind = type(result).__name__
+        verdict = Verdict(f"a {kind}", f"expected (features, labels), got a {kind}")
+        return _told({"returned": verdict}, *CACHE)
+    features, labels = result
+    tensors = [item for item in result if _is_tensor(item)]
+    moved = _moved(backbone, before, before)
+    told = {
+        "returned": RIGHT,
+        "features": features,
+        "labels": labels,
+        "graph": RIGHT,
+        "grad mode": Verdict(
+            "off",
+            "after your function gradients are off in the whole notebook, and nothing learns any "
+            "more: `with torch.no_grad():` puts them back",
+        )
+        if off
+        else RIGHT,
+        "backbone": Verdict("moved", f"{moved[0]} of the backbone has moved on the way")
+        if moved
+        else RIGHT,
+    }
+    if _is_tensor(labels) and labels.dtype != torch.int64:
+        text = f"the labels came as torch.int64 and are {labels.dtype} now"
+        told["labels"] = Verdict(str(labels.dtype), text)
+    if any(tensor.requires_grad for tensor in tensors):
+        text = "the features require a gradient: the graph of every batch stays in memory"
+        told["graph"] = Verdict("graph", text)
+    elif any(tensor.is_inference() for tensor in tensors):
+        text = "inference tensors cannot be trained on: torch.no_grad() makes plain ones"
+        told["graph"] = Verdict("inference", text)
+    elif isinstance(batches, FarBatches):
+        told["CPU"] = _at_home(backbone, batches.near, result)
+    return _told(told, *CACHE)
+
+
+def _at_home(backbone: nn.Module, batches: Iterable, result: Iterable) -> Verdict:
+    """Whether results that are right, of batches on a GPU, lie on the CPU."""
+    for name, got, expected in zip(
+        ("features", "labels"), result, cached_features(backbone, batches), strict=True
+    ):
+        right = _is_tensor(got) and got.shape == expected.shape
+        if right and torch.allclose(got, expected, atol=1e-5) and isinstance(got, Far):
+            return Verdict("far", f"with batches on a GPU the {name} stay there, not on the CPU")
+    return RIGHT
+
+
+def cached_features_cases(draw: Draw) -> Iterator[Case]:
+    channels, more, batch = draw.sizes(4, 2, 3)
+    backbone = Recipe(small_backbone, (channels,))
+    samples = 2 * batch + 1
+    yield Case((backbone, Recipe(image_batches, (samples, batch))), "a last batch of one")
+    yield Case((backbone, Recipe(image_batches, (more * batch, batch))), "batches of one size")
+    yield Case((backbone, Recipe(batches_once, (samples, batch))), "batches without a length")
+    yield Case((backbone, Recipe(far_batches, (samples, batch))), "batches as if on a GPU")
+
+
+def trl_network(channels: int, classes: int = 5) -> nn.Module:
+    """A frozen small VGG with a CP regression layer for its pooling."""
+    return vgg_with_trl(small_vgg_bn(channels), classes, 3, 0.4, 8)
+
+
+def two_learning_parts(channels: int, classes: int = 5) -> nn.Module:
+    """A network that learns in its last layer and in one batch normalization."""
+    network = nn.ModuleDict({"body": small_backbone(channels), "fc": nn.Linear(channels, classes)})
+    network.requires_grad_(False)
+    network["fc"].requires_grad_(True)
+    network["body"][1].requires_grad_(True)
+    return network
+
+
+def double_network(channels: int, classes: int = 5) -> nn.Module:
+    """A network of float64 parameters that learns in its last layer."""
+    return two_learning_parts(channels, classes).double()
+
+
+def head_state(model: nn.Module) -> dict[str, Tensor]:
+    state = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            state[name] = parameter.detach().clone()
+    return state
+
+
+SAVED = ("returned", "names", "graph", "later", "tensors")
+
+
+def saving_head(answer: Callable, model: nn.Module) -> dict:
+    result = answer(model)
+    if not isinstance(result, dict):
+        kind = type(result).__name__
+        verdict = Verdict(f"a {kind}", f"expected a dict of tensors, got a {kind}")
+        return _told({"returned": verdict}, *SAVED)
+    told = {"returned": RIGHT, "names": _all(result)}
+    if told["names"] != _all(n for n, p in model.named_parameters() if p.requires_grad):
+        return _told(told, *SAVED)
+    graph = [k for k, v in result.items() if _is_tensor(v) and v.requires_grad]
+    before = {k: v.detach().clone() for k, v in result.items() if _is_tensor(v)}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(-2.0)
+    shared = [k for k in before if not torch.equal(result[k], before[k])]
+    told["graph"] = told["later"] = RIGHT
+    if graph:
+        told["graph"] = Verdict("graph", f"{graph[0]} still requires a gradient: detach it")
+    if shared:
+        text = f"when the network was trained on, the saved {shared[0]} moved with it"
+        told["later"] = Verdict("shared", text)
+    if not (graph or shared):
+        told["tensors"] = dict(result)
+    return _told(told, *SAVED)
+
+
+def _all(names: Iterable) -> str:
+    return ", ".join(sorted(map(str, names)))
+
+
+def head_state_cases(draw: Draw) -> Iterator[Case]:
+    channels, classes = draw.sizes(4, 5)
+    yield Case((Recipe(trl_network, (channels, classes)),))
+    yield Case((Recipe(two_learning_parts, (channels, classes)),), "another head")
+    yield Case((Recipe(double_network, (channels, classes)),), "a network in float64")
+
+
+SOUND = "what another one saved"
+FAULTS = (
+    "a name is missing",
+    "a name is unknown",
+    "a frozen one in it",
+    "a name exchanged",
+    "one row instead of all",
+    "a factor transposed",
+)
+
+
+def saved(model: nn.Module, fault: str) -> dict[str, Tensor]:
+    """What another network of the same make saved, in another order; with a fault or none."""
+    generator = torch.Generator().manual_seed(7)
+    state = {
+        name: torch.randn(tensor.shape, generator=generator)
+        for name, tensor in reversed(head_state(model).items())
+    }
+    if fault == "a name is missing":
+        del state[next(iter(state))]
+    elif fault == "a name is unknown":
+        state["head.weight"] = torch.ones(2)
+    elif fault == "a frozen one in it":
+        name = next(name for name, p in model.named_parameters() if not p.requires_grad)
+        state[name] = torch.zeros_like(model.get_parameter(name))
+    elif fault == "a name exchanged":
+        frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
+        del state[next(iter(state))]
+        state[frozen[0]] = torch.zeros_like(model.get_parameter(frozen[0]))
+    elif fault == "one row instead of all":
+        name = next(name for name, tensor in state.items() if tensor.ndim == 2)
+        state[name] = state[name][:1]
+    elif fault == "a factor transposed":
+        name = next(n for n, t in state.items() if t.ndim == 2 and t.shape != t.T.shape)
+        state[name] = state[name].T.clone()
+    return state
+
+
+def restore_head(model: nn.Module, state: dict[str, Tensor]) -> nn.Module:
+    expected = {n: p.shape for n, p in model.named_parameters() if p.requires_grad}
+    given = {n: t.shape for n, t in state.items()}
+    if expected != given:
+        raise ValueError(f"the network learns {expected}, the state holds {given}")
+    for name, parameter in model.named_parameters():
+        if name in state:
+            parameter.data.copy_(state[name])
+    return model
+
+
+RESTORED = (
+    "network",
+    "values",
+    "the rest",
+    "parameters",
+    "parameters that learn",
+    "the state",
+)
+
+
+def restoring(answer: Callable, model: nn.Module, fault: str) -> dict:
+    state = saved(model, fault)
+    if fault != SOUND:
+        return {"refused": _refusal(answer, model, state)}
+    own = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    before, given = _state(model), {n: t.clone() for n, t in state.items()}
+    ordered = copy.deepcopy(model), head_state(model)
+    try:
+        result = answer(model, state)
+    except (ValueError, RuntimeError, AssertionError) as error:
+        if isinstance(error, RuntimeError) and "loading state_dict" not in str(error):
+            raise
+        return _told({"network": _refused(answer, ordered, error)}, *RESTORED)
+    kept = _kept(state, given)
+    now = dict(model.named_parameters())
+    wrong = [n for n in given if not torch.equal(now[n], given[n])]
+    others = _moved(model, before, before.keys() - given.keys())
+    changed = [n for n in own if now[n] is not own[n]]
+    told = {
+        "network": _same_network(result, model),
+        "values": Verdict(
+            "wrong", f"afterwards {wrong[0]} is not what was saved, and {len(wrong)} are so"
+        )
+        if wrong
+        else RIGHT,
+        "the rest": Verdict("moved", f"{others[0]} has changed, and was not in the state")
+        if others
+        else RIGHT,
+        "parameters": Verdict(
+            "other objects",
+            f"{changed[0]} is another Parameter object now: an optimizer made before goes on "
+            f"with the old one",
+        )
+        if changed
+        else RIGHT,
+        "parameters that learn": _learning(model),
+        "the state": kept,
+    }
+    with torch.no_grad():
+        for parameter in now.values():
+            parameter.mul_(-2.0)
+    if kept == RIGHT and _kept(state, given) != RIGHT:
+        text = "when the network is trained on, the state moves with it: they share their memory"
+        told["the state"] = Verdict("shared", text)
+    return told
+
+
+def _kept(state: dict[str, Tensor], given: dict[str, Tensor]) -> Verdict:
+    """Whether a state is still what was handed over."""
+    if state.keys() != given.keys():
+        return Verdict("other names", "your function takes tensors out of the state that it gets")
+    if any(not torch.equal(state[name], given[name]) for name in given):
+        return Verdict("other values", "your function changes the tensors of the state")
+    return RIGHT
+
+
+def _refused(answer: Callable, ordered: tuple, error: Exception) -> Verdict:
+    """What is said of an answer that refused a sound state in another order than its own."""
+    try:
+        answer(*ordered)
+    except (ValueError, RuntimeError, AssertionError):
+        text = f"this state fits and is refused: {type(error).__name__}: {str(error)[:200]}"
+        return Verdict("refused", text)
+    text = "this state fits and is refused because its names come in another order: any will do"
+    return Verdict("refused for the order", text)
+
+
+def _refusal(answer: Callable, model: nn.Module, state: dict[str, Tensor]) -> Verdict:
+    try:
+        answer(model, state)
+    except NotImplementedError:
+        raise
+    except ValueError:
+        return RIGHT
+    except (KeyError, RuntimeError, AssertionError) as error:
+        kind = type(error).__name__
+        text = f"this state does not fit, and your function raises {kind}: asked is ValueError"
+        return Verdict(kind, text)
+    return Verdict("taken", "this state does not fit: expected a ValueError, it was taken silently")
+
+
+def restore_head_cases(draw: Draw) -> Iterator[Case]:
+    channels, classes = draw.sizes(4, 5)
+    yield Case((Recipe(trl_network, (channels, classes)), SOUND))
+    yield Case((Recipe(two_learning_parts, (channels, classes)), SOUND), "another head")
+    for fault in FAULTS:
+        yield Case((Recipe(trl_network, (channels, classes)), fault), "refused")
+    last = "one row instead of all"  # a TRL refuses that by itself, a Linear otherwise
+    yield Case((Recipe(two_learning_parts, (channels, classes)), last), "refused, another head")
+
+
+class PooledHead(nn.Module):
+    """Global average pooling and one linear layer."""
+
+    def __init__(self, channels: int, num_classes: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(num_classes, channels, dtype=torch.float64))
+        self.bias = nn.Parameter(torch.zeros(num_classes, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = []
+        for sample in x:
+            means = torch.stack([channel.sum() / channel.numel() for channel in sample])
+            rows.append(self.weight @ means + self.bias)
+        return torch.stack(rows)
+
+
+def pooled_head(channels: int, num_classes: int) -> nn.Module:
+    return PooledHead(channels, num_classes)
+
+
+POOLED = ("returned", "number of parameters", "runs", "output")
+
+
+def pooling_head(answer: Callable, channels: int, num_classes: int, shape: tuple) -> dict:
+    head = answer(channels, num_classes)
+    if not isinstance(head, nn.Module):
+        text = f"expected an nn.Module, got {type(head).__name__}"
+        return _told({"returned": Verdict("no module", text)}, *POOLED)
+    head = head.double()
+    told = {
+        "returned": RIGHT,
+        "number of parameters": sum(p.numel() for p in head.parameters()),
+        "runs": RIGHT,
+    }
+    generator = torch.Generator().manual_seed(3)
+    x = 2 + torch.randn(*shape, generator=generator, dtype=torch.float64)
+    own = {tuple(s for s in p.shape if s > 1): p for p in head.parameters()}
+    seen = []  # what the linear layers get
+    for layer in head.modules():
+        if isinstance(layer, nn.Linear):
+            layer.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
+    with torch.no_grad():
+        for size in ((num_classes, channels), (num_classes,)):
+            values = torch.randn(size, generator=generator, dtype=torch.float64)
+            for one in (values, values.T) if values.ndim == 2 else (values,):
+                if tuple(one.shape) in own:
+                    parameter = own[tuple(one.shape)]
+                    parameter.copy_(one.reshape(parameter.shape))
+        try:
+            told["output"] = head(x)
+        except Exception as error:
+            text = f"on x {shape} the head raises {type(error).__name__}: {str(error)[:200]}"
+            text += f"\n(its linear layer got the shape {seen[-1]})" if seen else ""
+            told["runs"] = Verdict(f"raises behind {seen[-1:]}", text)
+    return _told(told, *POOLED)
+
+
+def pooled_head_cases(draw: Draw) -> Iterator[Case]:
+    channels, classes, height, width = draw.sizes(8, 5, 3, 4)
+    yield Case((channels, classes, (2, channels, height, width)), "two samples")
+    yield Case((channels, classes, (1, channels, height, width)), "one sample")
+    yield Case((channels, classes, (3, channels, 1, 1)), "a single pixel")
+
+
+class FrozenBackbone(nn.Module):
+    """A network that learns nothing and behaves in training as in evaluation."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = freeze_network(network)
+
+    def train(self, mode: bool = True) -> nn.Module:
+        for module in self.modules():
+            module.training = False
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x)
+
+
+ASLEEP = (
+    "made",
+    "parameters that it holds",
+    "parameters that learn",
+    "before .train()",
+    "in training",
+    ".train()",
+    "the rest",
+)
+
+
+def freezing_for_good(answer: Callable, network: nn.Module) -> dict:
+    reference, before = copy.deepcopy(network).eval(), _state(network)
+    total = sum(p.numel() for p in network.parameters())
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, 6, 6)
+    wrapped = answer(network)
+    if not isinstance(wrapped, nn.Module):
+        text = f"expected an nn.Module, got {type(wrapped).__name__}"
+        return _told({"made": Verdict("no module", text)}, *ASLEEP)
+    held, own = list(wrapped.parameters()), {id(p) for p in network.parameters()}
+    told = {
+        "made": RIGHT,
+        "parameters that it holds": sum(p.numel() for p in held),
+        "parameters that learn": _learning(network),
+    }
+    if held and not any(id(p) in own for p in held):
+        text = "it holds a copy: the network that came in is to become a part of it"
+        return _told({"made": Verdict("copy", text)}, *ASLEEP)
+    if told["parameters that it holds"] != total:
+        return _told(told, *ASLEEP)
+    told["before .train()"] = RIGHT
+    with torch.no_grad():
+        expected, got = reference(x), wrapped(x)
+    if _moved(network, before, before) or not torch.allclose(got, expected, atol=1e-6):
+        text = "made and used at once, it does not give what the network gives in eval mode"
+        told["before .train()"] = Verdict("awake", text)
+    network.load_state_dict(before)
+    model = nn.Sequential(wrapped, nn.Flatten(), nn.Dropout(0.5))
+    model.train()
+    back = wrapped.train()
+    with torch.no_grad():
+        got = wrapped(x)
+    woken = _training(network) if any(m.training for m in network.modules()) else ""
+    moved = _moved(network, before, before)
+    if woken or moved or not torch.allclose(got, expected, atol=1e-6):
+        text = "after .train() it no longer gives what the network gives in eval mode"
+        text += f"; in training mode: {woken}" if woken else ""
+        text += f"; moved by one batch: {_listed(moved)}" if moved else ""
+        told["in training"] = Verdict(f"awake: {woken}; {_listed(moved)}", text)
+        return _told(told, *ASLEEP)
+    told["in training"] = RIGHT
+    told[".train()"] = (
+        RIGHT
+        if back is wrapped
+        else Verdict(
+            f"returns a {type(back).__name__}",
+            f"wrapped.train() returns a {type(back).__name__}, expected wrapped itself",
+        )
+    )
+    told["the rest"] = (
+        RIGHT if model[2].training else Verdict("asleep", "the layers beside it are not training")
+    )
+    return _told(told, *ASLEEP)
+
+
+def freezing_for_good_cases(draw: Draw) -> Iterator[Case]:
+    (channels,) = draw.sizes(4)
+    yield Case((Recipe(small_backbone, (channels,)),))
+    yield Case((Recipe(half_frozen_backbone, (channels + 1,)),), "partly frozen before")
+
+
+EXERCISES = (
+    Quiz("quiz_flatten_after", "abcd"),
+    Exercise(
+        name="freeze_network",
+        signature=("model",),
+        oracle=freeze_network,
+        cases=freeze_cases,
+        probe=freezing,
+        gradients=False,
+    ),
+    Exercise(
+        name="vgg_with_trl",
+        signature=("model", "num_classes", "rank", "dropout", "size"),
+        oracle=vgg_with_trl,
+        cases=surgery_cases,
+        probe=surgery,
+        uses=("freeze_network",),
+        gradients=False,
+    ),
+    Exercise(
+        name="head_costs",
+        signature=("input_shape", "num_classes", "rank"),
+        oracle=head_costs,
+        cases=head_costs_cases,
+        gradients=False,
+    ),
+    Quiz("quiz_ten_thousand", "abcd"),
+    Exercise(
+        name="cached_features",
+        signature=("backbone", "batches"),
+        oracle=cached_features,
+        cases=cached_features_cases,
+        probe=caching,
+        gradients=False,
+    ),
+    Quiz("quiz_cache", "abcd"),
+    Exercise(
+        name="head_state",
+        signature=("model",),
+        oracle=head_state,
+        cases=head_state_cases,
+        probe=saving_head,
+        gradients=False,
+    ),
+    Exercise(
+        name="restore_head",
+        signature=("model", "state"),
+        oracle=restore_head,
+        cases=restore_head_cases,
+        probe=restoring,
+        uses=("head_state",),
+        gradients=False,
+    ),
+    Exercise(
+        name="pooled_head",
+        signature=("channels", "num_classes", "the shape of x"),
+        oracle=pooled_head,
+        cases=pooled_head_cases,
+        probe=pooling_head,
+        gradients=False,
+    ),
+    Exercise(
+        name="FrozenBackbone",
+        signature=("network",),
+        oracle=FrozenBackbone,
+        cases=freezing_for_good_cases,
+        probe=freezing_for_good,
+        uses=("freeze_network",),
+        gradients=False,
+    ),
+)

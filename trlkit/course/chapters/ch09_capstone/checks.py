@@ -1,0 +1,521 @@
+"""Chapter 09: splits, spreads, fronts, pruning, and heads that are judged by what comes of them."""
+
+import math
+import random
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trlkit import CPTRL, TTTRL, TuckerTRL
+from trlkit.course.checking.answer import RIGHT, Recipe, Verdict, plain
+from trlkit.course.checking.compare import describe
+from trlkit.course.checking.exercise import Case, Draw, Exercise, Quiz
+from trlkit.lab import capstone
+from trlkit.lab.robustness import fgsm_accuracy, noise_accuracy
+from trlkit.lab.training import evaluate
+from trlkit.regression import TRL
+
+
+def split_indices(count: int, sizes: Sequence[int], seed: int) -> tuple[Tensor, ...]:
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    return order.split(list(sizes))
+
+
+def split_probe(answer: Callable, count: int, sizes: Sequence[int], seed: int) -> Verdict:
+    """Whether three parts are a random split that the seed alone decides."""
+    torch.manual_seed(1)
+    before = _global_numbers()
+    parts = answer(count, sizes, seed)
+    moved = [name for name, state in _global_numbers().items() if state != before[name]]
+    if not isinstance(parts, tuple | list) or len(parts) != 3:
+        return Verdict("not three", f"must return three tensors, got {describe(plain(parts))}")
+    for part in parts:
+        if not isinstance(part, Tensor) or part.dtype != torch.int64 or part.ndim != 1:
+            text = "each part must be a tensor of one mode with dtype torch.int64, got "
+            return Verdict("type", text + describe(plain(part)))
+    found = tuple(len(part) for part in parts)
+    if found != tuple(sizes):
+        return Verdict(f"sizes {found}", f"the parts have the sizes {found}, expected {sizes}")
+    train, validation, test = (part.tolist() for part in parts)
+    for name, part in (("train", train), ("validation", validation), ("test", test)):
+        if len(set(part)) < len(part):
+            twice = next(index for index in part if part.count(index) > 1)
+            return Verdict("twice", f"sample {twice} is more than once in the {name} set")
+        if not set(part) <= set(range(count)):
+            return Verdict("outside", f"the {name} set has indices outside 0 to {count - 1}")
+    for one, other, names in (
+        (train, test, "the training and the test set"),
+        (validation, test, "the validation and the test set"),
+        (train, validation, "the training and the validation set"),
+    ):
+        both = set(one) & set(other)
+        if both:
+            return Verdict(
+                f"overlap of {names}", f"{len(both)} of {count} samples are in {names} at once"
+            )
+    if any(set(part) == set(range(min(part), max(part) + 1)) for part in (train, test)):
+        text = f"the parts are neighbors in the data: the test set is {sorted(test)[:5]} ..."
+        return Verdict("in order", text)
+    torch.manual_seed(2)
+    if [part.tolist() for part in answer(count, sizes, seed)] != [train, validation, test]:
+        return Verdict("another each time", f"two calls with seed={seed} give different splits")
+    if [part.tolist() for part in answer(count, sizes, seed + 1)] == [train, validation, test]:
+        return Verdict("seed unused", f"seed={seed} and seed={seed + 1} give the same split")
+    if moved:
+        text = f"the split changes {moved[0]}'s own random numbers, so what is drawn after it too"
+        return Verdict("moves the generator", text)
+    return RIGHT
+
+
+def _global_numbers() -> dict[str, str]:
+    """Where the generators of the session are."""
+    return {
+        "torch": str(torch.get_rng_state().tolist()),
+        "Python": str(random.getstate()),
+        "numpy": str(np.random.get_state()[1:3]) + str(np.random.get_state()[1].tolist()),
+    }
+
+
+def split_cases(draw: Draw) -> Iterator[Case]:
+    seed = draw.choice(0, range(1, 1000))
+    yield Case((60, (36, 12, 12), seed))
+    yield Case((47, (21, 15, 11), seed + 3), "three sizes")
+
+
+def mean_and_error(scores: Sequence[float]) -> tuple[float, float]:
+    return statistics.fmean(scores), statistics.stdev(scores) / math.sqrt(len(scores))
+
+
+def mean_and_error_cases(draw: Draw) -> Iterator[Case]:
+    def scores(count: int) -> list[float]:
+        return [round(0.9 + 0.02 * x, 3) for x in draw.normal(count).tolist()]
+
+    yield Case((draw.choice([0.5, 0.7, 0.9], [scores(3), scores(3), scores(3)]),))
+    yield Case((scores(5),), "five seeds")
+    yield Case((scores(2),), "two seeds")
+    yield Case((scores(8),), "eight seeds")
+    yield Case(([0.92] * 5,), "five equal scores")
+
+
+def choose_trial(trials: Sequence[tuple[int, float, float]], budget: int) -> int | None:
+    best = None
+    for position, (parameters, validation, _) in enumerate(trials):
+        if parameters > budget:
+            continue
+        if best is None:
+            best = position
+            continue
+        least, highest, _ = trials[best]
+        if validation > highest or (validation == highest and parameters < least):
+            best = position
+    return best
+
+
+def choose_cases(draw: Draw) -> Iterator[Case]:
+    shift = draw.choice(0, range(1, 40))
+    trials = [(170, 0.59, 0.6), (550, 0.93, 0.91), (990, 0.92, 0.95), (300, 0.91, 0.93)]
+    trials = [(size + shift, validation, test) for size, validation, test in trials]
+    trials += [(2570 + shift, 0.96, 0.96), (420 + shift, 0.93, 0.9), (480 + shift, 0.93, 0.94)]
+    trials += [(600 + shift, 0.93, 0.92)]
+    orders = [[3, 7, 0, 4, 5, 6, 1, 2], [2, 1, 6, 4, 5, 0, 7, 3]]
+    order = draw.choice(range(8), orders)
+    trials = [trials[k] for k in order]
+    yield Case((trials, 1000 + shift))
+    yield Case((trials, 420 + shift), "one that just fits")
+    yield Case((trials, 320 + shift), "a small budget")
+    yield Case((trials, 250 + shift), "a single one fits")
+    yield Case((trials, 100), "none fits")
+    yield Case((trials, 10_000), "all fit")
+    near = [(900 + shift, 0.9303, 0.9), (300 + shift, 0.93, 0.94), (100 + shift, 0.59, 0.6)]
+    yield Case((near, 1000), "the best comes first, by little")
+    yield Case(([(170 + shift, 0.0, 0.1)], 1000), "one trial, right on no digit")
+
+
+def pareto_front(points: Sequence[tuple[int, float]]) -> list[int]:
+    def beats(one: tuple[int, float], other: tuple[int, float]) -> bool:
+        no_worse = one[0] <= other[0] and one[1] >= other[1]
+        return no_worse and (one[0] < other[0] or one[1] > other[1])
+
+    return [
+        position
+        for position, point in enumerate(points)
+        if not any(beats(other, point) for other in points)
+    ]
+
+
+def pareto_cases(draw: Draw) -> Iterator[Case]:
+    shown = [(170, 0.59), (990, 0.92), (550, 0.93), (282, 0.91), (384, 0.9), (2570, 0.96)]
+    others = [
+        [(size + step, round(share - step / 5000, 4)) for size, share in reversed(shown)]
+        for step in range(3, 30, 3)
+    ]
+    points = draw.choice(shown, others)
+    yield Case((points,))
+    yield Case(([*points, points[2], (points[2][0], points[2][1] - 0.01)],), "two that are equal")
+    yield Case(([*points, (points[2][0] - 20, points[2][1])],), "as accurate, but smaller")
+    yield Case(([(400, 0.9), (400, 0.93), (400, 0.92)],), "one size")
+    yield Case(([(500, 0.9)],), "one head")
+
+
+def cptrl_with_weak_components(rank: int, p: float, seed: int) -> TRL:
+    """A layer in training mode, each of whose components has a tenth of the one before."""
+    return _weakened(CPTRL, rank, p, seed, 0.1).train()
+
+
+def tuckertrl_with_weak_slices(rank: tuple[int, ...], p: float, seed: int) -> TRL:
+    """A layer in eval mode whose core falls by twenty along its first mode."""
+    return _weakened(TuckerTRL, rank, p, seed, 0.05).eval()
+
+
+def _weakened(kind: type, rank: Any, p: float, seed: int, falling: float) -> TRL:
+    """A layer whose components are weaker and weaker, with positive weights."""
+    torch.manual_seed(seed)
+    # One path: a layer that chooses none is made, and pruned, faster.
+    options = {"dropout": p, "dtype": torch.float64, "contraction": "rebuild"}
+    layer = kind((4, 3, 2), 3, rank, **options)
+    with torch.no_grad():
+        tensors = [layer.core, *layer.factors] if kind is TuckerTRL else list(layer.factors)
+        for tensor in tensors:
+            tensor.uniform_(0.5, 1.0)
+        if kind is CPTRL:
+            strength = falling ** torch.arange(rank, dtype=torch.float64)
+            layer.factors[0].mul_(strength[torch.randperm(rank)])
+        else:
+            strength = falling ** torch.arange(rank[0], dtype=torch.float64)
+            layer.core.mul_(strength.reshape(-1, *[1] * (layer.core.ndim - 1)))
+    return layer
+
+
+def fitting(trl: TRL, x: Tensor, most: float, tols: Sequence[float]) -> list[TRL]:
+    """The pruned layers whose outputs are close enough."""
+    training = trl.training
+    with torch.no_grad():
+        exact = trl.eval()(x)
+        pruned = [trl.prune(tol).eval() for tol in tols]
+        close = [layer for layer in pruned if (exact - layer(x)).abs().max() <= most]
+    trl.train(training)
+    return close
+
+
+def prune_within(trl: TRL, x: Tensor, most: float, tols: Sequence[float]) -> TRL:
+    return min(fitting(trl, x, most, tols), key=capstone.size, default=trl)
+
+
+def prune_probe(answer: Callable, trl: TRL, x: Tensor, most: float, tols: list) -> dict | Verdict:
+    torch.manual_seed(0)
+    none_fits = not fitting(trl, x, most, tols)
+    before = [parameter.detach().clone() for parameter in trl.parameters()]
+    dropout = trl.dropout
+    pruned = answer(trl, x, most, tols)
+    records = torch.is_grad_enabled()
+    torch.set_grad_enabled(True)
+    if not isinstance(pruned, TRL):
+        return Verdict("no layer", f"must return a layer, got {describe(plain(pruned))}")
+    if not all(map(torch.equal, before, trl.parameters())):
+        after = "with other parameters"
+    elif not all(parameter.requires_grad for parameter in trl.parameters()):
+        after = "with parameters that no longer learn (requires_grad)"
+    elif trl.dropout != dropout:
+        after = f"with dropout {trl.dropout.p}, it had {dropout.p}"
+    else:
+        after = "unchanged"
+    found = {
+        "rank of what is returned": pruned.rank,
+        "the layer you were given, afterwards": after,
+        "its mode, afterwards": _mode(trl.training),
+        "torch's recording of gradients, afterwards": "on" if records else "off",
+    }
+    if none_fits:
+        other = Verdict("another", "no tolerance fits: return `trl` itself, not another layer")
+        found["no tolerance fits"] = RIGHT if pruned is trl else other
+    return found
+
+
+def _mode(training: bool) -> str:
+    return "training" if training else "eval"
+
+
+def prune_cases(draw: Draw) -> Iterator[Case]:
+    seed = draw.choice(0, range(1, 50))
+    tols = [1e-7, 0.3, 2e-3, 0.06, 3e-4]
+    row = draw.choice(2, range(1, 5))
+    share = torch.full((5, 1, 1, 1), 0.1, dtype=torch.float64)
+    share[row] = 10.0
+    x = (draw.normal(5, 4, 3, 2).abs() + 0.2) * share
+    exact = Recipe(cptrl_with_weak_components, (6, 0.3, seed))
+    yield Case((exact, x, 0.5, tols))
+    yield Case((exact, -x, 0.05, tols), "negative activations")
+    yield Case((exact, x, 1e-9, tols), "nothing may go")
+    yield Case((exact, x, 1e-9, [0.3, 0.06]), "no tolerance fits")
+    tucker = Recipe(tuckertrl_with_weak_slices, ((4, 2, 2, 3), 0.2, seed))
+    yield Case((tucker, x, 20.0, tols), "a Tucker layer, in eval mode")
+    # Between the largest change of an output and the norm of all, and then a hair too little.
+    many = draw.normal(40, 4, 3, 2).abs() + 0.2
+    layer = exact.build().eval()
+    with torch.no_grad():
+        change = (layer(many) - layer.prune(0.06)(many)).abs().max().item()
+    yield Case((exact, many, round(1.5 * change, 4), tols), "forty samples")
+    yield Case((exact, many, change * (1 - 1e-6), tols), "a change just too large")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a head must reach: numbers at most, shares of held-out digits right at least."""
+
+    budget: int
+    accuracy: float
+    noise: float = 0.0
+    fgsm: float = 0.0
+
+
+LIGHT, ACCURATE, STURDY = Goal(350, 0.89), Goal(1000, 0.925), Goal(1600, 0.9, 0.8, 0.68)
+
+
+def light_head(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    return CPTRL(input_shape, num_classes, rank=10)
+
+
+def accurate_head(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    return TuckerTRL(input_shape, num_classes, rank=(8, 3, 3, num_classes))
+
+
+def sturdy_head(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    return CPTRL(input_shape, num_classes, rank=46, dropout=0.2)
+
+
+def light_probe(answer: Callable, *args: Any) -> Verdict:
+    return tried(answer, LIGHT, *args)
+
+
+def accurate_probe(answer: Callable, *args: Any) -> Verdict:
+    return tried(answer, ACCURATE, *args)
+
+
+def sturdy_probe(answer: Callable, *args: Any) -> Verdict:
+    return tried(answer, STURDY, *args)
+
+
+def tried(
+    answer: Callable, goal: Goal, shape: tuple[int, ...], classes: int, seeds: tuple, digits: str
+) -> Verdict:
+    """Build a head; with seeds train it from each, and say what came of it."""
+    fault = built(answer, goal, shape, classes, budget=bool(seeds))
+    if fault or not seeds:
+        return fault or RIGHT
+    own = answer in (light_head, accurate_head, sturdy_head)
+    return (_judged_once if own else judged)(answer, goal, seeds, digits)
+
+
+def built(
+    answer: Callable, goal: Goal, shape: tuple[int, ...], classes: int, budget: bool
+) -> Verdict | None:
+    """What is wrong with a head before it has learned anything."""
+    heads, drawn = [], []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        heads.append(answer(shape, classes))
+        drawn.append(torch.get_rng_state())
+    head = heads[0]
+    if not isinstance(head, nn.Module):
+        return Verdict("no module", f"must return an nn.Module, got {describe(plain(head))}")
+    if budget and capstone.size(head) > goal.budget:
+        return _too_large(head, goal, math.prod(shape) * classes, classes)
+    learning = [[p for p in head.parameters() if p.requires_grad] for head in heads]
+    if not learning[0]:
+        return Verdict("frozen", "no parameter of the head learns (requires_grad)")
+    if {p.data_ptr() for p in learning[0]} & {p.data_ptr() for p in learning[1]}:
+        text = "the heads of two calls share parameters, which go on learning where they were"
+        return Verdict("one head", text)
+    # A layer that starts at zeros is the same for all seeds, and rightly so.
+    pairs = [(p, q) for p, q in zip(*learning, strict=True) if p.min() != p.max()]
+    if (pairs and all(map(torch.equal, *zip(*pairs, strict=True)))) or torch.equal(*drawn):
+        text = "two heads made from different seeds start from the same random numbers"
+        return Verdict("same start", text)
+    return _forward_fault(head, shape, classes)
+
+
+def _too_large(head: nn.Module, goal: Goal, full: int, classes: int) -> Verdict:
+    count = capstone.size(head)
+    text = f"has {count:,} numbers, the budget is {goal.budget:,}"
+    trl = any(isinstance(module, TRL) for module in head.modules())
+    if trl and count - goal.budget <= classes:
+        return Verdict("bias not counted", text)
+    if count >= 0.9 * full:
+        return Verdict("a full weight's numbers" + ", without a TRL" * (not trl), text)
+    return Verdict("over the budget", text)
+
+
+def _forward_fault(head: nn.Module, shape: tuple[int, ...], classes: int) -> Verdict | None:
+    """What is wrong with the outputs of a head in eval mode."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(5, *shape, generator=generator)
+    head.eval()
+    with torch.no_grad():
+        y, again = head(x), head(x)
+    if not isinstance(y, Tensor) or y.shape != (5, classes):
+        text = f"takes {tuple(x.shape)} to {describe(plain(y))}, expected shape (5, {classes})"
+        return Verdict("shape", text)
+    if not torch.equal(y, again):
+        return Verdict("random in eval mode", "two passes in eval mode give different outputs")
+    sums = y.exp().sum(1) if (y <= 0).all() else y.sum(1)
+    if torch.allclose(sums, torch.ones(5), atol=1e-4) or ((y > 0) & (y < 1)).all():
+        return Verdict("probabilities", "returns probabilities (or their logarithms), not logits")
+    with torch.no_grad():
+        alone = head(x[:1])
+    if not torch.allclose(alone, y[:1], rtol=1e-3, atol=1e-4):
+        text = "in eval mode, the output for an activation depends on the others of its batch"
+        return Verdict("neighbors", text)
+    x.requires_grad_()
+    weights = torch.randn(5, classes, generator=generator)
+    with torch.enable_grad():
+        score = (head(x) * weights).sum()
+    unknown = _leaves(score) - {id(x), *map(id, head.parameters())}
+    if unknown:
+        text = f"{len(unknown)} tensors that its output depends on are no parameters of the module"
+        return Verdict("not registered", text)
+    gradient = None
+    if score.requires_grad:
+        (gradient,) = torch.autograd.grad(score, x, allow_unused=True)
+    gradient = torch.zeros_like(x) if gradient is None else gradient
+    told, felt = [], []  # the slope along a direction, by the gradient and by two outputs
+    for _ in range(8):
+        way = torch.randn(x.shape, generator=generator) / 100
+        told.append((gradient * way).sum())
+        with torch.no_grad():
+            felt.append(((head(x + way) - head(x - way)) * weights).sum() / 2)
+    if torch.stack(told).norm() < 0.3 * torch.stack(felt).norm():
+        text = "in eval mode its outputs follow the activation, but no gradient tells so"
+        return Verdict("gradient masked", text)
+    return None
+
+
+def _leaves(result: Tensor) -> set[int]:
+    """The ids of the tensors that a gradient of ``result`` would reach."""
+    seen, waiting, leaves = set(), [result.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            leaves.add(id(node.variable))
+        waiting += [parent for parent, _ in node.next_functions]
+    return leaves
+
+
+def judged(answer: Callable, goal: Goal, seeds: tuple[int, ...], digits: str) -> Verdict:
+    """Train the head from each seed and compare the means with what is wanted.
+
+    The verdict names what falls short, not by how much: who reads the numbers of held-out
+    digits chooses by them.
+    """
+    data, scores = capstone.part(digits), []
+    for seed in seeds:
+        model = capstone.train(answer, seed)
+        (noise,) = noise_accuracy(model, data, [capstone.NOISE], seed=seed)
+        (fgsm,) = fgsm_accuracy(model, data, [capstone.FGSM])
+        clean = evaluate(model, data).accuracy
+        scores.append((clean, noise, fgsm, evaluate(model, capstone.part("train")).accuracy))
+    clean, noise, fgsm, fitted = (statistics.mean(column) for column in zip(*scores, strict=True))
+    wanted = [("clean", clean, goal.accuracy)]
+    if goal.noise:
+        wanted += [("with noise", noise, goal.noise), ("attacked", fgsm, goal.fgsm)]
+    if all(share >= least for _, share, least in wanted):
+        if goal.fgsm and _unattackable(model, data) > 0.1:
+            text = "the loss of many digits has no gradient at all, so that FGSM attacks nothing"
+            return Verdict("gradient masked", text)
+        return RIGHT
+    shares = "\n".join(
+        f"held-out digits, {name}: "
+        + ("enough" if share >= least else f"fewer than {100 * least:g} % right")
+        for name, share, least in wanted
+    )
+    text = f"{capstone.size(model[1]):,} of {goal.budget:,} numbers\n{shares}\n"
+    text += f"the training digits: {100 * fitted:.1f} % right"
+    modules = list(model[1].modules())
+    layers = [module for module in modules if isinstance(module, TRL)]
+    if clean < goal.accuracy and any(kept(layer) < 0.4 for layer in layers):
+        return Verdict("drops too much", text)
+    if clean < goal.accuracy and fitted < goal.accuracy + 0.04:
+        averages = _averages(model[1])
+        return Verdict("averages the places" if averages else "fits too little", text)
+    if clean < goal.accuracy:
+        return Verdict("does not generalize", text)
+    dropout = any(layer.dropout.p for layer in layers)
+    dropout |= any(isinstance(module, nn.modules.dropout._DropoutNd) for module in modules)
+    return Verdict("not sturdy" if dropout else "not sturdy, no dropout", text)
+
+
+def _unattackable(model: nn.Module, data: Any) -> float:
+    """The share of images at which the loss has no gradient at all."""
+    images, labels = data.tensors
+    images = images.clone().requires_grad_()
+    with torch.enable_grad():
+        loss = F.cross_entropy(model(images), labels, reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, images)
+    return (gradient.flatten(1) == 0).all(1).double().mean().item()
+
+
+def _averages(head: nn.Module) -> bool:
+    """Whether a head looks at nothing but the mean over the places."""
+    x = capstone.activations()[0][:20]
+    means = x.mean((2, 3), keepdim=True).expand_as(x)
+    with torch.no_grad():
+        return torch.allclose(head(x), head(means), rtol=1e-3, atol=1e-3)
+
+
+_judged_once = cache(judged)
+
+
+def kept(layer: TRL) -> float:
+    """The probability that a summand of a layer's weight stays, all its modes together."""
+    ranks = {CPTRL: 1, TTTRL: len(layer.input_shape), TuckerTRL: len(layer.input_shape) + 1}
+    modes = layer.dropout.modes
+    return (1 - layer.dropout.p) ** (ranks.get(type(layer), 1) if modes is None else len(modes))
+
+
+def head_cases(draw: Draw) -> Iterator[Case]:
+    yield Case(((12, 5, 5), 7, (), "nothing"), "another activation, built and not trained")
+    seeds = draw.choice((0, 1, 2), [(k, k + 1, k + 2) for k in range(3, 500, 3)])
+    half = "second half" if draw.hidden else "first half"
+    yield Case((capstone.ACTIVATION, capstone.CLASSES, seeds, half))
+
+
+HEAD = ("input_shape", "num_classes", "trained_from_seeds", "judged_on")
+
+EXERCISES = (
+    Exercise(
+        "split_indices",
+        ("count", "sizes", "seed"),
+        split_indices,
+        split_cases,
+        gradients=False,
+        probe=split_probe,
+    ),
+    Exercise("mean_and_error", ("scores",), mean_and_error, mean_and_error_cases, gradients=False),
+    Exercise("choose_trial", ("trials", "budget"), choose_trial, choose_cases, gradients=False),
+    Exercise("pareto_front", ("points",), pareto_front, pareto_cases, gradients=False),
+    Exercise(
+        "prune_within",
+        ("trl", "x", "most", "tols"),
+        prune_within,
+        prune_cases,
+        gradients=False,
+        probe=prune_probe,
+    ),
+    Exercise("light_head", HEAD, light_head, head_cases, gradients=False, probe=light_probe),
+    Exercise(
+        "accurate_head", HEAD, accurate_head, head_cases, gradients=False, probe=accurate_probe
+    ),
+    Exercise("sturdy_head", HEAD, sturdy_head, head_cases, gradients=False, probe=sturdy_probe),
+    Quiz("quiz_capstone_peek", "abcd"),
+    Quiz("quiz_capstone_error", "abcd"),
+    Quiz("quiz_capstone_pooling", "abcd"),
+)

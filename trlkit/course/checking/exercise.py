@@ -1,0 +1,332 @@
+"""Exercises: what is asked, on which inputs, and how an answer is judged."""
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trlkit.course.chapters.bank import Mistake
+from trlkit.course.checking.answer import Answer, LocalAnswer, Outcome, Problem, Recipe
+from trlkit.course.checking.compare import agrees, describe, difference
+from trlkit.course.checking.report import Report
+
+Bank = Callable[[], Iterable[tuple[Mistake, Answer]]]  # known mistakes, each ready to be called
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of the answer: plain arguments (and recipes), and what is special about them."""
+
+    args: tuple
+    note: str = ""
+
+
+class Draw:
+    """The source of a check's inputs.
+
+    Without a seed the sizes are those that the check names and the first tensors
+    count 1, 2, 3, ..., so that a learner can follow them by hand. With a seed, sizes
+    and numbers are drawn at random: those are the hidden cases.
+    """
+
+    def __init__(self, seed: int | None = None):
+        self.hidden = seed is not None
+        self._random = random.Random(seed)
+        self._torch = torch.Generator().manual_seed(seed or 0)
+
+    def sizes(self, *shown: int) -> tuple[int, ...]:
+        """The sizes ``shown``; hidden, as many other ones, all different; a 1 stays a 1."""
+        if not self.hidden:
+            return shown
+        others = self._random.sample(range(2, 4 + len(shown)), len(shown))
+        return tuple(1 if size == 1 else other for size, other in zip(shown, others, strict=True))
+
+    def counting(self, *shape: int) -> Tensor:
+        """A float64 tensor 1, 2, 3, ...; hidden, a random one."""
+        if self.hidden:
+            return self.normal(*shape)
+        return torch.arange(1.0, 1 + torch.Size(shape).numel(), dtype=torch.float64).reshape(shape)
+
+    def normal(self, *shape: int) -> Tensor:
+        """A float64 tensor of independent normal entries."""
+        return torch.randn(*shape, generator=self._torch, dtype=torch.float64)
+
+    def choice(self, shown: Any, others: Iterable[Any]) -> Any:
+        """The value ``shown``; hidden, one of ``others``."""
+        return self._random.choice(list(others)) if self.hidden else shown
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A function or a class that a learner writes.
+
+    Parameters
+    ----------
+    name : str
+        The exercise, and the answer's name in the notebook.
+    signature : tuple of str
+        The names of its arguments, for the messages.
+    oracle : callable
+        The answer, written to be obviously right.
+    cases : callable
+        Takes a :class:`Draw`, yields a :class:`Case` for each call.
+    piece : callable, optional
+        What later exercises use in place of a learner's own function; by default the oracle.
+    uses : tuple of str
+        Earlier exercises whose functions an answer may call.
+    gradients : bool
+        Whether the answer must let gradients through.
+    probe : callable, optional
+        A function of its module that is called where the answer runs, as
+        ``probe(answer, *args)``, in place of the answer itself; it puts a class or a long
+        computation to the test and returns plain values or a verdict, or both in a dict
+        whose keys are words.
+    judged : callable, optional
+        Turns the value that came (or is expected) into what is compared, where different
+        values are equally right: ``judged(value, args)`` returns what both have in common,
+        or a :class:`~trlkit.course.checking.answer.Verdict`; a ValueError says why a value is none.
+    picture : bool
+        Whether a failing check draws the target beside the answer.
+    """
+
+    name: str
+    signature: tuple[str, ...]
+    oracle: Callable
+    cases: Callable[[Draw], Iterable[Case]]
+    piece: Callable = None
+    uses: tuple[str, ...] = ()
+    gradients: bool = True
+    probe: Callable | None = None
+    judged: Callable[[Any, tuple], Any] = None
+    picture: bool = False
+
+    def __post_init__(self):
+        object.__setattr__(self, "piece", self.piece or self.oracle)
+
+    def judge(self, answer: Answer, seed: int | None = None, bank: Bank = tuple) -> Report:
+        """Try the answer on every case until one fails; say what came of it.
+
+        ``bank`` gives the known mistakes, asked for where the answer fails only.
+        """
+        report = Report(self.name)
+        if answer.kind == "missing":
+            return report.no(f"`{self.name}` is not written yet")
+        if answer.kind == "value":
+            what = "class" if isinstance(self.oracle, type) else "function"
+            text = f"`{self.name}` must be a {what}, it is {describe(answer.value)}"
+            return report.no(text, f"Is a variable called `{self.name}` hiding your {what}?")
+        cases = list(self.cases(Draw(seed)))
+        pieces: set[str] = set()
+        for case in cases:
+            expected, got = self._both(answer, case)
+            pieces |= got.pieces
+            if not self._accepts(report, case, expected, got):
+                break
+            if self.gradients:
+                expected, got = self._both(answer, case, gradient=True)
+                if not self._passes_gradients(report, case, expected, got):
+                    break
+        if report.passed:
+            kinds = "values and gradients" if self.gradients else "values"
+            count = f"{'hidden ' * (seed is not None)}case{'s' * (len(cases) != 1)}"
+            report.summary = f"{len(cases)} {count}, {kinds}"
+            if pieces:
+                names = " and ".join(f"`{name}`" for name in sorted(pieces))
+                report.advice.append(
+                    f"(with the course's {names}: yours has not passed in this session)"
+                )
+            return report
+        mistake = self.recognize(answer, seed, bank())
+        if mistake:
+            report.mistake = mistake.name
+            report.advice[:] = [mistake.message]
+        if got.printed and seed is None:
+            report.advice.append("\nYour code printed:\n" + got.printed.rstrip())
+        return report
+
+    def recognize(
+        self, answer: Answer, seed: int | None, known: Iterable[tuple[Mistake, Answer]]
+    ) -> Mistake | None:
+        """The known mistake that gives what ``answer`` gives.
+
+        Where the answer raises, anything may stand beside it as long as its wrong values
+        are those of the mistake; where it has no wrong value, both must be right and raise
+        in the same cases, with the same kind of error.
+        """
+        cases = list(self.cases(Draw(seed)))
+        calls = [(case, gradient) for case in cases for gradient in (False, self.gradients)]
+        pairs = [self._both(answer, case, gradient) for case, gradient in calls]
+        right = [_same(expected, got) for expected, got in pairs]
+        wrong_values = any(
+            not got.problem and not good for (_, got), good in zip(pairs, right, strict=True)
+        )
+        if not wrong_values and not any(right):
+            return None
+        for mistake, wrong in known:
+            outcomes = (self._call(wrong, case, gradient) for case, gradient in calls)
+            if all(
+                (wrong_values and got.problem) or _same(got, outcome)
+                for (_, got), outcome in zip(pairs, outcomes, strict=True)
+            ):
+                return mistake
+        return None
+
+    def _accepts(self, report: Report, case: Case, expected: Outcome, got: Outcome) -> bool:
+        call = self._written(case)
+        if got.problem and got.problem.type == "NotImplementedError":
+            report.no(f"`{self.name}` is not written yet")
+        elif got.problem:
+            report.no(f"{call}\n{_raises(got)}")
+        elif got.borrowed:
+            text = f"`{self.name}` calls trlkit's own function: write it yourself"
+            report.no(text, "From the next chapters on you may use trlkit's.")
+        elif got.changed:
+            text = "Work on a copy, or use operations that make a new tensor."
+            report.no(f"{call}\nchanges its arguments in place", text)
+        else:
+            found = difference(expected.value, got.value)
+            if found is None:
+                report.ok(f"{call}{case.note and ': ' + case.note}")
+                return True
+            if found.layer == "values":
+                if self.probe is None:
+                    report.ok(f"{call} returns {_kind(got.value)}")
+                    report.no(f"values differ: {found.text}", found.hint)
+                else:
+                    report.ok(f"takes {call}")
+                    report.no(found.text, found.hint)
+                if self.picture:
+                    report.picture = (expected.value, got.value)
+            else:
+                report.ok(f"takes {call}")
+                bare = self.probe is not None or found.layer == "verdict"
+                report.no(found.text if bare else f"result: {found.text}", found.hint)
+        return False
+
+    def _passes_gradients(
+        self, report: Report, case: Case, expected: Outcome, got: Outcome
+    ) -> bool:
+        call = self._written(case)
+        if got.problem:
+            report.no(f"{call} with inputs that require gradients\n{_raises(got)}")
+            return False
+        names = self._differentiable(case)
+        for name, want, have in zip(names, expected.gradients, got.gradients, strict=True):
+            if want is not None and have is None:
+                report.no(
+                    f"{call}: no gradient reaches `{name}`",
+                    "Something cuts the graph: `.detach()`, `.data`, `.item()`, numpy, or a "
+                    "new tensor made from numbers with torch.tensor(...).",
+                )
+                return False
+            found = difference(want, have) if want is not None else None
+            if found:
+                report.no(f"{call}: the gradient of `{name}`: {found.text}")
+                return False
+        return True
+
+    def _differentiable(self, case: Case) -> list[str]:
+        """The names of the floating tensors among the arguments, in order."""
+        names = []
+        for name, arg in zip(self.signature, case.args, strict=True):
+            if isinstance(arg, Tensor):
+                names += [name] * arg.is_floating_point()
+            elif isinstance(arg, tuple | list):
+                names += [
+                    f"{name}[{position}]"
+                    for position, item in enumerate(arg)
+                    if isinstance(item, Tensor) and item.is_floating_point()
+                ]
+        return names
+
+    def _both(self, answer: Answer, case: Case, gradient: bool = False) -> tuple[Outcome, Outcome]:
+        """The expected outcome and the one of the answer."""
+        expected = self._call(LocalAnswer(self.oracle), case, gradient)
+        if expected.problem:
+            raise RuntimeError(f"the oracle of {self.name} fails: {_raises(expected)}")
+        return expected, self._call(answer, case, gradient)
+
+    def _call(self, answer: Answer, case: Case, gradient: bool) -> Outcome:
+        outcome = answer.call(case.args, gradient, self.probe)
+        if self.judged is None or outcome.problem:
+            return outcome
+        try:
+            return replace(outcome, value=self.judged(outcome.value, case.args))
+        except ValueError as refused:
+            return replace(outcome, problem=Problem("", str(refused)))
+
+    def _written(self, case: Case) -> str:
+        """The call as a learner would write it, tensors told by their shapes."""
+        parts = (
+            f"{name} {_shape(arg)}" if _holds_tensors(arg) else f"{name}={_plain(arg)}"
+            for name, arg in zip(self.signature, case.args, strict=True)
+        )
+        return f"{self.name}({', '.join(parts)})"
+
+
+@dataclass(frozen=True)
+class Quiz:
+    """A question whose answer is one letter. Which one is right is not known here.
+
+    Every wrong letter is a known mistake with its own message; the right one is
+    judged by the hashed test in the same notebook cell.
+    """
+
+    name: str
+    letters: str
+    uses: tuple[str, ...] = field(default=(), init=False)
+
+    def judge(self, answer: Answer, seed: int | None = None, bank: Bank = tuple) -> Report:
+        report = Report(self.name)
+        if answer.kind == "missing":
+            return report.no(f"`{self.name}` is not answered yet")
+        choices = ", ".join(f'"{letter}"' for letter in self.letters)
+        given = answer.value
+        if not isinstance(given, str) or given not in list(self.letters):
+            return report.no(f"`{self.name}` must be one of {choices}, got {describe(given)}")
+        for mistake, wrong in bank():
+            if wrong.value == given:
+                report.mistake = mistake.name
+                return report.no(f'"{given}" is not the answer', mistake.message)
+        report.summary = f'"{given}"'
+        return report
+
+
+def _same(one: Outcome, other: Outcome) -> bool:
+    if one.problem or other.problem:
+        return bool(one.problem and other.problem) and one.problem.type == other.problem.type
+    return agrees(
+        (one.value, one.gradients, one.changed), (other.value, other.gradients, other.changed)
+    )
+
+
+def _raises(outcome: Outcome) -> str:
+    problem = outcome.problem
+    raised = f"raises {problem.type}: {problem.message}" if problem.type else problem.message
+    return raised + (problem.where and f"\n{problem.where}")
+
+
+def _holds_tensors(value: Any) -> bool:
+    return isinstance(value, Tensor) or (
+        isinstance(value, tuple | list) and any(isinstance(item, Tensor) for item in value)
+    )
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return str(tuple(value.shape))
+    return "[" + ", ".join(_shape(item) for item in value) + "]"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Recipe):
+        return value.builder.__name__ + (str(value.args) if value.args else "")
+    return repr(value)
+
+
+def _kind(value: Any) -> str:
+    article = "an" if isinstance(value, int) else "a"
+    return describe(value) if _holds_tensors(value) else f"{article} {type(value).__name__}"

@@ -1,0 +1,225 @@
+"""How a classifier bears noise and attack, and how sure it is of what it says."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from trlkit.lab.training import batches
+from trlkit.regression import TRL
+from trlkit.surgery.heads import evaluating
+
+
+def noise_accuracy(
+    model: nn.Module,
+    data: Dataset | DataLoader,
+    strengths: Sequence[float],
+    batch_size: int = 256,
+    seed: int = 0,
+) -> list[float]:
+    """Measure the accuracy on inputs with Gaussian noise.
+
+    Parameters
+    ----------
+    model : Module
+        Run in eval mode; it returns to the mode that it was in.
+    data : Dataset or DataLoader of (Tensor, int)
+    strengths : sequence of float
+        The standard deviations of the noise, in the units of the inputs.
+    batch_size : int
+        For a Dataset.
+    seed : int
+        The same noise every time: of one direction for all strengths.
+
+    Returns
+    -------
+    list of float
+        The share classified right, for each strength.
+
+    Raises
+    ------
+    ValueError
+        If a strength is negative.
+
+    Examples
+    --------
+    >>> data = torch.utils.data.TensorDataset(torch.eye(2), torch.tensor([0, 1]))
+    >>> noise_accuracy(nn.Identity(), data, [0.0, 0.01])
+    [1.0, 1.0]
+    """
+    generator = torch.Generator()
+
+    def noisy(x: Tensor, labels: Tensor, strength: float) -> Tensor:
+        # Drawn on the CPU, so that every device sees the same.
+        return x + strength * torch.randn(x.shape, generator=generator).to(x)
+
+    return _accuracies(
+        model, data, strengths, batch_size, noisy, partial(generator.manual_seed, seed)
+    )
+
+
+def fgsm_accuracy(
+    model: nn.Module,
+    data: Dataset | DataLoader,
+    strengths: Sequence[float],
+    batch_size: int = 256,
+    bounds: tuple[float, float] | None = None,
+) -> list[float]:
+    """Measure the accuracy on inputs that are moved to raise the loss, by the sign of its gradient.
+
+    Parameters
+    ----------
+    model : Module
+        Run in eval mode; it returns to the mode that it was in, its gradients as they were.
+    data : Dataset or DataLoader of (Tensor, int)
+    strengths : sequence of float
+        How far each number of an input is moved, in its units.
+    batch_size : int
+        For a Dataset.
+    bounds : (float, float), optional
+        What inputs are cut off at, such as (0, 1) for images.
+
+    Returns
+    -------
+    list of float
+        The share classified right, for each strength.
+
+    Raises
+    ------
+    ValueError
+        If a strength is negative.
+
+    Notes
+    -----
+    The fast gradient sign method: Goodfellow, Shlens and Szegedy, "Explaining and
+    Harnessing Adversarial Examples" (arXiv 1412.6572).
+
+    Examples
+    --------
+    >>> data = torch.utils.data.TensorDataset(torch.eye(2), torch.tensor([0, 1]))
+    >>> fgsm_accuracy(nn.Identity(), data, [0.0, 0.4, 0.6])
+    [1.0, 1.0, 0.0]
+    """
+
+    def attacked(x: Tensor, labels: Tensor, strength: float) -> Tensor:
+        moved = x + strength * _loss_gradient(model, x, labels).sign()
+        return moved if bounds is None else moved.clamp(*bounds)
+
+    return _accuracies(model, data, strengths, batch_size, attacked, lambda: None)
+
+
+class Uncertainty(NamedTuple):
+    """What many forward passes with tensor dropout say of each sample.
+
+    Attributes
+    ----------
+    probabilities : Tensor of shape (B, classes)
+        Their mean.
+    entropy : Tensor of shape (B,)
+        Of the mean, in nats: how unsure the prediction is.
+    disagreement : Tensor of shape (B,)
+        The entropy of the mean without the mean of the entropies: how much of it
+        comes from the weights that were dropped.
+    """
+
+    probabilities: Tensor
+    entropy: Tensor
+    disagreement: Tensor
+
+
+def uncertainty(model: nn.Module, x: Tensor, samples: int = 32, seed: int = 0) -> Uncertainty:
+    """Predict many times with tensor dropout at work, and see how far the predictions differ.
+
+    Parameters
+    ----------
+    model : Module
+        With tensor dropout in its tensor regression layers; all else is in eval mode.
+        Left as it was.
+    x : Tensor of shape (B, ...)
+    samples : int
+    seed : int
+
+    Returns
+    -------
+    Uncertainty
+
+    Raises
+    ------
+    ValueError
+        If no layer has tensor dropout, or ``samples`` is below 1.
+
+    Notes
+    -----
+    Gal and Ghahramani, "Dropout as a Bayesian Approximation" (arXiv 1506.02142), with
+    the components of the weight in the place of units.
+
+    Examples
+    --------
+    >>> from trlkit import CPTRL
+    >>> found = uncertainty(CPTRL((4, 5), 3, rank=6, dropout=0.4), torch.randn(2, 4, 5))
+    >>> found.probabilities.shape, found.entropy.shape
+    (torch.Size([2, 3]), torch.Size([2]))
+    """
+    if samples < 1:
+        raise ValueError(f"samples={samples}, but it must be at least 1")
+    layers = [m for m in model.modules() if isinstance(m, TRL) and m.dropout.p > 0]
+    if not layers:
+        raise ValueError(
+            "no tensor regression layer of the model has tensor dropout, so that all predictions "
+            "would be one: add it with tensor_dropout(trl, p)"
+        )
+    settings = [layer.dropout for layer in layers]
+    devices = [x.device] if x.device.type == "cuda" else []
+    try:
+        for layer in layers:
+            layer.dropout = replace(layer.dropout, drop_test=True)
+        with evaluating(model), torch.random.fork_rng(devices):
+            torch.manual_seed(seed)
+            each = torch.stack([model(x).softmax(1) for _ in range(samples)])  # (samples, B, N)
+    finally:
+        for layer, setting in zip(layers, settings, strict=True):
+            layer.dropout = setting
+    mean = each.mean(0)
+    entropy = _entropy(mean)
+    return Uncertainty(mean, entropy, entropy - _entropy(each).mean(0))
+
+
+def _entropy(probabilities: Tensor) -> Tensor:
+    return torch.special.entr(probabilities).sum(-1)
+
+
+def _accuracies(
+    model: nn.Module,
+    data: Dataset | DataLoader,
+    strengths: Sequence[float],
+    batch_size: int,
+    change: Callable[[Tensor, Tensor, float], Tensor],
+    start: Callable[[], object],
+) -> list[float]:
+    """The accuracy on changed inputs, for each strength; ``start`` is called before each."""
+    for strength in strengths:
+        if strength < 0:
+            raise ValueError(f"strengths has the entry {strength}, but none can be negative")
+    accuracies = []
+    with evaluating(model):
+        for strength in strengths:
+            right = count = 0
+            start()
+            for x, labels in batches(model, data, batch_size):
+                right += (model(change(x, labels, strength)).argmax(1) == labels).sum().item()
+                count += len(x)
+            accuracies.append(right / count)
+    return accuracies
+
+
+def _loss_gradient(model: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
+    """The gradient of the loss with respect to the inputs, and to nothing else."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_(True)
+        loss = F.cross_entropy(model(x), labels, reduction="sum")
+        return torch.autograd.grad(loss, x)[0]
