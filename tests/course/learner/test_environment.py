@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from importlib import metadata
 
 import pytest
@@ -87,7 +86,7 @@ def test_without_network_make_says_so_in_one_line(project):
     assert not (project / ".venv/trlkit.json").exists()
 
 
-def test_a_second_run_is_quick(project):
+def test_a_second_run_installs_nothing(project):
     (project / ".venv/bin").mkdir(parents=True)
     (project / ".venv/bin/python").symlink_to(sys.executable)
     (project / ".venv/bin/trlkit").write_text("#!/bin/sh\necho opened $@\n")
@@ -95,10 +94,9 @@ def test_a_second_run_is_quick(project):
     stamp = "import environment as e, json; e.STAMP.write_text(json.dumps(dict(digest=e.digest(), "
     command = [sys.executable, "-c", stamp + "extra='dev')))"]
     subprocess.run(command, cwd=project / "trlkit/course", check=True)
-    began = time.monotonic()
     done = make(project, "lab", PORT="9999", CHAPTER="01")
     assert (done.returncode, done.stdout) == (0, "opened lab 01 --port 9999\n")
-    assert time.monotonic() - began < 3
+    assert not (project / "build/setup.log").exists()  # nothing was installed
 
 
 def test_a_change_of_what_is_asked_for_is_noticed(project, monkeypatch):
@@ -183,15 +181,12 @@ def test_lab_says_in_one_line_why_it_cannot_start(capsys, monkeypatch, tmp_path)
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_importing_trlkit_needs_torch_alone_and_is_quick():
+def test_importing_trlkit_needs_torch_alone():
     code = (
-        "import time, torch, sys; before = set(sys.modules); t = time.perf_counter();"
-        "import trlkit; t = time.perf_counter() - t;"
-        "print(t, *{name.split('.')[0] for name in set(sys.modules) - before})"
+        "import torch, sys; before = set(sys.modules); import trlkit;"
+        "print(*(set(sys.modules) - before))"
     )
-    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-            for _ in range(3)]  # fmt: skip
-    seconds = min(float(run.stdout.split()[0]) for run in runs)
-    loaded = set(runs[0].stdout.split()[1:])
-    assert seconds < 0.1
-    assert loaded <= {"trlkit"} | set(sys.stdlib_module_names)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    assert {name.split(".")[0] for name in loaded} <= {"trlkit"} | set(sys.stdlib_module_names)
+    assert not any(re.match(r"trlkit\.(course|lab|bench)\b", name) for name in loaded)

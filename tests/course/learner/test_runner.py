@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 
 import nbformat
 import pytest
@@ -110,9 +109,7 @@ def test_cells_that_loop_exit_flood_and_die_cost_nothing_but_themselves(tmp_path
         tmp_path,
         *cells,
     )
-    began = time.monotonic()
     code, out, _ = check(path, capsys, "--timeout", "10")
-    assert time.monotonic() - began < 120
     assert code == 0 and "22 of 22 points" in out
     notes = [f"cell {first + i} ({cell}) {cells[cell]}" for i, cell in enumerate(cells)]
     expected = [note for note, said in zip(notes, cells.values(), strict=True) if said]
@@ -151,11 +148,9 @@ def test_an_answer_that_does_not_run_is_told_by_its_own_error(tmp_path, capsys):
 
 
 def test_a_notebook_is_given_up_after_its_own_limit(tmp_path):
-    cells = [new_code_cell("import time; time.sleep(60)") for _ in range(3)]
+    cells = [new_code_cell("import time; time.sleep(600)") for _ in range(3)]
     path = save(new_notebook(cells=cells), tmp_path / "slow.ipynb")
-    began = time.monotonic()
     result = runner.run_notebook(path, (), notebook_seconds=6)
-    assert time.monotonic() - began < 30
     assert result.notes == ["the notebook took too long; what follows was not run"]
 
 
@@ -233,9 +228,9 @@ def test_progress_of_blank_and_solved_folders(tmp_path, capsys, monkeypatch):
     assert f"{total:g}/{total:g}" in capsys.readouterr().out
     assert cli.main(["progress", str(tmp_path / "blank")]) == 1
     assert f"0/{total:g}" in capsys.readouterr().out
-    began = time.monotonic()
-    assert cli.main(["progress", str(tmp_path / "solved")]) == 0
-    assert time.monotonic() - began < 1
+    with monkeypatch.context() as patch:  # what is known is not run again
+        patch.delattr(runner, "run_notebook")
+        assert cli.main(["progress", str(tmp_path / "solved")]) == 0
     assert cli.main(["progress", str(tmp_path / "none")]) == 2
     assert "no notebooks in" in capsys.readouterr().out
     (tmp_path / "empty").mkdir()

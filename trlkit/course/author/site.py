@@ -4,18 +4,16 @@ A chapter's page is the learner's notebook with what its cells give once they ar
 The answers themselves are not on it.
 """
 
-import hashlib
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
 
 from trlkit.course.author import build as masters
 from trlkit.course.author import slides
+from trlkit.course.author.executed import executed
 from trlkit.course.chapters import manifest
 
 WIDGETS = "application/vnd.jupyter.widget-view+json"
@@ -74,23 +72,6 @@ def chapter_page(root: Path, chapter: manifest.Chapter) -> nbformat.NotebookNode
     page.cells.insert(1, nbformat.v4.new_markdown_cell(_ways_in(name), id="ways-in"))
     page.metadata.pop("widgets", None)
     return page
-
-
-def executed(root: Path, name: str) -> nbformat.NotebookNode:
-    """A chapter's solution notebook with its outputs; run anew only when it has changed."""
-    path = root / "solutions" / name / f"{name}.ipynb"
-    code = sorted([*root.glob("trlkit/*.py"), *root.glob("trlkit/course/*.py")])
-    version = "".join(file.read_text("utf-8") for file in code)
-    digest = hashlib.sha256(path.read_bytes() + version.encode()).hexdigest()[:16]
-    kept = root / "build/site/executed" / f"{name}-{digest}.ipynb"
-    if not kept.exists():
-        notebook = nbformat.read(path, as_version=4)
-        environment = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
-        folder = {"metadata": {"path": str(path.parent)}}
-        NotebookClient(notebook, timeout=300, resources=folder).execute(env=environment)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(notebook, kept)
-    return nbformat.read(kept, as_version=4)
 
 
 def _ways_in(name: str) -> str:

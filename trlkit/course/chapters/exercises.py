@@ -1,11 +1,12 @@
 """All exercises of the course, by name: a folder a chapter, ``chNN_topic``, found by its name."""
 
+import functools
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from trlkit.course.chapters.bank import Mistake, mistakes
-from trlkit.course.checking.answer import Answer, LocalAnswer
+from trlkit.course.checking.answer import Answer, LocalAnswer, Remembered
 from trlkit.course.checking.exercise import Exercise
 from trlkit.course.checking.report import Report
 
@@ -48,6 +49,7 @@ def judge(
     return exercise.judge(answer, seed, lambda: known_mistakes(name))
 
 
+@functools.cache
 def known_mistakes(name: str) -> list[tuple[Mistake, Answer]]:
     """The known mistakes of an exercise, each ready to be called."""
-    return [(mistake, LocalAnswer(mistake.make(PIECES))) for mistake in mistakes(name)]
+    return [(mistake, Remembered(LocalAnswer(mistake.make(PIECES)))) for mistake in mistakes(name)]

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 PRINTED = 2000  # characters of a learner's prints that an outcome keeps
+REMEMBERED = 64  # outcomes that are kept of an answer that never changes
 SETTINGS = (  # of torch, for a whole process, and what is said of code that leaves one changed
     (
         torch.is_grad_enabled,
@@ -177,6 +178,36 @@ class LocalAnswer:
     def sees(self, name: str) -> Any:
         """What ``name`` stands for in the learner's code, None where it is nothing."""
         return _globals(self.answer).get(name)
+
+
+class Remembered:
+    """An answer that is always the same, such as an oracle: calls of it are made once.
+
+    Arguments are known by their identity, so they must be kept and not changed by who calls;
+    so many outcomes are held that a check, which tries an answer twice, finds them again.
+    """
+
+    def __init__(self, answer: "Answer"):
+        self.answer = answer
+        self._kept: dict[tuple, tuple[Sequence[Any], Outcome]] = {}
+
+    @property
+    def kind(self) -> str:
+        return self.answer.kind
+
+    @property
+    def value(self) -> Any:
+        return self.answer.value
+
+    def call(
+        self, args: Sequence[Any], gradient: bool = False, probe: Callable | None = None
+    ) -> Outcome:
+        key = id(args), gradient, probe
+        if key not in self._kept:
+            while len(self._kept) >= REMEMBERED:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[key] = args, self.answer.call(args, gradient, probe)
+        return self._kept[key][1]
 
 
 def run(function: Callable, args: Sequence[Any], gradient: bool = False) -> Outcome:

@@ -1,5 +1,6 @@
 """Exercises: what is asked, on which inputs, and how an answer is judged."""
 
+import functools
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trlkit.course.chapters.bank import Mistake
-from trlkit.course.checking.answer import Answer, LocalAnswer, Outcome, Problem, Recipe
+from trlkit.course.checking.answer import Answer, LocalAnswer, Outcome, Problem, Recipe, Remembered
 from trlkit.course.checking.compare import agrees, describe, difference
 from trlkit.course.checking.report import Report
 
@@ -118,7 +119,7 @@ class Exercise:
             what = "class" if isinstance(self.oracle, type) else "function"
             text = f"`{self.name}` must be a {what}, it is {describe(answer.value)}"
             return report.no(text, f"Is a variable called `{self.name}` hiding your {what}?")
-        cases = list(self.cases(Draw(seed)))
+        cases, answer = _cases(self, seed), Remembered(answer)
         pieces: set[str] = set()
         for case in cases:
             expected, got = self._both(answer, case)
@@ -156,7 +157,7 @@ class Exercise:
         are those of the mistake; where it has no wrong value, both must be right and raise
         in the same cases, with the same kind of error.
         """
-        cases = list(self.cases(Draw(seed)))
+        cases = _cases(self, seed)
         calls = [(case, gradient) for case in cases for gradient in (False, self.gradients)]
         pairs = [self._both(answer, case, gradient) for case, gradient in calls]
         right = [_same(expected, got) for expected, got in pairs]
@@ -244,7 +245,7 @@ class Exercise:
 
     def _both(self, answer: Answer, case: Case, gradient: bool = False) -> tuple[Outcome, Outcome]:
         """The expected outcome and the one of the answer."""
-        expected = self._call(LocalAnswer(self.oracle), case, gradient)
+        expected = self._call(_oracle(self), case, gradient)
         if expected.problem:
             raise RuntimeError(f"the oracle of {self.name} fails: {_raises(expected)}")
         return expected, self._call(answer, case, gradient)
@@ -293,6 +294,16 @@ class Quiz:
                 return report.no(f'"{given}" is not the answer', mistake.message)
         report.summary = f'"{given}"'
         return report
+
+
+@functools.lru_cache(maxsize=16)
+def _cases(exercise: Exercise, seed: int | None) -> tuple[Case, ...]:
+    return tuple(exercise.cases(Draw(seed)))
+
+
+@functools.cache
+def _oracle(exercise: Exercise) -> Remembered:
+    return Remembered(LocalAnswer(exercise.oracle))
 
 
 def _same(one: Outcome, other: Outcome) -> bool:

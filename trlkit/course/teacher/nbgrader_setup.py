@@ -49,6 +49,28 @@ def _stub(region: re.Match, usual: str) -> str:
     return "\n".join(space + text for space, text in kept) or indent(usual, region["indent"])
 
 
+class InstantiateOwnTests(InstantiateTests):
+    """Make the tests of ``### AUTOTEST`` lines from the cells that they speak of, running no other.
+
+    A snippet sees the chapter's locked cells and the answers that it names; nbgrader's own
+    class runs the whole chapter, trainings and all, for a quiz's letter.
+    """
+
+    def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
+        lines = [line for cell in nb.cells for line in cell.source.split("\n")]
+        self._named = set(re.findall(r"\w+", "\n".join(x for x in lines if "AUTOTEST" in x)))
+        return super().preprocess(nb, resources)
+
+    def preprocess_cell(self, cell: Any, resources: Any, index: int) -> tuple[Any, Any]:
+        marks = cell.metadata.get("nbgrader", {})
+        wanted = (
+            self.autotest_delimiter in cell.source
+            or str(marks.get("grade_id", "")).startswith("lock_")
+            or (marks.get("solution") and marks.get("grade_id") in self._named)
+        )
+        return super().preprocess_cell(cell, resources, index) if wanted else (cell, resources)
+
+
 class ClearFeedback(ClearHiddenTests):
     """Keep hidden tests out of the feedback: their source, and where a traceback shows it."""
 
@@ -83,7 +105,7 @@ def configure(c: Any, root: Path) -> None:
     c.ClearSolutions.code_stub = {"python": STUB}
     c.GenerateAssignment.preprocessors = [
         IncludeHeaderFooter,
-        InstantiateTests,
+        InstantiateOwnTests,
         LockCells,
         LeaveStubs,
         ClearOutput,

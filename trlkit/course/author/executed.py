@@ -1,0 +1,69 @@
+"""The outputs of the solution notebooks: each run once, without a network, and kept."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import nbformat
+from filelock import FileLock
+from nbclient import NotebookClient
+
+OFFLINE = """\
+import socket
+
+def cut(*args, **kwargs):
+    raise OSError("a chapter runs without a network, and this cell asks for one")
+
+socket.socket.connect = socket.socket.connect_ex = cut
+socket.getaddrinfo = socket.create_connection = cut
+"""
+CELL_SECONDS = 300
+
+
+def executed(root: Path, name: str) -> nbformat.NotebookNode:
+    """A chapter's solution notebook with its outputs, from ``build/executed`` or run now.
+
+    Parameters
+    ----------
+    root : Path
+        The course. What is kept is found again by the content of the notebook and of trlkit.
+    name : str
+        The chapter.
+
+    Raises
+    ------
+    nbclient.exceptions.CellExecutionError
+        If a cell raises: a check that fails, a connection that is asked for.
+    """
+    path = root / "solutions" / name / f"{name}.ipynb"
+    kept = root / "build/executed" / f"{name}-{_digest(root, path)}.ipynb"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(kept.with_suffix(".lock")):
+        if not kept.exists():
+            aside = kept.with_suffix(".new")
+            nbformat.write(run(path, kept.parent), aside)
+            os.replace(aside, kept)
+    return nbformat.read(kept, as_version=4)
+
+
+def run(path: Path, aside: Path) -> nbformat.NotebookNode:
+    """A notebook with the outputs of its cells, run in a kernel that reaches no network.
+
+    ``aside`` is a folder for what the kernel loads first.
+    """
+    offline = aside / "offline"
+    offline.mkdir(exist_ok=True)
+    (offline / "sitecustomize.py").write_text(OFFLINE, encoding="utf-8")
+    environment = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
+    places = filter(None, [str(offline), environment.get("PYTHONPATH", "")])
+    environment["PYTHONPATH"] = os.pathsep.join(places)
+    notebook = nbformat.read(path, as_version=4)
+    folder = {"metadata": {"path": str(path.parent)}}
+    client = NotebookClient(notebook, timeout=CELL_SECONDS, resources=folder)
+    return client.execute(env=environment)
+
+
+def _digest(root: Path, path: Path) -> str:
+    code = sorted(root.glob("trlkit/**/*.py"))
+    parts = [path.read_bytes(), *(file.read_bytes() for file in code)]
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
