@@ -89,15 +89,15 @@ def make(
         files[path] = dumps(source_notebook(master))
         _write(stage / path, files[path])
 
-    def released(master: Master) -> str:
-        kept = _content(root / f"notebooks/{master.name}/{master.name}.ipynb")
-        if kept is not None and only and master.name not in only:
-            return kept
-        return release(master, stage, try_out)
-
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        for master, text in zip(masters, pool.map(released, masters), strict=True):
-            files[f"notebooks/{master.name}/{master.name}.ipynb"] = text
+    kept = [master for master in masters if only and master.name not in only]
+    kept = {master.name: text for master in kept if (text := _content(root / _released(master)))}
+    fresh = [master for master in masters if master.name not in kept]
+    hands = min(len(fresh), os.cpu_count() or 1)
+    with ThreadPoolExecutor(max_workers=hands or 1) as pool:
+        shares = [fresh[start::hands] for start in range(hands)]
+        for share in pool.map(lambda share: release(share, stage, try_out), shares):
+            kept |= share
+    files |= {_released(master): kept[master.name] for master in masters}
     table = [_chapter(master, files) for master in masters]
     course = json.dumps({"chapters": [asdict(chapter) for chapter in table]}, indent=1)
     files[f"trlkit/course/chapters/{FILE.name}"] = course + "\n"
@@ -139,26 +139,28 @@ def hidden_tests(master: Master, cell: Cell) -> str:
     )
 
 
-def release(master: Master, stage: Path, try_out: bool) -> str:
-    """The learner's notebook, made by nbgrader in ``stage`` and, if asked, tried out there."""
-    name = f"{master.name}/{master.name}.ipynb"
-    if try_out:
-        _try_out(master, stage / "solutions" / name, solved=True)
-    command = [sys.executable, "-m", "nbgrader", "generate_assignment", master.name, "--no-db"]
+def release(masters: Sequence[Master], stage: Path, try_out: bool) -> dict[str, str]:
+    """The learners' notebooks, made by nbgrader in ``stage`` and, if asked, tried out there."""
+    for master in masters if try_out else ():
+        _try_out(master, stage / f"solutions/{master.name}/{master.name}.ipynb", solved=True)
+    names = [master.name for master in masters]
+    command = [sys.executable, "-m", "trlkit.course.author.release", *names]
     done = subprocess.run(command, cwd=stage, capture_output=True, text=True, env=_offline())
-    path = stage / "notebooks" / name
-    if done.returncode or not path.exists():
-        raise BuildError([master.fault(1, "nbgrader refuses it:\n" + _tail(done.stderr))])
-    notebook = nbformat.read(path, as_version=4)
-    notebook.metadata = nbformat.from_dict(METADATA)
-    text = dumps(notebook)
-    leaks = [line for line in text.split("\n") if LEAK.search(line)]
-    if leaks:
-        raise BuildError([master.fault(1, f"a solution leaks: {leaks[0].strip()}")])
-    _write(path, text)
-    if try_out:
-        _try_out(master, path, solved=False)
-    return text
+    texts = {}
+    for master in masters:
+        path = stage / _released(master)
+        if not path.exists():  # it stops at the first that it cannot make
+            raise BuildError([master.fault(1, "nbgrader refuses it:\n" + _tail(done.stderr))])
+        notebook = nbformat.read(path, as_version=4)
+        notebook.metadata = nbformat.from_dict(METADATA)
+        texts[master.name] = text = dumps(notebook)
+        leaks = [line for line in text.split("\n") if LEAK.search(line)]
+        if leaks:
+            raise BuildError([master.fault(1, f"a solution leaks: {leaks[0].strip()}")])
+        _write(path, text)
+        if try_out:
+            _try_out(master, path, solved=False)
+    return texts
 
 
 def readme_table(chapters: Sequence[Chapter], link: str = "notebooks/{name}/{name}.ipynb") -> str:
@@ -213,7 +215,7 @@ def _try_out(master: Master, path: Path, solved: bool) -> None:
 
 
 def _chapter(master: Master, files: dict[str, str]) -> Chapter:
-    text = files[f"notebooks/{master.name}/{master.name}.ipynb"]
+    text = files[_released(master)]
     cells = {cell.id: cell.source for cell in nbformat.reads(text, as_version=4).cells}
     items = tuple(
         type(item)(**{**asdict(item), "cell": cells[f"check-{item.name}"]}) for item in master.items
@@ -221,6 +223,10 @@ def _chapter(master: Master, files: dict[str, str]) -> Chapter:
     digest = hashlib.sha256(text.encode()).hexdigest()
     facts = master.name, master.title, master.minutes, master.difficulty
     return Chapter(*facts, items, digest, master.by_hand)
+
+
+def _released(master: Master) -> str:
+    return f"notebooks/{master.name}/{master.name}.ipynb"
 
 
 def _points_below(cells: list[Cell], position: int) -> float:
