@@ -732,25 +732,19 @@ class CPTRL(nn.Module):
 # In eval mode your layer keeps a weight and goes on with it after the factors have changed, by an
 # optimizer or by load_state_dict.
 # Look at: when the kept weight is thrown away. The simplest is to keep none.
-class CPTRL(nn.Module):
-    def __init__(self, input_shape, num_classes, rank):
-        super().__init__()
-        std = cp_factor_std(input_shape, rank)
-        shape = (*input_shape, num_classes)
-        self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
-        self.bias = nn.Parameter(torch.zeros(num_classes))
-        self.kept = None
-
-    def train(self, mode=True):
-        self.kept = None
-        return super().train(mode)
-
-    def forward(self, x):
-        if self.training:
-            return cp_forward_by_modes(x, list(self.factors), self.bias)
-        if self.kept is None:
-            self.kept = [factor.detach().clone() for factor in self.factors]
-        return cp_forward_by_modes(x, self.kept, self.bias)
+#-
+#-     def forward(self, x):
+#+         self.kept = None
+#+
+#+     def train(self, mode=True):
+#+         self.kept = None
+#+         return super().train(mode)
+#+
+#+     def forward(self, x):
+#+         if not self.training:
+#+             self.kept = self.kept or [factor.detach().clone() for factor in self.factors]
+#- list(self.factors)
+#+ self.kept or list(self.factors)
 
 # %% mistake="CPTRL" name="never built anew"
 # In eval mode your layer keeps a weight and goes on with it after the factors have changed, by an
@@ -790,86 +784,50 @@ class CPTRL(nn.Module):
 
 # %% wrong="CPTRL" name="bias in training only"
 # Eval mode drops the bias.
-#-         shape = (*input_shape, num_classes)
-#-         self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
-#+         sizes = (*input_shape, num_classes)
-#+         self.factors = nn.ParameterList([std * torch.randn(n, rank) for n in sizes])
-#-         return cp_forward_by_modes(x, list(self.factors), self.bias)
-#+         y = cp_forward_by_modes(x, list(self.factors), self.bias)
-#+         return y if self.training else y - self.bias
+#- self.bias)
+#+ self.bias if self.training else 0 * self.bias)
 
 # %% wrong="CPTRL" name="a weight beside the factors"
 # Saves the full weight as well.
-#-         shape = (*input_shape, num_classes)
-#-         self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
-#+         sizes = (*input_shape, num_classes)
-#+         self.factors = nn.ParameterList([std * torch.randn(n, rank) for n in sizes])
 #-         self.bias = nn.Parameter(torch.zeros(num_classes))
 #+         self.bias = nn.Parameter(torch.zeros(num_classes))
-#+         self.register_buffer("weight", torch.zeros(sizes))
+#+         self.register_buffer("weight", torch.zeros(shape))
 
 # %% wrong="CPTRL" name="x in place"
 # Changes the batch.
-#-         shape = (*input_shape, num_classes)
-#-         self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
-#+         sizes = (*input_shape, num_classes)
-#+         self.factors = nn.ParameterList([std * torch.randn(n, rank) for n in sizes])
-#-         return cp_forward_by_modes(x, list(self.factors), self.bias)
-#+         y = cp_forward_by_modes(x, list(self.factors), self.bias)
+#- return cp_forward_by_modes(x, list(self.factors), self.bias)
+#+ y = cp_forward_by_modes(x, list(self.factors), self.bias)
 #+         x.zero_()
 #+         return y
 
 # %% wrong="CPTRL" name="batch remembered"
 # The size of the first batch is kept for all.
-class CPTRL(nn.Module):
-    def __init__(self, input_shape, num_classes, rank):
-        super().__init__()
-        std = cp_factor_std(input_shape, rank)
-        sizes = (*input_shape, num_classes)
-        self.factors = nn.ParameterList([std * torch.randn(n, rank) for n in sizes])
-        self.bias = nn.Parameter(torch.zeros(num_classes))
-        self.size = None
-
-    def forward(self, x):
-        self.size = self.size or len(x)
-        return cp_forward_by_modes(x, list(self.factors), self.bias)[: self.size].reshape(
-            self.size, -1
-        )
+#- return cp_forward_by_modes(x, list(self.factors), self.bias)
+#+ self.size = getattr(self, "size", len(x))
+#+         y = cp_forward_by_modes(x, list(self.factors), self.bias)
+#+         return y[: self.size].reshape(self.size, -1)
 
 # %% wrong="CPTRL" name="all positive"
 # The right mean square, and no entry below 0.
-#-         std = cp_factor_std(input_shape, rank)
-#-         shape = (*input_shape, num_classes)
-#-         self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
-#+         sizes = (*input_shape, num_classes)
-#+         std = (3 * math.prod(input_shape)) ** (-0.5 / len(sizes)) / rank ** (1 / len(sizes))
-#+         self.factors = nn.ParameterList(
-#+             [std * (math.pi / 2) ** 0.5 * torch.randn(n, rank).abs() for n in sizes]
-#+         )
+#- [std * torch.randn(size, rank) for size in shape]
+#+ [std * (math.pi / 2) ** 0.5 * torch.randn(n, rank).abs() for n in shape]
 
 # %% wrong="CPTRL" name="stale until trained again"
 # The kept weight is thrown away in train() alone.
-class CPTRL(nn.Module):
-    def __init__(self, input_shape, num_classes, rank):
-        super().__init__()
-        std = cp_factor_std(input_shape, rank)
-        sizes = (*input_shape, num_classes)
-        self.factors = nn.ParameterList([std * torch.randn(n, rank) for n in sizes])
-        self.bias = nn.Parameter(torch.zeros(num_classes))
-        self.kept = None
-
-    def train(self, mode=True):
-        if mode:
-            self.kept = None
-        return super().train(mode)
-
-    def forward(self, x):
-        if self.training:
-            return cp_forward_by_modes(x, list(self.factors), self.bias)
-        if self.kept is None:
-            self.kept = [factor.detach().clone() for factor in self.factors]
-        kept = [factor.to(x.dtype) for factor in self.kept]
-        return cp_forward_by_modes(x, kept, self.bias)
+#-
+#-     def forward(self, x):
+#-         return cp_forward_by_modes(x, list(self.factors), self.bias)
+#+         self.kept = None
+#+
+#+     def train(self, mode=True):
+#+         self.kept = None if mode else self.kept
+#+         return super().train(mode)
+#+
+#+     def forward(self, x):
+#+         if not self.training and self.kept is None:
+#+             self.kept = [factor.detach().clone() for factor in self.factors]
+#+         factors = self.factors if self.training else [kept.to(x.dtype) for kept in self.kept]
+#+         return cp_forward_by_modes(x, list(factors), self.bias)
 
 # %% right="train_cptrl_digits"
 def train_cptrl_digits(images, labels, rank):
