@@ -1045,14 +1045,12 @@ def cp_flops(batch_size, input_shape, num_classes, rank):
 # %% mistake="cp_flops" name="no factor 2"
 # You counted terms. A term of a sum is one multiplication and one addition: 2 operations.
 # Look at: the ratio of your numbers and the expected ones.
-def cp_flops(batch_size, input_shape, num_classes, rank):
-    inputs = math.prod(input_shape)
-    by_modes, left = 0, inputs
-    for size in input_shape:
-        by_modes += batch_size * rank * left
-        left //= size
-    rebuild = inputs * num_classes * (batch_size + rank)
-    return rebuild, by_modes + batch_size * rank * num_classes
+#- 2 * batch_size * rank * left
+#+ batch_size * rank * left
+#- 2 * batch_size * rank * num_classes
+#+ batch_size * rank * num_classes
+#- 2 * inputs
+#+ inputs
 
 # %% mistake="cp_flops" name="every mode at full size"
 # You count every mode as if the whole activation were still there. A mode that was contracted is
@@ -1115,14 +1113,9 @@ def cp_flops(batch_size, input_shape, num_classes, rank):
 # You counted for one sample. The weight is built once, but everything that the batch takes part in
 # is done for each sample of it.
 # Look at: where batch_size stands in your formulas.
-def cp_flops(batch_size, input_shape, num_classes, rank):
-    inputs = math.prod(input_shape)
-    by_modes, left = 0, inputs
-    for size in input_shape:
-        by_modes += 2 * rank * left
-        left //= size
-    by_modes += 2 * rank * num_classes
-    return 2 * inputs * num_classes * (1 + rank), by_modes
+#-     inputs = math
+#+     batch_size = 1
+#+     inputs = math
 
 # %% wrong="cp_flops" name="three input modes"
 # Every shape is taken for three modes.
@@ -1134,13 +1127,8 @@ def cp_flops(batch_size, input_shape, num_classes, rank):
 
 # %% wrong="cp_flops" name="floats"
 # Float division.
-def cp_flops(batch_size, input_shape, num_classes, rank):
-    p = math.prod(input_shape)
-    by_modes, left = 0, p
-    for size in input_shape:
-        by_modes += 2 * batch_size * rank * left
-        left = left / size
-    return 2 * p * num_classes * (batch_size + rank), by_modes + 2 * batch_size * rank * num_classes
+#- left //= size
+#+ left = left / size
 
 # %% right="crossover_classes"
 def crossover_classes(batch_size, input_shape, rank):

@@ -567,16 +567,11 @@ def prune_within(trl, x, most, tols):
 # You returned the first layer that is close enough. `tols` comes in any order, and a later one may
 # be smaller.
 # Look at: when your loop ends.
-def prune_within(trl, x, most, tols):
-    training = trl.training
-    with torch.no_grad():
-        exact = trl.eval()(x)
-        for tol in tols:
-            pruned = trl.prune(tol).eval()
-            if (pruned(x) - exact).abs().max() <= most:
-                trl.train(training)
-                return pruned
-    return trl.train(training)
+#- sorted(tols)
+#+ tols
+#- best = pruned
+#+ best = pruned
+#+                 break
 
 # %% mistake="prune_within" name="last that fits"
 # You kept the last layer that is close enough, in the order of `tols`. It need not be the
@@ -595,74 +590,36 @@ def prune_within(trl, x, most, tols):
 
 # %% wrong="prune_within" name="no default"
 # Where no tolerance fits, there is nothing to take the least of.
-def prune_within(trl, x, most, tols):
-    training = trl.training
-    with torch.no_grad():
-        exact = trl.eval()(x)
-        layers = [trl.prune(tol).eval() for tol in tols]
-        fits = [layer for layer in layers if (layer(x) - exact).abs().max() <= most]
-    trl.train(training)
-    return min(fits, key=lambda layer: sum(p.numel() for p in layer.parameters()))
+#- training, best = trl.training, trl
+#+ training = trl.training
 
 # %% wrong="prune_within" name="a copy for itself"
 # Where no tolerance fits, a copy is returned.
-def prune_within(trl, x, most, tols):
-    import copy
-
-    training = trl.training
-    with torch.no_grad():
-        exact = trl.eval()(x)
-        layers = [trl.prune(tol).eval() for tol in tols]
-        fits = [layer for layer in layers if (layer(x) - exact).abs().max() <= most]
-    trl.train(training)
-    fits.append(copy.deepcopy(trl))
-    return min(fits, key=lambda layer: sum(p.numel() for p in layer.parameters()))
+#-     training, best = trl.training, trl
+#+     import copy
+#+
+#+     training, best = trl.training, copy.deepcopy(trl)
 
 # %% wrong="prune_within" name="allclose with its own tolerance"
 # torch.allclose adds a share of the output to what is allowed.
-def prune_within(trl, x, most, tols):
-    training = trl.training
-    with torch.no_grad():
-        exact = trl.eval()(x)
-        layers = [trl.prune(tol).eval() for tol in tols]
-        fits = [layer for layer in layers if torch.allclose(layer(x), exact, atol=most)]
-    trl.train(training)
-    return min(fits, key=lambda m: sum(p.numel() for p in m.parameters()), default=trl)
+#- (pruned(x) - exact).abs().max() <= most
+#+ torch.allclose(pruned(x), exact, atol=most)
 
 # %% wrong="prune_within" name="the first sample"
 # Only the first sample is compared.
-def prune_within(trl, x, most, tols):
-    training = trl.training
-    with torch.no_grad():
-        exact = trl.eval()(x)
-        layers = [trl.prune(tol).eval() for tol in tols]
-        fits = [m for m in layers if (m(x) - exact)[:1].abs().max() <= most]
-    trl.train(training)
-    return min(fits, key=lambda m: sum(p.numel() for p in m.parameters()), default=trl)
+#- (pruned(x) - exact).abs()
+#+ (pruned(x) - exact)[:1].abs()
 
 # %% wrong="prune_within" name="frozen"
 # The layer's parameters no longer learn.
-def prune_within(trl, x, most, tols):
-    trl.requires_grad_(False)
-    training = trl.training
-    with torch.no_grad():
-        exact = trl.eval()(x)
-        layers = [trl.prune(tol).eval() for tol in tols]
-        fits = [m for m in layers if (m(x) - exact).abs().max() <= most]
-    trl.train(training)
-    return min(fits, key=lambda m: sum(p.numel() for p in m.parameters()), default=trl)
+#- training, best = trl.training, trl
+#+ training, best = trl.training, trl.requires_grad_(False)
 
 # %% wrong="prune_within" name="no gradients any more"
 # Gradients stay switched off for the whole session.
-def prune_within(trl, x, most, tols):
-    torch.set_grad_enabled(False)
-    training = trl.training
-    with torch.no_grad():
-        exact = trl.eval()(x)
-        layers = [trl.prune(tol).eval() for tol in tols]
-        fits = [m for m in layers if (m(x) - exact).abs().max() <= most]
-    trl.train(training)
-    return min(fits, key=lambda m: sum(p.numel() for p in m.parameters()), default=trl)
+#-     training, best = trl.training, trl
+#+     torch.set_grad_enabled(False)
+#+     training, best = trl.training, trl
 
 # %% right="light_head"
 def light_head(input_shape, num_classes):
