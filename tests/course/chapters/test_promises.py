@@ -4,7 +4,6 @@ import json
 import re
 from collections import Counter
 from functools import cache
-from pathlib import Path
 
 import pytest
 from filled import ROOT, chapter_names, filled, released, save, solutions
@@ -18,20 +17,15 @@ from trlkit.course.chapters import bank, manifest
 from trlkit.course.chapters.exercises import EXERCISES, PIECES, judge, known_mistakes, used
 from trlkit.course.checking.answer import LocalAnswer
 from trlkit.course.checking.exercise import Quiz
+from trlkit.course.checking.mistake import KINDS
 from trlkit.course.learner.cells import Session
 from trlkit.course.learner.runner import check_notebook
 
-MISTAKES = {(m.exercise, m.name): m for m in bank.all_mistakes()}
-
-
-def written(folder, kind):
-    """The answers in a folder beside this file, by exercise and name."""
-    files = sorted(Path(__file__).parent.glob(f"ch*/{folder}.py"))
-    answers = [answer for file in files for answer in bank.read_answers(file, kind)]
-    return {(answer.exercise, answer.name): answer for answer in answers}
-
-
-ANSWERS, WRONG = written("answers", "answer"), written("wrong", "wrong")
+RIGHT = {answer.exercise: answer for answer in bank.answers("right")}
+ANSWERS, MISTAKES, WRONG = (
+    {(answer.exercise, answer.name): answer for answer in bank.answers(kind)}
+    for kind in ("answer", "mistake", "wrong")
+)
 
 
 def chapter_of(exercise):
@@ -113,6 +107,12 @@ def test_mistake_loses_exactly_its_own_points_and_is_named(key):
     assert " ".join(mistake.message.split()) in told
 
 
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_answer_passes(name):
+    report = judge(name, LocalAnswer(RIGHT[name].make(PIECES)))
+    assert report.passed, report.render()
+
+
 @pytest.mark.parametrize("key", by_chapter(ANSWERS))
 def test_different_right_answer_passes_hidden_tests_too(key):
     answer = ANSWERS[key]
@@ -139,7 +139,8 @@ def test_mistakes_and_answers_belong_to_exercises():
     table = [item.name for chapter in manifest.chapters() for item in chapter.exercises]
     assert set(table) == set(EXERCISES)
     assert {exercise for exercise, _ in (*MISTAKES, *ANSWERS, *WRONG)} <= set(table)
-    count = Counter((m.exercise, m.name) for m in bank.all_mistakes())
+    assert set(RIGHT) == {n for n, e in EXERCISES.items() if not isinstance(e, Quiz)}
+    count = Counter((a.kind, a.exercise, a.name) for kind in KINDS for a in bank.answers(kind))
     assert max(count.values()) == 1
 
 

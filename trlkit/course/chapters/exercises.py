@@ -5,9 +5,10 @@ import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from trlkit.course.chapters.bank import Mistake, mistakes
+from trlkit.course.chapters.bank import mistakes
 from trlkit.course.checking.answer import Answer, LocalAnswer, Remembered
 from trlkit.course.checking.exercise import Exercise
+from trlkit.course.checking.mistake import Mistake
 from trlkit.course.checking.report import Report
 
 CHAPTERS = sorted(path.parent.name for path in Path(__file__).parent.glob("ch*/checks.py"))

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trlkit.course.chapters.bank import Mistake
 from trlkit.course.checking.answer import Answer, LocalAnswer, Outcome, Problem, Recipe, Remembered
 from trlkit.course.checking.compare import agrees, describe, difference
+from trlkit.course.checking.mistake import Mistake
 from trlkit.course.checking.report import Report
 
 Bank = Callable[[], Iterable[tuple[Mistake, Answer]]]  # known mistakes, each ready to be called

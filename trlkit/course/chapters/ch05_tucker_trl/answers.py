@@ -1,4 +1,47 @@
-"""Usual mistakes of chapter 05."""
+"""Known answers of chapter 05."""
+
+# %% right="project_input"
+def project_input(x, factors):
+    for factor in factors:
+        x = torch.tensordot(x, factor, dims=([1], [0]))
+    return x
+
+# %% answer="project_input" name="einsum"
+# One einsum for all modes.
+def project_input(x, factors):
+    modes, new = "cdefgh"[: len(factors)], "stuvwx"[: len(factors)]
+    operands = ",".join(m + n for m, n in zip(modes, new))
+    return torch.einsum(f"b{modes},{operands}->b{new}", x, *factors)
+
+# %% answer="project_input" name="tensordot in turn"
+# Mode 1 is contracted each time, and its result goes to the end.
+def project_input(x, factors):
+    for factor in factors:
+        x = torch.tensordot(x, factor, dims=([1], [0]))
+    return x
+
+# %% answer="project_input" name="last mode first"
+# From the last mode, each moved to the end and back.
+def project_input(x, factors):
+    for k in range(len(factors), 0, -1):
+        x = (x.movedim(k, -1) @ factors[k - 1]).movedim(-1, k)
+    return x
+
+# %% answer="project_input" name="Kronecker"
+# One Kronecker product of all factors.
+def project_input(x, factors):
+    product = factors[0]
+    for factor in factors[1:]:
+        product = torch.kron(product, factor)
+    return (x.reshape(len(x), -1) @ product).reshape(len(x), *[f.shape[1] for f in factors])
+
+# %% answer="project_input" name="multi_mode_dot"
+# trlkit's products of several modes.
+def project_input(x, factors):
+    import trlkit
+
+    modes = range(1, len(factors) + 1)
+    return trlkit.multi_mode_dot(x, [factor.mT for factor in factors], modes)
 
 # %% mistake="project_input" name="transposed where square"
 # You take a factor the wrong way round: you sum over its columns. A factor (I_k, R_k) has the
@@ -11,7 +54,6 @@ def project_input(x, factors):
         x = torch.tensordot(x, matrix, dims=([k + 1], [1])).movedim(-1, k + 1)
     return x
 
-
 # %% mistake="project_input" name="transposed"
 # You take a factor the wrong way round: you sum over its columns. A factor (I_k, R_k) has the
 # mode as its rows, and mode_dot wants the mode as the columns of its matrix. Where a factor is
@@ -22,7 +64,6 @@ def project_input(x, factors):
         x = torch.tensordot(x, factor, dims=([k + 1], [1])).movedim(-1, k + 1)
     return x
 
-
 # %% mistake="project_input" name="batch projected"
 # You count the modes of x from the batch on, so factors[0] meets the batch. The shapes notice it
 # only where the batch is not as large as the mode.
@@ -32,7 +73,6 @@ def project_input(x, factors):
         x = torch.tensordot(x, factor, dims=([k], [0])).movedim(-1, k)
     return x
 
-
 # %% mistake="project_input" name="modes left in the wrong place"
 # Your products leave each new mode in front of the batch or of the modes before it. The new mode
 # belongs where the old one was.
@@ -41,7 +81,6 @@ def project_input(x, factors):
     for factor in reversed(factors):
         x = torch.tensordot(x, factor, dims=([-1], [0])).movedim(-1, 0)
     return x.movedim(-1, 0).movedim(0, -1) if x.ndim == 2 else x
-
 
 # %% mistake="project_input" name="flattened"
 # You return a matrix: the projected modes are joined to one. The numbers may be right; what is
@@ -53,7 +92,6 @@ def project_input(x, factors):
         product = torch.kron(product, factor)
     return x.flatten(1) @ product
 
-
 # %% mistake="project_input" name="last factor only"
 # Each of your products starts again from the original x, so only the last one is left.
 # Look at: what the next product multiplies.
@@ -62,14 +100,12 @@ def project_input(x, factors):
         z = torch.tensordot(x, factor, dims=([k + 1], [0])).movedim(-1, k + 1)
     return z
 
-
 # %% mistake="project_input" name="first factor only"
 # You return after the first factor.
 # Look at: the indentation of your `return`.
 def project_input(x, factors):
     for k, factor in enumerate(factors):
         return torch.tensordot(x, factor, dims=([k + 1], [0])).movedim(-1, k + 1)
-
 
 # %% mistake="project_input" name="mean taken"
 # You divide by the sizes of the modes as well: that averages. A projection is a plain sum of
@@ -80,151 +116,237 @@ def project_input(x, factors):
         x = torch.tensordot(x, factor / len(factor), dims=([k + 1], [0])).movedim(-1, k + 1)
     return x
 
+# %% wrong="project_input" name="mode found by size"
+# The mode is looked for by its size.
+#-         x = torch.tensordot(x, factor, dims=([1], [0]))
+#+         k = list(x.shape).index(factor.shape[0], 1)
+#+         x = torch.tensordot(x, factor, dims=([k], [0])).movedim(-1, k)
+
+# %% wrong="project_input" name="squeezed"
+# Modes of rank 1 are lost.
+#- return x
+#+ return x.squeeze()
+
+# %% wrong="project_input" name="two modes"
+# Written for two modes.
+def project_input(x, factors):
+    return torch.einsum("bij,ir,js->brs", x, factors[0], factors[1])
+
+# %% wrong="project_input" name="graph cut"
+# Right numbers, no gradient.
+#- factor,
+#+ factor.detach(),
+
+# %% right="TCL"
+class TCL(nn.Module):
+    def __init__(self, input_shape, rank):
+        super().__init__()
+        sizes = zip(input_shape, rank)
+        self.factors = nn.ParameterList(torch.randn(i, r) / i**0.5 for i, r in sizes)
+        self.bias = nn.Parameter(torch.zeros(rank))
+
+    def forward(self, x):
+        return project_input(x, self.factors) + self.bias
+
+# %% answer="TCL" name="parameters one by one"
+# Each factor a Parameter, appended; drawn by nn.init.
+class TCL(nn.Module):
+    def __init__(self, input_shape, rank):
+        super().__init__()
+        self.factors = nn.ParameterList()
+        for i, r in zip(input_shape, rank):
+            self.factors.append(nn.Parameter(nn.init.normal_(torch.empty(i, r), std=i**-0.5)))
+        self.bias = nn.Parameter(torch.randn(*rank) * 0.01)
+
+    def forward(self, x):
+        for k in range(len(self.factors)):
+            x = torch.tensordot(x, self.factors[k], dims=([1], [0]))
+        return self.bias + x
+
+# %% answer="TCL" name="orthogonal"
+# Orthonormal columns, where there is room; its own attributes beside the parameters; prints.
+class TCL(nn.Module):
+    def __init__(self, input_shape, rank, device=None):
+        super(TCL, self).__init__()
+        self.input_shape, self.rank = tuple(input_shape), tuple(rank)
+        drawn = [nn.init.orthogonal_(torch.empty(i, r)) for i, r in zip(input_shape, rank)]
+        self.factors = nn.ParameterList(drawn)
+        self.bias = nn.Parameter(torch.zeros(self.rank))
+        print("made a TCL", self.rank)
+
+    def forward(self, x):
+        letters, new = "cdefg"[: len(self.rank)], "stuvw"[: len(self.rank)]
+        operands = ",".join(a + r for a, r in zip(letters, new))
+        x = torch.einsum(f"b{letters},{operands}->b{new}", x, *self.factors)
+        x += self.bias
+        return x
+
+# %% answer="TCL" name="uniform"
+# Uniform entries of the right variance.
+class TCL(nn.Module):
+    def __init__(self, input_shape, rank):
+        super().__init__()
+        sizes = zip(input_shape, rank)
+        drawn = [(torch.rand(i, r) * 2 - 1) * math.sqrt(3 / i) for i, r in sizes]
+        self.factors = nn.ParameterList([nn.Parameter(d) for d in drawn])
+        self.bias = nn.Parameter(torch.zeros(*rank))
+
+    def forward(self, x):
+        return project_input(x, [f for f in self.factors]) + self.bias.unsqueeze(0)
 
 # %% mistake="TCL" name="factors in a plain list"
 # Your factors are in a plain Python list. nn.Module looks into no list: its parameters() are
 # empty there, an optimizer never sees the factors, and state_dict() does not save them.
 # Look at: nn.ParameterList.
-class TCL(nn.Module):
-    def __init__(self, input_shape, rank):
-        super().__init__()
-        sizes = zip(input_shape, rank)
-        self.factors = [nn.Parameter(torch.randn(i, r) / i**0.5) for i, r in sizes]
-        self.bias = nn.Parameter(torch.zeros(rank))
-
-    def forward(self, x):
-        return project_input(x, self.factors) + self.bias
-
+#- self.factors = nn.ParameterList(torch.randn(i, r) / i**0.5 for i, r in sizes)
+#+ self.factors = [nn.Parameter(torch.randn(i, r) / i**0.5) for i, r in sizes]
 
 # %% mistake="TCL" name="factors transposed"
 # Your factors have the shapes (R_k, I_k). A factor has a row for each entry of its mode and a
 # column for each thing it is projected to: (I_k, R_k).
 # Look at: the sizes that you draw the factors with.
-class TCL(nn.Module):
-    def __init__(self, input_shape, rank):
-        super().__init__()
-        sizes = zip(input_shape, rank)
-        self.factors = nn.ParameterList(torch.randn(r, i) / i**0.5 for i, r in sizes)
-        self.bias = nn.Parameter(torch.zeros(rank))
-
-    def forward(self, x):
-        return project_input(x, [factor.T for factor in self.factors]) + self.bias
-
+#- (i, r
+#+ (r, i
+#- , self.factors)
+#+ , [factor.T for factor in self.factors])
 
 # %% mistake="TCL" name="variance 1"
 # Your factors start with entries of variance 1. Each output number sums I_0 x ... x I_N
 # products, so it starts with the square root of that many times the input's size.
 # Look at: what you divide torch.randn by.
-class TCL(nn.Module):
-    def __init__(self, input_shape, rank):
-        super().__init__()
-        self.factors = nn.ParameterList(torch.randn(i, r) for i, r in zip(input_shape, rank))
-        self.bias = nn.Parameter(torch.zeros(rank))
-
-    def forward(self, x):
-        return project_input(x, self.factors) + self.bias
-
+#-         sizes = zip(input_shape, rank)
+#-         self.factors = nn.ParameterList(torch.randn(i, r) / i**0.5 for i, r in sizes)
+#+         self.factors = nn.ParameterList(torch.randn(i, r) for i, r in zip(input_shape, rank))
 
 # %% mistake="TCL" name="divided by the size, not its root"
 # You divide the entries by I_k. That makes their variance 1 / I_k ** 2, and the outputs far too
 # small.
 # Look at: the exponent 0.5 in the text: randn(...) / c has the variance 1 / c ** 2.
-class TCL(nn.Module):
-    def __init__(self, input_shape, rank):
-        super().__init__()
-        sizes = zip(input_shape, rank)
-        self.factors = nn.ParameterList(torch.randn(i, r) / i for i, r in sizes)
-        self.bias = nn.Parameter(torch.zeros(rank))
-
-    def forward(self, x):
-        return project_input(x, self.factors) + self.bias
-
+#- i**0.5
+#+ i
 
 # %% mistake="TCL" name="zeros"
 # Your factors start as zeros, or as numbers that nobody has written (torch.empty). The gradient
 # of one factor is a product with all the others: with zeros there nothing ever learns.
 # Look at: what fills the factors.
-class TCL(nn.Module):
-    def __init__(self, input_shape, rank):
-        super().__init__()
-        self.factors = nn.ParameterList(torch.zeros(i, r) for i, r in zip(input_shape, rank))
-        self.bias = nn.Parameter(torch.zeros(rank))
-
-    def forward(self, x):
-        return project_input(x, self.factors) + self.bias
-
+#-         sizes = zip(input_shape, rank)
+#-         self.factors = nn.ParameterList(torch.randn(i, r) / i**0.5 for i, r in sizes)
+#+         self.factors = nn.ParameterList(torch.zeros(i, r) for i, r in zip(input_shape, rank))
 
 # %% mistake="TCL" name="all columns alike"
 # Your factors start with columns that are all alike. Then all outputs are equal, so are their
 # gradients, and they stay equal for ever.
 # Look at: what fills the factors: something must tell their columns apart.
-class TCL(nn.Module):
-    def __init__(self, input_shape, rank):
-        super().__init__()
-        sizes = zip(input_shape, rank)
-        self.factors = nn.ParameterList(torch.ones(i, r) / i**0.5 for i, r in sizes)
-        self.bias = nn.Parameter(torch.zeros(rank))
-
-    def forward(self, x):
-        return project_input(x, self.factors) + self.bias
-
+#- randn
+#+ ones
 
 # %% mistake="TCL" name="bias not added"
 # Your layer has a bias and does not use it.
 # Look at: the last line of forward.
-class TCL(nn.Module):
-    def __init__(self, input_shape, rank):
-        super().__init__()
-        sizes = zip(input_shape, rank)
-        self.factors = nn.ParameterList(torch.randn(i, r) / i**0.5 for i, r in sizes)
-        self.bias = nn.Parameter(torch.zeros(rank))
-
-    def forward(self, x):
-        return project_input(x, self.factors)
-
+#- ) + self.bias
+#+ )
 
 # %% mistake="TCL" name="no bias"
 # Your layer has no bias, or it has one that is no nn.Parameter. It is one number for each number
 # of the output.
 # Look at: `self.bias`.
-class TCL(nn.Module):
-    def __init__(self, input_shape, rank):
-        super().__init__()
-        sizes = zip(input_shape, rank)
-        self.factors = nn.ParameterList(torch.randn(i, r) / i**0.5 for i, r in sizes)
-
-    def forward(self, x):
-        return project_input(x, self.factors)
-
+#-         self.bias = nn.Parameter(torch.zeros(rank))
+#
+#- ) + self.bias
+#+ )
 
 # %% mistake="TCL" name="nonlinear"
 # Your layer cuts off negative outputs. A contraction is linear; an activation function is a
 # layer of its own.
 # Look at: what forward does after the projection.
-class TCL(nn.Module):
-    def __init__(self, input_shape, rank):
-        super().__init__()
-        sizes = zip(input_shape, rank)
-        self.factors = nn.ParameterList(torch.randn(i, r) / i**0.5 for i, r in sizes)
-        self.bias = nn.Parameter(torch.zeros(rank))
-
-    def forward(self, x):
-        return torch.relu(project_input(x, self.factors) + self.bias)
-
+#- return project_input(x, self.factors) + self.bias
+#+ return torch.relu(project_input(x, self.factors) + self.bias)
 
 # %% mistake="TCL" name="graph cut"
 # Your factors are parameters, but forward works on copies that have no gradient: nothing learns.
 # Look at: .data, .detach(), torch.no_grad() or torch.tensor(...) in forward.
+#- , self.factors)
+#+ , [factor.data for factor in self.factors])
+
+# %% wrong="TCL" name="four modes"
+# Written for three input modes.
+#- return project_input(x, self
+#+ return torch.einsum("bcde,cr,ds,et->brst", x, *self
+
+# %% wrong="TCL" name="other names"
+# The parameters have other names.
+#- self.factors =
+#+ self.matrices =
+#- self.factors
+#+ list(self.matrices)
+
+# %% wrong="TCL" name="one more parameter"
+# A parameter that nobody asked for.
+#-         self.bias = nn.Parameter(torch.zeros(rank))
+#+         self.bias = nn.Parameter(torch.zeros(rank))
+#+         self.scale = nn.Parameter(torch.ones(1))
+#- project_input(x, self.factors
+#+ self.scale * project_input(x, list(self.factors)
+
+# %% wrong="TCL" name="buffers"
+# Factors that never learn.
 class TCL(nn.Module):
     def __init__(self, input_shape, rank):
         super().__init__()
-        sizes = zip(input_shape, rank)
-        self.factors = nn.ParameterList(torch.randn(i, r) / i**0.5 for i, r in sizes)
+        self.factors = nn.ParameterList(
+            nn.Parameter(torch.randn(i, r) / i**0.5, requires_grad=False)
+            for i, r in zip(input_shape, rank)
+        )
         self.bias = nn.Parameter(torch.zeros(rank))
 
     def forward(self, x):
-        return project_input(x, [factor.data for factor in self.factors]) + self.bias
+        return project_input(x, list(self.factors)) + self.bias
 
+# %% wrong="TCL" name="no module"
+# A function in place of a class.
+def TCL(input_shape, rank):
+    factors = [torch.randn(i, r) for i, r in zip(input_shape, rank)]
+    return lambda x: project_input(x, factors)
+
+# %% wrong="TCL" name="factors as they were"
+# The list that forward uses is made once.
+#-         sizes = zip(input_shape, rank)
+#-         self.factors = nn.ParameterList(torch.randn(i, r) / i**0.5 for i, r in sizes)
+#+         self.drawn = [torch.randn(i, r) / i**0.5 for i, r in zip(input_shape, rank)]
+#+         self.factors = nn.ParameterList(factor.clone() for factor in self.drawn)
+#- , self.factors)
+#+ , [f.to(x) for f in self.drawn])
+
+# %% right="tucker_forward"
+def tucker_forward(x, core, factors, bias):
+    weight = core
+    for k, factor in enumerate(factors):
+        weight = torch.tensordot(weight, factor, dims=([0], [1]))
+    return torch.tensordot(x, weight, dims=x.ndim - 1) + bias
+
+# %% answer="tucker_forward" name="rebuild"
+# The full weight, then one inner product.
+def tucker_forward(x, core, factors, bias):
+    weight = core
+    for k, factor in enumerate(factors):
+        weight = torch.tensordot(weight, factor, dims=([0], [1]))
+    return torch.tensordot(x, weight, dims=x.ndim - 1) + bias
+
+# %% answer="tucker_forward" name="einsum"
+# One einsum for all.
+def tucker_forward(x, core, factors, bias):
+    n = x.ndim - 1
+    modes, new = "cdefgh"[:n], "stuvwx"[:n]
+    operands = ",".join(m + r for m, r in zip(modes, new))
+    return torch.einsum(f"b{modes},{new}z,{operands},yz->by", x, core, *factors) + bias
+
+# %% answer="tucker_forward" name="classes folded into the core"
+# The core times the factor of the classes first.
+def tucker_forward(x, core, factors, bias):
+    *inputs, last = factors
+    core = core @ last.T
+    z = project_input(x, inputs)
+    return torch.addmm(bias, z.flatten(1), core.flatten(0, -2))
 
 # %% mistake="tucker_forward" name="bias left out"
 # You left out the bias.
@@ -232,7 +354,6 @@ class TCL(nn.Module):
 def tucker_forward(x, core, factors, bias):
     z = project_input(x, factors[:-1])
     return torch.tensordot(z, core, dims=core.ndim - 1) @ factors[-1].T
-
 
 # %% mistake="tucker_forward" name="bias before the classes"
 # You add the bias before the factor of the classes, so it is mixed among them. It belongs to the
@@ -242,7 +363,6 @@ def tucker_forward(x, core, factors, bias):
     z = project_input(x, factors[:-1])
     return (torch.tensordot(z, core, dims=core.ndim - 1) + bias) @ factors[-1].T
 
-
 # %% mistake="tucker_forward" name="class factor transposed"
 # You multiply by the factor of the classes the wrong way round. It is (C, R_out): what comes out
 # of the core is summed over its columns.
@@ -250,7 +370,6 @@ def tucker_forward(x, core, factors, bias):
 def tucker_forward(x, core, factors, bias):
     z = project_input(x, factors[:-1])
     return torch.tensordot(z, core, dims=core.ndim - 1) @ factors[-1] + bias
-
 
 # %% mistake="tucker_forward" name="input factors transposed"
 # You project the modes of the input by the factors the wrong way round: you sum over the columns
@@ -260,17 +379,12 @@ def tucker_forward(x, core, factors, bias):
     z = project_input(x, [factor.T for factor in factors[:-1]])
     return torch.tensordot(z, core, dims=core.ndim - 1) @ factors[-1].T + bias
 
-
 # %% mistake="tucker_forward" name="weight from transposed factors"
 # You build the weight with the factors the wrong way round: the core's mode k, of size R_k, is
 # summed over the columns of factors[k]. The shapes notice it only where a factor is not square.
 # Look at: which index of a factor belongs to the core.
-def tucker_forward(x, core, factors, bias):
-    weight = core
-    for k, factor in enumerate(factors):
-        weight = torch.tensordot(weight, factor.T, dims=([k], [1])).movedim(-1, k)
-    return torch.tensordot(x, weight, dims=x.ndim - 1) + bias
-
+#- , dims=([0], [1])
+#+ .T, dims=([k], [1])).movedim(-1, k
 
 # %% mistake="tucker_forward" name="classes left out"
 # You stop behind the core: what you return has R_out numbers a sample and not C.
@@ -279,7 +393,6 @@ def tucker_forward(x, core, factors, bias):
     z = project_input(x, factors[:-1])
     z = torch.tensordot(z, core, dims=core.ndim - 1)
     return z + bias if z.shape[1] == bias.shape[0] else z
-
 
 # %% mistake="tucker_forward" name="core's modes reversed"
 # You contract the core with its input modes in the reverse order.
@@ -290,7 +403,6 @@ def tucker_forward(x, core, factors, bias):
     z = torch.tensordot(z, core, dims=(list(range(1, n + 1)), list(range(n))[::-1]))
     return z @ factors[-1].T + bias
 
-
 # %% mistake="tucker_forward" name="core transposed in a reshape"
 # You reshape the core to (R_out, ...), and a reshape moves no number: the classes are its last
 # mode, not its first.
@@ -299,7 +411,6 @@ def tucker_forward(x, core, factors, bias):
     z = project_input(x, factors[:-1]).flatten(1)
     return z @ core.reshape(core.shape[-1], -1).T @ factors[-1].T + bias
 
-
 # %% mistake="tucker_forward" name="summed over the batch"
 # You sum over the batch: all samples get the same scores.
 # Look at: what is summed in your einsum or .sum(...): the batch must come out.
@@ -307,15 +418,22 @@ def tucker_forward(x, core, factors, bias):
     z = project_input(x, factors[:-1]).sum(0, keepdim=True).expand(len(x), *core.shape[:-1])
     return torch.tensordot(z, core, dims=core.ndim - 1) @ factors[-1].T + bias
 
+# %% wrong="tucker_forward" name="batch of one squeezed"
+# A batch of one loses its mode.
+def tucker_forward(x, core, factors, bias):
+    z = project_input(x, factors[:-1])
+    return (torch.tensordot(z, core, dims=core.ndim - 1) @ factors[-1].T).squeeze() + bias
 
-# %% mistake="TuckerTRL" name="core no parameter"
-# Your core is a plain tensor. An optimizer never sees it, .to() and .double() do not move it,
-# and state_dict() does not save it.
-# Look at: nn.Parameter.
+# %% wrong="tucker_forward" name="two input modes"
+# Written for two input modes.
+def tucker_forward(x, core, factors, bias):
+    return torch.einsum("bij,rst,ir,js,nt->bn", x, core, *factors) + bias
+
+# %% right="TuckerTRL"
 class TuckerTRL(nn.Module):
     def __init__(self, input_shape, num_classes, rank):
         super().__init__()
-        self.core = torch.randn(rank) / math.prod(rank[:-1]) ** 0.5
+        self.core = nn.Parameter(torch.randn(rank) / math.prod(rank[:-1]) ** 0.5)
         sizes = [torch.randn(i, r) / i**0.5 for i, r in zip(input_shape, rank)]
         last = torch.randn(num_classes, rank[-1]) / rank[-1] ** 0.5
         self.factors = nn.ParameterList([*sizes, last])
@@ -324,75 +442,90 @@ class TuckerTRL(nn.Module):
     def forward(self, x):
         return tucker_forward(x, self.core, list(self.factors), self.bias)
 
+# %% answer="TuckerTRL" name="rebuild"
+# The weight is built in every forward pass.
+class TuckerTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        shape = (*input_shape, num_classes)
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+        self.factors = nn.ParameterList(
+            nn.Parameter(torch.randn(i, r) / math.sqrt(r)) for i, r in zip(shape, rank)
+        )
+        self.core = nn.Parameter(torch.randn(rank) / math.sqrt(math.prod(input_shape)))
+
+    def forward(self, x):
+        weight = self.core
+        for factor in self.factors:
+            weight = torch.tensordot(weight, factor, dims=([0], [1]))
+        return x.flatten(1) @ weight.flatten(0, -2) + self.bias
+
+# %% answer="TuckerTRL" name="best order"
+# Projects in the best order; drawn by nn.init.
+class TuckerTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        self.n = len(input_shape)
+        shape = (*input_shape, num_classes)
+        pairs = [torch.empty(i, r) for i, r in zip(shape, rank)]
+        sums = (*input_shape, rank[-1])
+        self.factors = nn.ParameterList([nn.init.normal_(p, std=n**-0.5) for p, n in zip(pairs, sums)])
+        core = torch.randn(*rank) / math.prod(rank[:-1]) ** 0.5
+        self.core = nn.Parameter(core)
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+        keys = [1 / i - 1 / r for i, r in zip(input_shape, rank)]
+        self.order = sorted(range(self.n), key=keys.__getitem__)
+
+    def forward(self, x):
+        for k in self.order:
+            x = (x.transpose(k + 1, -1) @ self.factors[k]).transpose(k + 1, -1)
+        x = torch.tensordot(x, self.core, self.n)
+        return nn.functional.linear(x, self.factors[-1], self.bias)
+
+# %% mistake="TuckerTRL" name="core no parameter"
+# Your core is a plain tensor. An optimizer never sees it, .to() and .double() do not move it,
+# and state_dict() does not save it.
+# Look at: nn.Parameter.
+#- self.core = nn.Parameter(torch.randn(rank) / math.prod(rank[:-1]) ** 0.5)
+#+ self.core = torch.randn(rank) / math.prod(rank[:-1]) ** 0.5
 
 # %% mistake="TuckerTRL" name="factors in a plain list"
 # Your factors are in a plain Python list. nn.Module looks into no list: its parameters() are
 # empty there, an optimizer never sees the factors, and state_dict() does not save them.
 # Look at: nn.ParameterList.
-class TuckerTRL(nn.Module):
-    def __init__(self, input_shape, num_classes, rank):
-        super().__init__()
-        self.core = nn.Parameter(torch.randn(rank) / math.prod(rank[:-1]) ** 0.5)
-        sizes = [nn.Parameter(torch.randn(i, r) / i**0.5) for i, r in zip(input_shape, rank)]
-        last = nn.Parameter(torch.randn(num_classes, rank[-1]) / rank[-1] ** 0.5)
-        self.factors = [*sizes, last]
-        self.bias = nn.Parameter(torch.zeros(num_classes))
-
-    def forward(self, x):
-        return tucker_forward(x, self.core, self.factors, self.bias)
-
+#- nn.ParameterList([*sizes, last])
+#+ [*sizes, last]
 
 # %% mistake="TuckerTRL" name="no core"
 # Your layer has no core, so each mode meets only its own rank: that is a CP layer. In a Tucker
 # layer the core says how every combination of ranks counts.
 # Look at: the parameters that the docstring asks for.
-class TuckerTRL(nn.Module):
-    def __init__(self, input_shape, num_classes, rank):
-        super().__init__()
-        sizes = [torch.randn(i, r) / i**0.5 for i, r in zip(input_shape, rank)]
-        last = torch.randn(num_classes, rank[-1]) / rank[-1] ** 0.5
-        self.factors = nn.ParameterList([*sizes, last])
-        self.bias = nn.Parameter(torch.zeros(num_classes))
-
-    def forward(self, x):
-        core = torch.ones([factor.shape[1] for factor in self.factors])
-        return tucker_forward(x, core, list(self.factors), self.bias)
-
+#-         self.core = nn.Parameter(torch.randn(rank) / math.prod(rank[:-1]) ** 0.5)
+#
+#-         return tucker_forward(x, self.core, list(self.factors), self.bias)
+#+         core = torch.ones([factor.shape[1] for factor in self.factors])
+#+         return tucker_forward(x, core, list(self.factors), self.bias)
 
 # %% mistake="TuckerTRL" name="factors transposed"
 # Your factors have the shapes (R_k, I_k). A factor has a row for each entry of its mode and a
 # column for each rank: (I_k, R_k).
 # Look at: the sizes that you draw the factors with.
-class TuckerTRL(nn.Module):
-    def __init__(self, input_shape, num_classes, rank):
-        super().__init__()
-        self.core = nn.Parameter(torch.randn(rank) / math.prod(rank[:-1]) ** 0.5)
-        sizes = [torch.randn(r, i) / i**0.5 for i, r in zip(input_shape, rank)]
-        last = torch.randn(rank[-1], num_classes) / rank[-1] ** 0.5
-        self.factors = nn.ParameterList([*sizes, last])
-        self.bias = nn.Parameter(torch.zeros(num_classes))
-
-    def forward(self, x):
-        return tucker_forward(x, self.core, [f.T for f in self.factors], self.bias)
-
+#-         sizes = [torch.randn(i, r) / i**0.5 for i, r in zip(input_shape, rank)]
+#-         last = torch.randn(num_classes, rank[-1]) / rank[-1] ** 0.5
+#+         sizes = [torch.randn(r, i) / i**0.5 for i, r in zip(input_shape, rank)]
+#+         last = torch.randn(rank[-1], num_classes) / rank[-1] ** 0.5
+#- list(self.factors)
+#+ [f.T for f in self.factors]
 
 # %% mistake="TuckerTRL" name="last factor transposed"
 # The factor of the classes is transposed: like every factor it has a row for each entry of its
 # mode, so it is (C, R_out).
 # Look at: the sizes that you draw the last factor with.
-class TuckerTRL(nn.Module):
-    def __init__(self, input_shape, num_classes, rank):
-        super().__init__()
-        self.core = nn.Parameter(torch.randn(rank) / math.prod(rank[:-1]) ** 0.5)
-        sizes = [torch.randn(i, r) / i**0.5 for i, r in zip(input_shape, rank)]
-        last = torch.randn(rank[-1], num_classes) / rank[-1] ** 0.5
-        self.factors = nn.ParameterList([*sizes, last])
-        self.bias = nn.Parameter(torch.zeros(num_classes))
-
-    def forward(self, x):
-        *inputs, last = self.factors
-        return tucker_forward(x, self.core, [*inputs, last.T], self.bias)
-
+#- num_classes, rank[-1]
+#+ rank[-1], num_classes
+#-         return tucker_forward(x, self.core, list(self.factors), self.bias)
+#+         *inputs, last = self.factors
+#+         return tucker_forward(x, self.core, [*inputs, last.T], self.bias)
 
 # %% mistake="TuckerTRL" name="variance 1"
 # Core and factors start with entries of variance 1, so the outputs start hundreds of times too
@@ -409,56 +542,29 @@ class TuckerTRL(nn.Module):
     def forward(self, x):
         return tucker_forward(x, self.core, list(self.factors), self.bias)
 
-
 # %% mistake="TuckerTRL" name="core unscaled"
 # Your factors start at the right size, but the entries of the core have variance 1: each number
 # that comes out of it sums R_0 x ... x R_N products.
 # Look at: what you divide the core by.
-class TuckerTRL(nn.Module):
-    def __init__(self, input_shape, num_classes, rank):
-        super().__init__()
-        self.core = nn.Parameter(torch.randn(rank))
-        sizes = [torch.randn(i, r) / i**0.5 for i, r in zip(input_shape, rank)]
-        last = torch.randn(num_classes, rank[-1]) / rank[-1] ** 0.5
-        self.factors = nn.ParameterList([*sizes, last])
-        self.bias = nn.Parameter(torch.zeros(num_classes))
-
-    def forward(self, x):
-        return tucker_forward(x, self.core, list(self.factors), self.bias)
-
+#- ) / math.prod(rank[:-1]) ** 0.5
+#+ )
 
 # %% mistake="TuckerTRL" name="last factor unscaled"
 # The factor of the classes starts with the wrong size: each score sums R_out products.
 # Look at: what you divide the last factor by.
-class TuckerTRL(nn.Module):
-    def __init__(self, input_shape, num_classes, rank):
-        super().__init__()
-        self.core = nn.Parameter(torch.randn(rank) / math.prod(rank[:-1]) ** 0.5)
-        sizes = [torch.randn(i, r) / i**0.5 for i, r in zip(input_shape, rank)]
-        last = torch.randn(num_classes, rank[-1])
-        self.factors = nn.ParameterList([*sizes, last])
-        self.bias = nn.Parameter(torch.zeros(num_classes))
-
-    def forward(self, x):
-        return tucker_forward(x, self.core, list(self.factors), self.bias)
-
+#- ) / rank[-1] ** 0.5
+#+ )
 
 # %% mistake="TuckerTRL" name="divided by the sizes, not their roots"
 # You divide the entries by the numbers of products themselves. That makes the variance the square
 # of what it should be, and the outputs far too small.
 # Look at: the exponent 0.5: randn(...) / c has the variance 1 / c ** 2.
-class TuckerTRL(nn.Module):
-    def __init__(self, input_shape, num_classes, rank):
-        super().__init__()
-        self.core = nn.Parameter(torch.randn(rank) / math.prod(rank[:-1]))
-        sizes = [torch.randn(i, r) / i for i, r in zip(input_shape, rank)]
-        last = torch.randn(num_classes, rank[-1]) / rank[-1]
-        self.factors = nn.ParameterList([*sizes, last])
-        self.bias = nn.Parameter(torch.zeros(num_classes))
-
-    def forward(self, x):
-        return tucker_forward(x, self.core, list(self.factors), self.bias)
-
+#-         self.core = nn.Parameter(torch.randn(rank) / math.prod(rank[:-1]) ** 0.5)
+#-         sizes = [torch.randn(i, r) / i**0.5 for i, r in zip(input_shape, rank)]
+#-         last = torch.randn(num_classes, rank[-1]) / rank[-1] ** 0.5
+#+         self.core = nn.Parameter(torch.randn(rank) / math.prod(rank[:-1]))
+#+         sizes = [torch.randn(i, r) / i for i, r in zip(input_shape, rank)]
+#+         last = torch.randn(num_classes, rank[-1]) / rank[-1]
 
 # %% mistake="TuckerTRL" name="zeros"
 # Your core starts as zeros. The gradient of every factor is a product with the core, and the
@@ -475,51 +581,128 @@ class TuckerTRL(nn.Module):
     def forward(self, x):
         return tucker_forward(x, self.core, list(self.factors), self.bias)
 
-
 # %% mistake="TuckerTRL" name="bias not added"
 # Your layer has a bias and does not use it.
 # Look at: what forward gives to tucker_forward.
-class TuckerTRL(nn.Module):
-    def __init__(self, input_shape, num_classes, rank):
-        super().__init__()
-        self.core = nn.Parameter(torch.randn(rank) / math.prod(rank[:-1]) ** 0.5)
-        sizes = [torch.randn(i, r) / i**0.5 for i, r in zip(input_shape, rank)]
-        last = torch.randn(num_classes, rank[-1]) / rank[-1] ** 0.5
-        self.factors = nn.ParameterList([*sizes, last])
-        self.bias = nn.Parameter(torch.zeros(num_classes))
-
-    def forward(self, x):
-        nothing = torch.zeros_like(self.bias)
-        return tucker_forward(x, self.core, list(self.factors), nothing)
-
+#-         return tucker_forward(x, self.core, list(self.factors), self.bias)
+#+         nothing = torch.zeros_like(self.bias)
+#+         return tucker_forward(x, self.core, list(self.factors), nothing)
 
 # %% mistake="TuckerTRL" name="graph cut"
 # Your forward works on copies of the parameters that have no gradient: nothing learns.
 # Look at: .data, .detach(), torch.no_grad() or torch.tensor(...) in forward.
+#-         return tucker_forward(x, self.core, list(self.factors), self.bias)
+#+         factors = [factor.data for factor in self.factors]
+#+         return tucker_forward(x, self.core.data, factors, self.bias)
+
+# %% wrong="TuckerTRL" name="weight built once"
+# The weight is built in the constructor.
 class TuckerTRL(nn.Module):
     def __init__(self, input_shape, num_classes, rank):
         super().__init__()
+        shape = (*input_shape, num_classes)
+        self.core = nn.Parameter(torch.randn(rank) / math.prod(rank) ** 0.5)
+        self.factors = nn.ParameterList(torch.randn(i, r) / i**0.5 for i, r in zip(shape, rank))
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+        weight = self.core
+        for factor in self.factors:
+            weight = torch.tensordot(weight, factor, dims=([0], [1]))
+        self.weight = weight.detach() * num_classes**0.5
+
+    def forward(self, x):
+        return x.flatten(1) @ self.weight.flatten(0, -2).to(x) + self.bias
+
+# %% wrong="TuckerTRL" name="a factor frozen"
+# One factor is detached.
+class TuckerTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        shape = (*input_shape, num_classes)
         self.core = nn.Parameter(torch.randn(rank) / math.prod(rank[:-1]) ** 0.5)
-        sizes = [torch.randn(i, r) / i**0.5 for i, r in zip(input_shape, rank)]
-        last = torch.randn(num_classes, rank[-1]) / rank[-1] ** 0.5
-        self.factors = nn.ParameterList([*sizes, last])
+        self.factors = nn.ParameterList(torch.randn(i, r) / i**0.5 for i, r in zip(shape, rank))
         self.bias = nn.Parameter(torch.zeros(num_classes))
 
     def forward(self, x):
-        factors = [factor.data for factor in self.factors]
-        return tucker_forward(x, self.core.data, factors, self.bias)
+        first, *others = self.factors
+        return tucker_forward(x, self.core, [first.detach(), *others], self.bias)
 
+# %% wrong="TuckerTRL" name="no bias"
+# There is no bias at all.
+class TuckerTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        shape = (*input_shape, num_classes)
+        self.core = nn.Parameter(torch.randn(rank) / math.prod(rank[:-1]) ** 0.5)
+        self.factors = nn.ParameterList(torch.randn(i, r) / i**0.5 for i, r in zip(shape, rank))
+
+    def forward(self, x):
+        return tucker_forward(x, self.core, list(self.factors), 0.0)
+
+# %% wrong="TuckerTRL" name="scaled by the ranks"
+# The input factors are scaled by their ranks.
+#- / i*
+#+ / r*
+
+# %% wrong="TuckerTRL" name="scaled by the classes"
+# The last factor is scaled by the number of classes.
+#- / rank[-1] ** 0
+#+ / num_classes**0
+
+# %% wrong="TuckerTRL" name="scaled by all ranks"
+# The core is scaled by R_out too.
+#- rank[:-1]
+#+ rank
+
+# %% wrong="TuckerTRL" name="seeded"
+# Every layer starts alike.
+#-         super().__init__()
+#+         super().__init__()
+#+         torch.manual_seed(0)
+
+# %% wrong="TuckerTRL" name="kept"
+# The weight of the first call is kept in eval mode.
+#-         return tucker_forward(x, self.core, list(self.factors), self.bias)
+#+         if self.training:
+#+             return tucker_forward(x, self.core, list(self.factors), self.bias)
+#+         if not hasattr(self, "weight"):
+#+             self.weight = self.core.detach()
+#+             for factor in self.factors:
+#+                 self.weight = torch.tensordot(self.weight, factor.detach(), dims=([0], [1]))
+#+         return torch.tensordot(x, self.weight, dims=x.ndim - 1) + self.bias
+
+# %% right="projection_flops"
+def projection_flops(input_shape, rank, order):
+    sizes, flops = list(input_shape), 0
+    for mode in order:
+        flops += 2 * math.prod(sizes) * rank[mode]
+        sizes[mode] = rank[mode]
+    return flops
+
+# %% answer="projection_flops" name="in front and behind"
+# Each mode's neighbors have their rank or their size, as the order says.
+def projection_flops(input_shape, rank, order):
+    total = 0
+    for place, mode in enumerate(order):
+        done = order[:place]
+        others = [k for k in order if k != mode]
+        positions = math.prod(rank[k] if k in done else input_shape[k] for k in others)
+        total += 2 * input_shape[mode] * rank[mode] * positions
+    return total
+
+# %% answer="projection_flops" name="whole numbers divided"
+# The number of entries, divided and multiplied.
+def projection_flops(input_shape, rank, order):
+    entries, flops = math.prod(input_shape), 0
+    for mode in order:
+        entries = entries // input_shape[mode] * rank[mode]
+        flops += 2 * input_shape[mode] * entries
+    return flops
 
 # %% mistake="projection_flops" name="additions left out"
 # You counted the multiplications and left out the additions.
 # Look at: the 2 in the text and in the example.
-def projection_flops(input_shape, rank, order):
-    sizes, flops = list(input_shape), 0
-    for mode in order:
-        flops += math.prod(sizes) * rank[mode]
-        sizes[mode] = rank[mode]
-    return flops
-
+#- = 2 * math
+#+ = math
 
 # %% mistake="projection_flops" name="sizes never shrink"
 # Each of your steps counts with the sizes of the input. A step works on what the earlier steps
@@ -528,41 +711,26 @@ def projection_flops(input_shape, rank, order):
 def projection_flops(input_shape, rank, order):
     return sum(2 * math.prod(input_shape) * rank[mode] for mode in order)
 
-
 # %% mistake="projection_flops" name="order ignored"
 # Your steps go through the modes as they come, whatever `order` says.
 # Look at: what your loop runs over.
-def projection_flops(input_shape, rank, order):
-    sizes, flops = list(input_shape), 0
-    for mode in range(len(rank)):
-        flops += 2 * math.prod(sizes) * rank[mode]
-        sizes[mode] = rank[mode]
-    return flops
-
+#- in order:
+#+ in range(len(rank)):
 
 # %% mistake="projection_flops" name="shrunk before counted"
 # You replace the size by the rank first and count then: the mode's own size, the length of each
 # sum, is lost.
 # Look at: the order of the two lines in your loop.
-def projection_flops(input_shape, rank, order):
-    sizes, flops = list(input_shape), 0
-    for mode in order:
-        sizes[mode] = rank[mode]
-        flops += 2 * math.prod(sizes) * rank[mode]
-    return flops
-
+#-     for mode in order:
+#+     for mode in order:
+#+         sizes[mode] = rank[mode]
 
 # %% mistake="projection_flops" name="rank left out"
 # You counted one sum for each position of the other modes. There are R of them, one for each
 # column of the factor.
 # Look at: whether the rank of the mode itself is in your product.
-def projection_flops(input_shape, rank, order):
-    sizes, flops = list(input_shape), 0
-    for mode in order:
-        flops += 2 * math.prod(sizes)
-        sizes[mode] = rank[mode]
-    return flops
-
+#- ) * rank[mode]
+#+ )
 
 # %% mistake="projection_flops" name="other modes left out"
 # You counted the factor's entries only. The product is done again for each position of the other
@@ -570,7 +738,6 @@ def projection_flops(input_shape, rank, order):
 # Look at: where the sizes of the other modes come in.
 def projection_flops(input_shape, rank, order):
     return sum(2 * input_shape[mode] * rank[mode] for mode in order)
-
 
 # %% mistake="projection_flops" name="rank in the order's place"
 # You pair the modes of `order` with the ranks one by one, so the first mode to be projected gets
@@ -583,13 +750,61 @@ def projection_flops(input_shape, rank, order):
         sizes[mode] = r
     return flops
 
+# %% wrong="projection_flops" name="a float"
+# A float comes out.
+def projection_flops(input_shape, rank, order):
+    entries, flops = math.prod(input_shape), 0
+    for mode in order:
+        flops += 2 * entries * rank[mode]
+        entries = entries / input_shape[mode] * rank[mode]
+    return flops
+
+# %% wrong="projection_flops" name="modes of size 1 skipped"
+# A mode of size 1 is taken for free.
+#- * rank[mode]
+#+ * rank[mode] * (sizes[mode] > 1)
+
+# %% wrong="projection_flops" name="float32"
+# Large numbers lose their last digits.
+#- list(input_shape), 0
+#+ torch.tensor(input_shape).float(), torch.tensor(0.0)
+#- return flops
+#+ return int(flops)
+
+# %% right="best_order"
+def best_order(input_shape, rank):
+    modes = range(len(rank))
+    return tuple(sorted(modes, key=lambda k: 1 / input_shape[k] - 1 / rank[k]))
+
+# %% answer="best_order" name="all orders tried"
+# By trial.
+def best_order(input_shape, rank):
+    from itertools import permutations
+
+    orders = permutations(range(len(rank)))
+    return min(orders, key=lambda order: projection_flops(input_shape, rank, order))
+
+# %% answer="best_order" name="a list"
+# A list; ties the other way round.
+def best_order(input_shape, rank):
+    saved = [(1 / r - 1 / i, k) for k, (i, r) in enumerate(zip(input_shape, rank))]
+    return [k for _, k in sorted(saved, reverse=True)]
+
+# %% answer="best_order" name="greedy"
+# Again and again the mode whose number is largest.
+def best_order(input_shape, rank):
+    left, order = set(range(len(rank))), []
+    while left:
+        k = max(left, key=lambda k: 1 / rank[k] - 1 / input_shape[k])
+        order.append(k)
+        left.remove(k)
+    return tuple(order)
 
 # %% mistake="best_order" name="as they come"
 # You return the modes as they come.
 # Look at: what your sorting goes by.
 def best_order(input_shape, rank):
     return tuple(range(len(rank)))
-
 
 # %% mistake="best_order" name="largest size first"
 # You sorted by size, the largest first. The mode that comes first meets the full sizes of all
@@ -598,13 +813,11 @@ def best_order(input_shape, rank):
 def best_order(input_shape, rank):
     return tuple(sorted(range(len(rank)), key=lambda k: -input_shape[k]))
 
-
 # %% mistake="best_order" name="smallest size first"
 # You sorted by size, the smallest first. A small mode that keeps its size saves nothing.
 # Look at: the rule: it weighs rank against size.
 def best_order(input_shape, rank):
     return tuple(sorted(range(len(rank)), key=lambda k: input_shape[k]))
-
 
 # %% mistake="best_order" name="smallest rank first"
 # You sorted by rank alone. That comes close, but a rank of 2 from a size of 2 shrinks nothing,
@@ -613,7 +826,6 @@ def best_order(input_shape, rank):
 def best_order(input_shape, rank):
     return tuple(sorted(range(len(rank)), key=lambda k: rank[k]))
 
-
 # %% mistake="best_order" name="largest ratio first"
 # You sorted by how many times a mode shrinks, I / R. That leaves out what the step itself costs,
 # which grows with its rank.
@@ -621,13 +833,11 @@ def best_order(input_shape, rank):
 def best_order(input_shape, rank):
     return tuple(sorted(range(len(rank)), key=lambda k: -input_shape[k] / rank[k]))
 
-
 # %% mistake="best_order" name="largest difference first"
 # You sorted by I - R. The rule has the difference of 1/R and 1/I.
 # Look at: the two fractions.
 def best_order(input_shape, rank):
     return tuple(sorted(range(len(rank)), key=lambda k: rank[k] - input_shape[k]))
-
 
 # %% mistake="best_order" name="reversed"
 # Your order is the best one reversed: the dearest of all.
@@ -635,6 +845,57 @@ def best_order(input_shape, rank):
 def best_order(input_shape, rank):
     return tuple(sorted(range(len(rank)), key=lambda k: 1 / rank[k] - 1 / input_shape[k]))
 
+# %% wrong="best_order" name="rounded"
+# Two digits only.
+def best_order(input_shape, rank):
+    keys = [round(1 / i - 1 / r, 2) for i, r in zip(input_shape, rank)]
+    return tuple(sorted(range(len(rank)), key=keys.__getitem__))
+
+# %% wrong="best_order" name="smallest first step"
+# Whatever costs least now.
+def best_order(input_shape, rank):
+    sizes, left, order = list(input_shape), set(range(len(rank))), []
+    while left:
+        k = min(left, key=lambda k: (rank[k], -sizes[k]))
+        order.append(k)
+        left.remove(k)
+        sizes[k] = rank[k]
+    return tuple(order)
+
+# %% wrong="best_order" name="shrinking modes only"
+# A mode that does not shrink is left out.
+#- range(len(rank))
+#+ [k for k in range(len(rank)) if rank[k] < input_shape[k]]
+
+# %% right="pooled_linear_as_tucker"
+def pooled_linear_as_tucker(weight, input_shape):
+    classes, channels = weight.shape
+    pooled = input_shape[1:]
+    like = {"dtype": weight.dtype, "device": weight.device}
+    core = weight.T.reshape(channels, *[1] * len(pooled), classes)
+    means = [torch.full((size, 1), 1 / size, **like) for size in pooled]
+    return core, [torch.eye(channels, **like), *means, torch.eye(classes, **like)]
+
+# %% answer="pooled_linear_as_tucker" name="the average in the core"
+# Ones in the factors, one division in the core.
+def pooled_linear_as_tucker(weight, input_shape):
+    n, c = weight.shape
+    core = weight.T / math.prod(input_shape[1:])
+    for _ in input_shape[1:]:
+        core = core.unsqueeze(1)
+    ones = [torch.ones(size, 1, dtype=weight.dtype) for size in input_shape[1:]]
+    eyes = [torch.eye(k, dtype=weight.dtype) for k in (c, n)]
+    return core, [eyes[0], *ones, eyes[1]]
+
+# %% answer="pooled_linear_as_tucker" name="rotated"
+# A rotation of the channels in the factor, and back in the core; a tuple.
+def pooled_linear_as_tucker(weight, input_shape):
+    n, c = weight.shape
+    turn = torch.linalg.qr(torch.randn(c, c, dtype=weight.dtype)).Q
+    core = (turn.T @ weight.T).reshape(c, *[1] * (len(input_shape) - 1), n)
+    means = [-torch.ones(size, 1).to(weight) / size for size in input_shape[1:]]
+    sign = (-1) ** len(means)
+    return sign * core, (turn, *means, torch.eye(n).to(weight))
 
 # %% mistake="pooled_linear_as_tucker" name="ones"
 # Your pooling factors are 1 everywhere: they sum the pixels. An average also divides by how many
@@ -645,7 +906,6 @@ def pooled_linear_as_tucker(weight, input_shape):
     core = weight.T.reshape(c, *[1] * (len(input_shape) - 1), n)
     ones = [torch.ones(size, 1).to(weight) for size in input_shape[1:]]
     return core, [torch.eye(c).to(weight), *ones, torch.eye(n).to(weight)]
-
 
 # %% mistake="pooled_linear_as_tucker" name="divided twice"
 # Each of your pooling factors divides by the number of all pixels, so together they divide too
@@ -658,7 +918,6 @@ def pooled_linear_as_tucker(weight, input_shape):
     means = [torch.full((size, 1), share).to(weight) for size in input_shape[1:]]
     return core, [torch.eye(c).to(weight), *means, torch.eye(n).to(weight)]
 
-
 # %% mistake="pooled_linear_as_tucker" name="divided by one size only"
 # You divide by the size of the first pooled mode only; the other modes are summed.
 # Look at: whether every pooling factor has its own 1 / size.
@@ -668,7 +927,6 @@ def pooled_linear_as_tucker(weight, input_shape):
     means = [torch.ones(size, 1).to(weight) for size in input_shape[1:]]
     means[0] = means[0] / len(means[0])
     return core, [torch.eye(c).to(weight), *means, torch.eye(n).to(weight)]
-
 
 # %% mistake="pooled_linear_as_tucker" name="divided by all channels too"
 # You divide by the number of channels as well. The average runs over the pixels of each channel;
@@ -680,7 +938,6 @@ def pooled_linear_as_tucker(weight, input_shape):
     means = [torch.full((size, 1), 1 / size).to(weight) for size in input_shape[1:]]
     return core, [torch.eye(c).to(weight), *means, torch.eye(n).to(weight)]
 
-
 # %% mistake="pooled_linear_as_tucker" name="reshaped, not transposed"
 # You reshaped the weight (N, C) to (C, ..., N). A reshape moves no number: the rows of the Linear
 # are its classes, and the core has the channels first.
@@ -691,7 +948,6 @@ def pooled_linear_as_tucker(weight, input_shape):
     means = [torch.full((size, 1), 1 / size).to(weight) for size in input_shape[1:]]
     return core, [torch.eye(c).to(weight), *means, torch.eye(n).to(weight)]
 
-
 # %% mistake="pooled_linear_as_tucker" name="weight twice"
 # The weight of the Linear is in your core and in a factor too, so it counts twice.
 # Look at: where the weight stands: it has to be in one place only.
@@ -700,7 +956,6 @@ def pooled_linear_as_tucker(weight, input_shape):
     core = weight.T.reshape(c, *[1] * (len(input_shape) - 1), n)
     means = [torch.full((size, 1), 1 / size).to(weight) for size in input_shape[1:]]
     return core, [torch.eye(c).to(weight), *means, weight @ weight.T]
-
 
 # %% mistake="pooled_linear_as_tucker" name="first pixel only"
 # Your pooling factors are 1 at the first entry and 0 elsewhere: they pick one pixel and do not
@@ -712,6 +967,73 @@ def pooled_linear_as_tucker(weight, input_shape):
     picks = [torch.eye(size, 1).to(weight) for size in input_shape[1:]]
     return core, [torch.eye(c).to(weight), *picks, torch.eye(n).to(weight)]
 
+# %% wrong="pooled_linear_as_tucker" name="float32 always"
+# New tensors are float32 whatever the weight is.
+def pooled_linear_as_tucker(weight, input_shape):
+    n, c = weight.shape
+    core = weight.T.reshape(c, *[1] * (len(input_shape) - 1), n)
+    return core, [torch.eye(c), *[torch.ones(s, 1) / s for s in input_shape[1:]], torch.eye(n)]
+
+# %% wrong="pooled_linear_as_tucker" name="square pictures"
+# Two pooled modes of one size.
+def pooled_linear_as_tucker(weight, input_shape):
+    n, c = weight.shape
+    mean = torch.full((input_shape[1], 1), 1 / input_shape[1]).to(weight)
+    core = weight.T.reshape(c, 1, 1, n)
+    return core, [torch.eye(c).to(weight), mean, mean, torch.eye(n).to(weight)]
+
+# %% right="learn_pooling"
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return trl
+
+# %% answer="learn_pooling" name="losses kept"
+# Gradients cleared by set_to_none at the end of the step; keeps the losses.
+def learn_pooling(trl, x, labels, steps=300):
+    trl.train()
+    optimizer, losses = torch.optim.Adam(list(trl.parameters()), lr=0.03), []
+    while len(losses) < steps:
+        loss = nn.functional.cross_entropy(trl(x), labels)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        losses.append(loss.item())
+    return trl
+
+# %% answer="learn_pooling" name="closure"
+# The optimizer calls the loss itself.
+def learn_pooling(trl, x, labels, steps=300):
+    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+    criterion = nn.CrossEntropyLoss()
+
+    def closure():
+        optimizer.zero_grad()
+        loss = criterion(trl(x), labels)
+        loss.backward()
+        return loss
+
+    for _ in range(steps):
+        optimizer.step(closure)
+    return trl
+
+# %% answer="learn_pooling" name="autograd.grad"
+# Gradients asked for one by one; the cross entropy in two steps; one batch of all samples.
+def learn_pooling(trl, x, labels, steps=300):
+    parameters = [p for p in trl.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam([{"params": parameters}], lr=3e-2)
+    everything = torch.randperm(len(x))
+    for _ in range(steps):
+        scores = trl(x[everything]).log_softmax(dim=1)
+        loss = nn.functional.nll_loss(scores, labels[everything])
+        for p, grad in zip(parameters, torch.autograd.grad(loss, parameters)):
+            p.grad = grad
+        optimizer.step()
+    return trl
 
 # %% mistake="learn_pooling" name="no step"
 # No parameter has moved: you compute gradients, or not even those, and never use them.
@@ -722,141 +1044,183 @@ def learn_pooling(trl, x, labels, steps=300):
         loss.backward()
     return trl
 
-
 # %% mistake="learn_pooling" name="one step"
 # You return after the first step.
 # Look at: the indentation of your `return`.
-def learn_pooling(trl, x, labels, steps=300):
-    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
-    for _ in range(steps):
-        loss = nn.functional.cross_entropy(trl(x), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return trl
-
+#-     return trl
+#+         return trl
 
 # %% mistake="learn_pooling" name="gradients pile up"
 # You never clear the gradients. backward() adds to what is there, so every step still
 # follows all the old ones.
 # Look at: optimizer.zero_grad().
-def learn_pooling(trl, x, labels, steps=300):
-    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
-    for _ in range(steps):
-        loss = nn.functional.cross_entropy(trl(x), labels)
-        loss.backward()
-        optimizer.step()
-    return trl
-
+#-         optimizer.zero_grad()
 
 # %% mistake="learn_pooling" name="pooling frozen"
 # You gave the optimizer the core and the bias only: the factors, and with them the pooling, stay
 # as they were.
 # Look at: which parameters the optimizer is made with.
-def learn_pooling(trl, x, labels, steps=300):
-    optimizer = torch.optim.Adam([trl.core, trl.bias], lr=0.03)
-    for _ in range(steps):
-        loss = nn.functional.cross_entropy(trl(x), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return trl
-
+#- trl.parameters()
+#+ [trl.core, trl.bias]
 
 # %% mistake="learn_pooling" name="uphill"
 # You minimize the negative cross entropy: every step makes the layer worse.
 # Look at: the sign of the loss.
-def learn_pooling(trl, x, labels, steps=300):
-    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
-    for _ in range(steps):
-        loss = -nn.functional.cross_entropy(trl(x), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return trl
-
+#- = nn
+#+ = -nn
 
 # %% mistake="learn_pooling" name="a copy trained"
 # You trained a copy. The layer that was given has not moved.
 # Look at: copy.deepcopy, or another layer that you make.
-def learn_pooling(trl, x, labels, steps=300):
-    import copy
-
-    trl = copy.deepcopy(trl)
-    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
-    for _ in range(steps):
-        loss = nn.functional.cross_entropy(trl(x), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return trl
-
+#- def learn_pooling(trl, x, labels, steps=300):
+#+ def learn_pooling(trl, x, labels, steps=300):
+#+     import copy
+#+
+#+     trl = copy.deepcopy(trl)
 
 # %% mistake="learn_pooling" name="nothing returned"
 # You train the layer and return something else, or nothing.
 # Look at: the last line: return trl.
-def learn_pooling(trl, x, labels, steps=300):
-    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
-    for _ in range(steps):
-        loss = nn.functional.cross_entropy(trl(x), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
+#-     return trl
 
 # %% mistake="learn_pooling" name="softmax first"
 # You give the cross entropy probabilities. It takes the scores and does the softmax itself: done
 # twice, the gradients nearly vanish.
 # Look at: what goes into F.cross_entropy.
-def learn_pooling(trl, x, labels, steps=300):
-    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
-    for _ in range(steps):
-        loss = nn.functional.cross_entropy(trl(x).softmax(1), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return trl
-
+#- x),
+#+ x).softmax(1),
 
 # %% mistake="learn_pooling" name="a new optimizer each step"
 # You make a new optimizer in each step. Adam remembers the earlier gradients, and a new one has
 # forgotten them: it takes every step as its first.
 # Look at: which lines stand inside the loop.
-def learn_pooling(trl, x, labels, steps=300):
-    for _ in range(steps):
-        optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
-        loss = nn.functional.cross_entropy(trl(x), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return trl
-
+#-     optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+#
+#-     for _ in range(steps):
+#+     for _ in range(steps):
+#+         optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
 
 # %% mistake="learn_pooling" name="steps ignored"
 # Your loop has a number of its own: `steps` is not used.
 # Look at: what your loop runs over.
-def learn_pooling(trl, x, labels, steps=300):
-    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
-    for _ in range(300):
-        loss = nn.functional.cross_entropy(trl(x), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return trl
-
+#- (steps
+#+ (300
 
 # %% mistake="learn_pooling" name="one step less"
 # You train for one step less than asked: range(a, b) and range(steps - 1) stop early.
 # Look at: what your loop runs over.
-def learn_pooling(trl, x, labels, steps=300):
-    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
-    for _ in range(max(steps - 1, 1)):
-        loss = nn.functional.cross_entropy(trl(x), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return trl
+#- (steps
+#+ (max(steps - 1, 1)
 
+# %% wrong="learn_pooling" name="a few samples"
+# Only the first ten samples are looked at.
+#- ), labels
+#+ [:10]), labels[:10]
+
+# %% wrong="learn_pooling" name="blown up"
+# A rate a thousand times too large.
+#- Adam(trl.parameters(), lr=0.03
+#+ SGD(trl.parameters(), lr=100.0
+
+# %% wrong="learn_pooling" name="a linear layer instead"
+# Another layer altogether is returned.
+def learn_pooling(trl, x, labels, steps=300):
+    return nn.Sequential(nn.Flatten(), nn.Linear(x[0].numel(), 3))
+
+# %% wrong="learn_pooling" name="a smaller rate"
+# Another learning rate.
+#- 03
+#+ 01
+
+# %% wrong="learn_pooling" name="AdamW"
+# Adam with its weight decay.
+#- Adam
+#+ AdamW
+
+# %% wrong="learn_pooling" name="decay"
+# A little weight decay.
+#- 03
+#+ 03, weight_decay=1e-4
+
+# %% wrong="learn_pooling" name="SGD"
+# Plain gradient descent.
+#- Adam
+#+ SGD
+
+# %% wrong="learn_pooling" name="mse"
+# Squared errors.
+#- cross_entropy(trl(x), labels
+#+ mse_loss(trl(x), nn.functional.one_hot(labels, 3).to(x)
+
+# %% wrong="learn_pooling" name="summed"
+# The sum over the samples.
+#- labels)
+#+ labels, reduction="sum")
+
+# %% wrong="learn_pooling" name="clipped"
+# Gradients clipped.
+#-         loss.backward()
+#+         loss.backward()
+#+         nn.utils.clip_grad_norm_(trl.parameters(), 1.0)
+
+# %% wrong="learn_pooling" name="normalized"
+# Features brought to variance 1.
+#-     optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+#+     optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+#+     x = (x - x.mean()) / x.std()
+
+# %% wrong="learn_pooling" name="eval at the end"
+# The layer is left in another mode.
+#-         optimizer.step()
+#+         optimizer.step()
+#+     trl.eval()
+
+# %% wrong="learn_pooling" name="frozen at the end"
+# Nothing can learn any more.
+#-         optimizer.step()
+#+         optimizer.step()
+#+     trl.requires_grad_(False)
+
+# %% wrong="learn_pooling" name="batches"
+# Random batches.
+#- loss = nn.functional.cross_entropy(trl(x), labels)
+#+ batch = torch.randperm(len(x))[:40]
+#- loss
+#+ nn.functional.cross_entropy(trl(x[batch]), labels[batch])
+
+# %% right="tt_forward"
+def tt_forward(x, cores):
+    z = x.unsqueeze(1)
+    for core in cores[:-1]:
+        z = torch.einsum("bri...,ris->bs...", z, core)
+    return z @ cores[-1][:, :, 0]
+
+# %% answer="tt_forward" name="rebuild"
+# The full weight first.
+def tt_forward(x, cores):
+    weight = cores[0].squeeze(0)
+    for core in cores[1:]:
+        weight = torch.tensordot(weight, core, dims=1)
+    return torch.tensordot(x, weight.squeeze(-1), dims=x.ndim - 1)
+
+# %% answer="tt_forward" name="matrix products"
+# Bond and mode joined to one index, a matrix product for each core.
+def tt_forward(x, cores):
+    batch, sizes = x.shape[0], x.shape[1:]
+    z = x.reshape(batch, 1, -1)
+    for core, size in zip(cores, sizes):
+        before, _, after = core.shape
+        z = z.reshape(batch, before * size, -1)
+        z = core.reshape(before * size, after).T @ z
+    return z[:, :, 0] @ cores[-1].squeeze(2)
+
+# %% answer="tt_forward" name="from the right"
+# The classes first, merged with the cores before them.
+def tt_forward(x, cores):
+    weight = cores[-1][..., 0]
+    for core in reversed(cores[:-1]):
+        weight = torch.tensordot(core, weight, dims=1)
+    return x.flatten(1) @ weight[0].flatten(0, -2)
 
 # %% mistake="tt_forward" name="bonds summed apart"
 # You sum over the bond of each core by itself. A bond is shared: the same index stands in one
@@ -868,7 +1232,6 @@ def tt_forward(x, cores):
         weight = torch.tensordot(weight, core.sum(dim=(0, 2)), dims=0)
     return torch.tensordot(x, weight, dims=x.ndim - 1)
 
-
 # %% mistake="tt_forward" name="bonds never summed"
 # You take only the first index of each bond. All of them are summed over.
 # Look at: what happens to the first and last mode of each core.
@@ -878,27 +1241,28 @@ def tt_forward(x, cores):
         weight = torch.tensordot(weight, core[0, :, 0], dims=0)
     return torch.tensordot(x, weight, dims=x.ndim - 1)
 
-
 # %% mistake="tt_forward" name="mode of size 1 kept"
 # The numbers are right, but your result is (B, C, 1): the last bond, of size 1, is still there.
 # Look at: the last mode of the last core.
-def tt_forward(x, cores):
-    z = x.unsqueeze(1)
-    for core in cores[:-1]:
-        z = torch.einsum("bri...,ris->bs...", z, core)
-    return torch.einsum("br,rco->bco", z, cores[-1])
-
+#- return z @ cores[-1][:, :, 0]
+#+ return torch.einsum("br,rco->bco", z, cores[-1])
 
 # %% mistake="tt_forward" name="modes of x reversed"
 # You contract the last mode of x first, with the first core. The shapes notice it only where the
 # sizes differ.
 # Look at: which mode of x the first core belongs to.
-def tt_forward(x, cores):
-    z = x.unsqueeze(1)
-    for core in cores[:-1]:
-        z = torch.tensordot(z, core, dims=([1, z.ndim - 1], [0, 1])).movedim(-1, 1)
-    return z @ cores[-1][:, :, 0]
+#- z = torch.einsum("bri...,ris->bs...", z, core)
+#+ z = torch.tensordot(z, core, dims=([1, z.ndim - 1], [0, 1])).movedim(-1, 1)
 
+# %% wrong="tt_forward" name="two input modes"
+# Written for two input modes.
+def tt_forward(x, cores):
+    return torch.einsum("bij,air,rjs,snc->bn", x, *cores)
+
+# %% wrong="tt_forward" name="squeezed"
+# All modes of size 1 are lost.
+#- return z @ cores[-1][:, :, 0]
+#+ return torch.einsum("br,rco->bco", z, cores[-1]).squeeze()
 
 # %% mistake="quiz_ones" name="a"
 # Nothing in the core knows of the 1/7: it holds the Linear's weight.

@@ -1,4 +1,4 @@
-"""Usual mistakes of chapter 08."""
+"""Known answers of chapter 08."""
 
 # %% mistake="quiz_flatten_after" name="a"
 # `flatten` is a function call in `forward`: it runs in every mode.
@@ -15,6 +15,28 @@ quiz_flatten_after = "b"
 # Look at: how many modes are left behind the TRL for flatten(x, 1) to join.
 quiz_flatten_after = "d"
 
+# %% right="freeze_network"
+def freeze_network(model):
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+    return model.eval()
+
+# %% answer="freeze_network" name="module methods"
+# Two methods of nn.Module, with a print left in.
+def freeze_network(model):
+    print("freezing", type(model).__name__)
+    model.requires_grad_(False)
+    model.train(False)
+    return model
+
+# %% answer="freeze_network" name="module by module"
+# A loop over all modules and their own parameters.
+def freeze_network(model):
+    for module in model.modules():
+        module.eval()
+        for p in module.parameters(recurse=False):
+            p.requires_grad_(False)
+    return model
 
 # %% mistake="freeze_network" name="attribute of the module"
 # You set an attribute `requires_grad` on the module. Nobody reads it there: every parameter
@@ -24,7 +46,6 @@ def freeze_network(model):
     model.requires_grad = False
     return model
 
-
 # %% mistake="freeze_network" name="eval only"
 # Eval mode changes what dropout and batch normalization do. The parameters learn in it as before.
 # Look at: `requires_grad` of the parameters after your function; `requires_grad = False` on a
@@ -32,16 +53,12 @@ def freeze_network(model):
 def freeze_network(model):
     return model.eval()
 
-
 # %% mistake="freeze_network" name="training mode"
 # No parameter learns, and the network is still in training mode: dropout drops, and batch
 # normalization moves its running statistics, which are buffers and need no gradient.
 # Look at: the second half of what "frozen" means.
-def freeze_network(model):
-    for p in model.parameters():
-        p.requires_grad = False
-    return model
-
+#- model.eval()
+#+ model
 
 # %% mistake="freeze_network" name="weights only"
 # You froze the weights and left the biases (and the shifts of batch normalization) learning.
@@ -51,7 +68,6 @@ def freeze_network(model):
         if "weight" in name:
             p.requires_grad = False
     return model.eval()
-
 
 # %% mistake="freeze_network" name="features only"
 # You froze one part of the network by its name. What is asked is the whole network, whatever
@@ -63,14 +79,12 @@ def freeze_network(model):
         p.requires_grad = False
     return model.eval()
 
-
 # %% mistake="freeze_network" name="returns nothing"
 # The network is frozen, but your function returns nothing.
 # Look at: the `Returns` line of the docstring; a `return` at the end.
 def freeze_network(model):
     model.requires_grad_(False)
     model.eval()
-
 
 # %% mistake="freeze_network" name="copy"
 # You froze a copy. The network that came in goes on learning.
@@ -82,7 +96,6 @@ def freeze_network(model):
     model.requires_grad_(False)
     return model.eval()
 
-
 # %% mistake="freeze_network" name="top level only"
 # You went through modules of the top level only. Layers lie in blocks, and blocks in blocks.
 # Look at: `recurse=False`, `children()`, and what `model.parameters()` gives by itself.
@@ -92,244 +105,294 @@ def freeze_network(model):
             p.requires_grad = False
     return model.eval()
 
+# %% wrong="freeze_network" name="eval of the top level"
+# The mode of the children is not touched.
+def freeze_network(model):
+    model.requires_grad_(False)
+    model.training = False
+    return model
+
+# %% wrong="freeze_network" name="toggled"
+# What was frozen before learns again.
+def freeze_network(model):
+    for p in model.parameters():
+        p.requires_grad = not p.requires_grad
+    return model.eval()
+
+# %% wrong="freeze_network" name="zeroed"
+# The weights are lost on the way.
+def freeze_network(model):
+    for p in model.parameters():
+        p.data.zero_()
+    return model.requires_grad_(False).eval()
+
+# %% wrong="freeze_network" name="statistics of a fresh one"
+# The buffers lose their values.
+def freeze_network(model):
+    for m in model.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            m.reset_running_stats()
+    return model.requires_grad_(False).eval()
+
+# %% wrong="freeze_network" name="children alone"
+# A parameter of the network itself learns on.
+def freeze_network(model):
+    for child in model.children():
+        child.requires_grad_(False)
+    return model.eval()
+
+# %% wrong="freeze_network" name="weights and biases by name"
+# The factors of a TRL have other names.
+def freeze_network(model):
+    for name, p in model.named_parameters():
+        if name.endswith(("weight", "bias")):
+            p.requires_grad_(False)
+    return model.eval()
+
+# %% right="vgg_with_trl"
+def vgg_with_trl(model, num_classes, rank, dropout, size):
+    from trlkit import CPTRL
+
+    model.requires_grad_(False).eval()
+    shape = model.features(torch.zeros(1, 3, size, size)).shape[1:]
+    model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout=dropout)
+    model.classifier = nn.Sequential()
+    return model
+
+# %% answer="vgg_with_trl" name="identity"
+# Nothing but the features is frozen, the rest goes; Identity for the classifier.
+def vgg_with_trl(model, num_classes, rank, dropout, size):
+    freeze_network(model.features)
+    with torch.no_grad():
+        activation = model.features(torch.randn(1, 3, size, size))
+    model.classifier = nn.Identity()
+    model.avgpool = CPTRL(activation.shape[1:], (num_classes,), rank, dropout=dropout)
+    return model
+
+# %% answer="vgg_with_trl" name="hook and unfreeze"
+# The shape from a hook; everything frozen last, then the layer unfrozen; dropout put on later.
+def vgg_with_trl(model, num_classes, rank, dropout, size):
+    seen = []
+    hook = model.avgpool.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    freeze_network(model)(torch.zeros(2, 3, size, size))
+    hook.remove()
+    _, channels, height, width = seen[0].shape
+    model.classifier = nn.Sequential(*list(model.classifier.children())[:0])
+    model.avgpool = CPTRL((channels, height, width), num_classes, rank)
+    trlkit.tensor_dropout(model.avgpool, dropout)
+    for p in model.parameters():
+        p.requires_grad = False
+    for p in model.avgpool.parameters():
+        p.requires_grad = True
+    return model
+
+# %% answer="vgg_with_trl" name="all asleep"
+# Frozen, rebuilt, and the whole network in eval mode at the end.
+def vgg_with_trl(model, num_classes, rank, dropout, size):
+    model.features.requires_grad_(False).eval()
+    c, h, w = model.features(torch.zeros(1, 3, size, size))[0].shape
+    model.avgpool, model.classifier = CPTRL((c, h, w), num_classes, rank, dropout=dropout), nn.Flatten()
+    return model.eval()
 
 # %% mistake="vgg_with_trl" name="new layer frozen too"
 # You froze everything after the new layer was in, so it is frozen too: nothing learns, and
 # training changes nothing, without an error.
 # Look at: the order of your lines.
-def vgg_with_trl(model, num_classes, rank, dropout, size):
-    from trlkit import CPTRL
-
-    with torch.no_grad():
-        shape = model.eval().features(torch.zeros(1, 3, size, size)).shape[1:]
-    model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout=dropout)
-    model.classifier = nn.Sequential()
-    for p in model.parameters():
-        p.requires_grad = False
-    return model
-
+#-     model.classifier = nn.Sequential()
+#+     model.classifier = nn.Sequential()
+#+     for p in model.parameters():
+#+         p.requires_grad = False
 
 # %% mistake="vgg_with_trl" name="old classifier left"
 # The old classifier still stands behind your layer: it gets (B, num_classes), and expects the
 # flattened activation.
 # Look at: what `model.classifier` must become so that what comes in goes out.
-def vgg_with_trl(model, num_classes, rank, dropout, size):
-    from trlkit import CPTRL
-
-    model.requires_grad_(False).eval()
-    shape = model.features(torch.zeros(1, 3, size, size)).shape[1:]
-    model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout=dropout)
-    return model
-
+#-     model.classifier = nn.Sequential()
 
 # %% mistake="vgg_with_trl" name="last layer of the classifier removed"
 # You took the last layer off the classifier; the others still stand behind yours.
 # Look at: what print(model.classifier) shows after your function. It should be empty.
-def vgg_with_trl(model, num_classes, rank, dropout, size):
-    from trlkit import CPTRL
-
-    model.requires_grad_(False).eval()
-    shape = model.features(torch.zeros(1, 3, size, size)).shape[1:]
-    model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout=dropout)
-    model.classifier = nn.Sequential(*list(model.classifier.children())[:-1])
-    return model
-
+#- Sequential()
+#+ Sequential(*list(model.classifier.children())[:-1])
 
 # %% mistake="vgg_with_trl" name="classifier None"
 # You set the classifier to None. `forward` calls it all the same.
 # Look at: a module that gives back what it gets, such as an empty nn.Sequential.
-def vgg_with_trl(model, num_classes, rank, dropout, size):
-    from trlkit import CPTRL
-
-    model.requires_grad_(False).eval()
-    shape = model.features(torch.zeros(1, 3, size, size)).shape[1:]
-    model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout=dropout)
-    model.classifier = None
-    return model
-
+#- nn.Sequential()
+#+ None
 
 # %% mistake="vgg_with_trl" name="layer in the classifier"
 # You put the new layer into the classifier, behind the pooling and the flatten: there is no
 # grid left for it to see.
 # Look at: which part comes first behind `features`.
-def vgg_with_trl(model, num_classes, rank, dropout, size):
-    from trlkit import CPTRL
-
-    model.requires_grad_(False).eval()
-    shape = model.features(torch.zeros(1, 3, size, size)).shape[1:]
-    model.classifier = nn.Sequential(CPTRL(tuple(shape), num_classes, rank, dropout=dropout))
-    return model
-
+#-     model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout=dropout)
+#-     model.classifier = nn.Sequential()
+#+     model.classifier = nn.Sequential(CPTRL(tuple(shape), num_classes, rank, dropout=dropout))
 
 # %% mistake="vgg_with_trl" name="pooling kept in front"
 # You kept the average pooling in front of the new layer: it blurs the activation, or copies its
 # pixels, before the layer sees them.
 # Look at: what `avgpool` must be, alone.
-def vgg_with_trl(model, num_classes, rank, dropout, size):
-    from trlkit import CPTRL
-
-    model.requires_grad_(False).eval()
-    shape = model.avgpool(model.features(torch.zeros(1, 3, size, size))).shape[1:]
-    trl = CPTRL(tuple(shape), num_classes, rank, dropout=dropout)
-    model.avgpool = nn.Sequential(model.avgpool, trl)
-    model.classifier = nn.Sequential()
-    return model
-
+#-     shape = model.features(torch.zeros(1, 3, size, size)).shape[1:]
+#-     model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout=dropout)
+#+     shape = model.avgpool(model.features(torch.zeros(1, 3, size, size))).shape[1:]
+#+     trl = CPTRL(tuple(shape), num_classes, rank, dropout=dropout)
+#+     model.avgpool = nn.Sequential(model.avgpool, trl)
 
 # %% mistake="vgg_with_trl" name="shape behind the pooling"
 # You measured the shape behind the old `avgpool`, which makes one fixed grid of every
 # activation. Your layer takes its place, so it gets what `features` give.
 # Look at: the module whose output you measure.
-def vgg_with_trl(model, num_classes, rank, dropout, size):
-    from trlkit import CPTRL
-
-    model.requires_grad_(False).eval()
-    shape = model.avgpool(model.features(torch.zeros(1, 3, size, size))).shape[1:]
-    model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout=dropout)
-    model.classifier = nn.Sequential()
-    return model
-
+#- features(torch.zeros(1, 3, size, size
+#+ avgpool(model.features(torch.zeros(1, 3, size, size)
 
 # %% mistake="vgg_with_trl" name="shape by heart"
 # You wrote the shape down: (512, 7, 7) is the activation of the large VGG16 for images of
 # 224 x 224 alone.
 # Look at: how to get it from `features`, for the network and the size that come in.
-def vgg_with_trl(model, num_classes, rank, dropout, size):
-    from trlkit import CPTRL
-
-    model.requires_grad_(False).eval()
-    model.avgpool = CPTRL((512, 7, 7), num_classes, rank, dropout=dropout)
-    model.classifier = nn.Sequential()
-    return model
-
+#-     shape = model.features(torch.zeros(1, 3, size, size)).shape[1:]
+#-     model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout=dropout)
+#+     model.avgpool = CPTRL((512, 7, 7), num_classes, rank, dropout=dropout)
 
 # %% mistake="vgg_with_trl" name="dropout left out"
 # Your layer has no tensor dropout.
 # Look at: whether every argument of your function is used.
-def vgg_with_trl(model, num_classes, rank, dropout, size):
-    from trlkit import CPTRL
-
-    model.requires_grad_(False).eval()
-    shape = model.features(torch.zeros(1, 3, size, size)).shape[1:]
-    model.avgpool = CPTRL(tuple(shape), num_classes, rank)
-    model.classifier = nn.Sequential()
-    return model
-
+#- rank, dropout=dropout
+#+ rank
 
 # %% mistake="vgg_with_trl" name="probability of keeping"
 # You passed 1 - dropout. `dropout` is already the probability of *dropping* a component, here
 # and in CPTRL.
 # Look at: what happens to the number on its way.
-def vgg_with_trl(model, num_classes, rank, dropout, size):
-    from trlkit import CPTRL
-
-    model.requires_grad_(False).eval()
-    shape = model.features(torch.zeros(1, 3, size, size)).shape[1:]
-    model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout=min(1 - dropout, 0.99))
-    model.classifier = nn.Sequential()
-    return model
-
+#- =dropout
+#+ =min(1 - dropout, 0.99)
 
 # %% mistake="vgg_with_trl" name="dropout for the bias"
 # You passed the dropout by its position. The fourth argument of CPTRL is `bias`: your number
 # became its truth value, and nothing is dropped.
 # Look at: the call as the text above the cell writes it.
-def vgg_with_trl(model, num_classes, rank, dropout, size):
-    from trlkit import CPTRL
-
-    model.requires_grad_(False).eval()
-    shape = model.features(torch.zeros(1, 3, size, size)).shape[1:]
-    model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout)
-    model.classifier = nn.Sequential()
-    return model
-
+#- dropout=dropout
+#+ dropout
 
 # %% mistake="vgg_with_trl" name="batch in the shape"
 # Your layer's input shape has the batch in it. A layer is made for one sample.
 # Look at: the first size of the activation's shape.
-def vgg_with_trl(model, num_classes, rank, dropout, size):
-    from trlkit import CPTRL
-
-    model.requires_grad_(False).eval()
-    shape = model.features(torch.zeros(1, 3, size, size)).shape
-    model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout=dropout)
-    model.classifier = nn.Sequential()
-    return model
-
+#- shape[1:]
+#+ shape
 
 # %% mistake="vgg_with_trl" name="training mode"
 # No parameter of the features learns, and they are still in training mode: a network with batch
 # normalization or dropout in it would not give the same twice.
 # Look at: the two halves of "frozen" in 8.3, and the mode at the end of your function.
-def vgg_with_trl(model, num_classes, rank, dropout, size):
-    from trlkit import CPTRL
-
-    model.requires_grad_(False).eval()
-    shape = model.features(torch.zeros(1, 3, size, size)).shape[1:]
-    model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout=dropout)
-    model.classifier = nn.Sequential()
-    return model.train()
-
+#- return model
+#+ return model.train()
 
 # %% mistake="vgg_with_trl" name="nothing frozen"
 # You froze nothing: all parameters learn, and the first steps of a random head spoil what the
 # features know.
 # Look at: `freeze_network`, and when to call it.
-def vgg_with_trl(model, num_classes, rank, dropout, size):
-    from trlkit import CPTRL
-
-    with torch.no_grad():
-        shape = model.eval().features(torch.zeros(1, 3, size, size)).shape[1:]
-    model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout=dropout)
-    model.classifier = nn.Sequential()
-    return model
-
+#-     model.requires_grad_(False).eval()
+#-     shape = model.features(torch.zeros(1, 3, size, size)).shape[1:]
+#+     with torch.no_grad():
+#+         shape = model.eval().features(torch.zeros(1, 3, size, size)).shape[1:]
 
 # %% mistake="vgg_with_trl" name="returns nothing"
 # The surgery is done, but your function returns nothing.
 # Look at: the `Returns` lines of the docstring; a `return` at the end.
+#-     return model
+
+# %% wrong="vgg_with_trl" name="never in eval mode"
+# The shape is measured on a copy, and the features stay in training mode.
 def vgg_with_trl(model, num_classes, rank, dropout, size):
+    import copy
+
     from trlkit import CPTRL
 
-    model.requires_grad_(False).eval()
-    shape = model.features(torch.zeros(1, 3, size, size)).shape[1:]
+    model.requires_grad_(False)
+    shape = copy.deepcopy(model.features)(torch.zeros(1, 3, size, size)).shape[1:]
     model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout=dropout)
     model.classifier = nn.Sequential()
+    return model
 
+# %% wrong="vgg_with_trl" name="a quarter of the size"
+# The number of halvings is taken for known.
+#-     shape = model.features(torch.zeros(1, 3, size, size)).shape[1:]
+#-     model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout=dropout)
+#+     channels = [m for m in model.features if isinstance(m, nn.Conv2d)][-1].out_channels
+#+     model.avgpool = CPTRL((channels, size // 4, size // 4), num_classes, rank, dropout=dropout)
+
+# %% wrong="vgg_with_trl" name="statistics moved"
+# The shape is measured in training mode.
+#-     model.requires_grad_(False).eval()
+#+     shape = model.features(torch.zeros(2, 3, size, size)).shape[1:]
+#+     model.requires_grad_(False).eval()
+
+# %% wrong="vgg_with_trl" name="a softmax behind"
+# Something follows the layer.
+#- Sequential()
+#+ Sequential(nn.Softmax(1))
+
+# %% right="head_costs"
+def head_costs(input_shape, num_classes, rank):
+    c, h, w = input_shape
+    sizes = (c, h, w, num_classes)
+    own = [(c * 49, 4096), (4096, 4096), (4096, num_classes)]
+    return {
+        "TRL": rank * sum(sizes) + num_classes,
+        "classifier": sum(i * o + o for i, o in own),
+        "Linear": c * h * w * num_classes + num_classes,
+        "pooled": c * num_classes + num_classes,
+        "enough": math.prod(sizes) // max(sizes) * sum(sizes) + num_classes,
+    }
+
+# %% answer="head_costs" name="real layers"
+# Build every head on the meta device and count.
+def head_costs(input_shape, num_classes, rank):
+    def count(module):
+        return sum(p.numel() for p in module.parameters())
+
+    channels, height, width = input_shape
+    sizes = sorted([channels, height, width, num_classes])
+    with torch.device("meta"):
+        own = [nn.Linear(channels * 7 * 7, 4096), nn.Linear(4096, 4096)]
+        return {
+            "pooled": count(nn.Linear(channels, num_classes)),
+            "Linear": count(nn.Linear(channels * height * width, num_classes)),
+            "classifier": count(nn.Sequential(*own, nn.Linear(4096, num_classes))),
+            "TRL": count(CPTRL(input_shape, num_classes, rank)),
+            "enough": count(CPTRL(input_shape, num_classes, math.prod(sizes[:-1]))),
+        }
+
+# %% answer="head_costs" name="full rank"
+# With trlkit's own counts.
+def head_costs(input_shape, num_classes, rank):
+    from trlkit.ranks import cp_parameters, full_rank
+
+    sizes = (*input_shape, num_classes)
+    costs = dict(TRL=cp_parameters(sizes, rank), enough=0, classifier=0, Linear=0, pooled=0)
+    costs["TRL"] += num_classes
+    costs["enough"] = cp_parameters(sizes, full_rank(sizes, "cp")) + num_classes
+    before = input_shape[0] * 49
+    for after in (4096, 4096, num_classes):
+        costs["classifier"] += (before + 1) * after
+        before = after
+    costs["Linear"] = (input_shape[0] * input_shape[1] * input_shape[2] + 1) * num_classes
+    costs["pooled"] = (input_shape[0] + 1) * num_classes
+    return costs
 
 # %% mistake="head_costs" name="classifier sees the activation"
 # You let VGG16's classifier take the activation. Its first layer stands behind `avgpool`, which
 # makes 7 x 7 of every grid, so its size doesn't depend on H and W.
 # Look at: the rows of the first of the three linear layers.
-def head_costs(input_shape, num_classes, rank):
-    c, h, w = input_shape
-    sizes = (c, h, w, num_classes)
-    own = [(c * h * w, 4096), (4096, 4096), (4096, num_classes)]
-    return {
-        "TRL": rank * sum(sizes) + num_classes,
-        "classifier": sum(i * o + o for i, o in own),
-        "Linear": c * h * w * num_classes + num_classes,
-        "pooled": c * num_classes + num_classes,
-        "enough": math.prod(sizes) // max(sizes) * sum(sizes) + num_classes,
-    }
-
+#- 49
+#+ h * w
 
 # %% mistake="head_costs" name="ImageNet's classifier"
 # You counted the classifier with its 1000 classes of ImageNet (that is the 123.6 million). Its
 # last layer has num_classes outputs here, as the other heads.
 # Look at: the last of the three linear layers.
-def head_costs(input_shape, num_classes, rank):
-    c, h, w = input_shape
-    sizes = (c, h, w, num_classes)
-    own = [(c * 49, 4096), (4096, 4096), (4096, 1000)]
-    return {
-        "TRL": rank * sum(sizes) + num_classes,
-        "classifier": sum(i * o + o for i, o in own),
-        "Linear": c * h * w * num_classes + num_classes,
-        "pooled": c * num_classes + num_classes,
-        "enough": math.prod(sizes) // max(sizes) * sum(sizes) + num_classes,
-    }
-
+#- , num_classes)]
+#+ , 1000)]
 
 # %% mistake="head_costs" name="biases left out"
 # You left out the biases: one number for each output, in the TRL and in every linear layer.
@@ -345,89 +408,50 @@ def head_costs(input_shape, num_classes, rank):
         "enough": math.prod(sizes) // max(sizes) * sum(sizes),
     }
 
-
 # %% mistake="head_costs" name="classes left out of the factors"
 # Your TRL has no factor for the classes. The output is a mode of its weight like the others.
 # Look at: how many factors a weight of shape (C, H, W, N) has.
-def head_costs(input_shape, num_classes, rank):
-    c, h, w = input_shape
-    sizes = (c, h, w, num_classes)
-    own = [(c * 49, 4096), (4096, 4096), (4096, num_classes)]
-    return {
-        "TRL": rank * sum(input_shape) + num_classes,
-        "classifier": sum(i * o + o for i, o in own),
-        "Linear": c * h * w * num_classes + num_classes,
-        "pooled": c * num_classes + num_classes,
-        "enough": math.prod(sizes) // max(sizes) * sum(input_shape) + num_classes,
-    }
-
+#- "TRL": rank * sum(sizes) + num_classes,
+#+ "TRL": rank * sum(input_shape) + num_classes,
+#- sum(sizes)
+#+ sum(input_shape)
 
 # %% mistake="head_costs" name="channels taken for the largest"
 # For the rank that is enough you always left out the channels. The mode to leave out is the
 # largest of the four, and that can be the classes.
 # Look at: the case with more classes than channels.
-def head_costs(input_shape, num_classes, rank):
-    c, h, w = input_shape
-    sizes = (c, h, w, num_classes)
-    own = [(c * 49, 4096), (4096, 4096), (4096, num_classes)]
-    return {
-        "TRL": rank * sum(sizes) + num_classes,
-        "classifier": sum(i * o + o for i, o in own),
-        "Linear": c * h * w * num_classes + num_classes,
-        "pooled": c * num_classes + num_classes,
-        "enough": h * w * num_classes * sum(sizes) + num_classes,
-    }
-
+#- math.prod(sizes) // max(sizes)
+#+ h * w * num_classes
 
 # %% mistake="head_costs" name="classes not compared"
 # For the rank that is enough you left out the largest of C, H and W. The classes are a mode of
 # the weight too, and they can be the largest.
 # Look at: the case with more classes than channels.
-def head_costs(input_shape, num_classes, rank):
-    c, h, w = input_shape
-    sizes = (c, h, w, num_classes)
-    own = [(c * 49, 4096), (4096, 4096), (4096, num_classes)]
-    return {
-        "TRL": rank * sum(sizes) + num_classes,
-        "classifier": sum(i * o + o for i, o in own),
-        "Linear": c * h * w * num_classes + num_classes,
-        "pooled": c * num_classes + num_classes,
-        "enough": math.prod(sizes) // max(input_shape) * sum(sizes) + num_classes,
-    }
-
+#- max(sizes)
+#+ max(input_shape)
 
 # %% mistake="head_costs" name="rank for its parameters"
 # Under "enough" you give the rank. What is asked is the number of parameters of a CP TRL of that
 # rank.
 # Look at: what you did with the rank under "TRL".
-def head_costs(input_shape, num_classes, rank):
-    c, h, w = input_shape
-    sizes = (c, h, w, num_classes)
-    own = [(c * 49, 4096), (4096, 4096), (4096, num_classes)]
-    return {
-        "TRL": rank * sum(sizes) + num_classes,
-        "classifier": sum(i * o + o for i, o in own),
-        "Linear": c * h * w * num_classes + num_classes,
-        "pooled": c * num_classes + num_classes,
-        "enough": math.prod(sizes) // max(sizes),
-    }
-
+#- ) * sum(sizes) + num_classes
+#+ )
 
 # %% mistake="head_costs" name="two linear layers"
 # You counted two linear layers in VGG16's classifier. There are three.
 # Look at: the table, or print(models.vgg16().classifier) of a network on the meta device.
-def head_costs(input_shape, num_classes, rank):
-    c, h, w = input_shape
-    sizes = (c, h, w, num_classes)
-    own = [(c * 49, 4096), (4096, num_classes)]
-    return {
-        "TRL": rank * sum(sizes) + num_classes,
-        "classifier": sum(i * o + o for i, o in own),
-        "Linear": c * h * w * num_classes + num_classes,
-        "pooled": c * num_classes + num_classes,
-        "enough": math.prod(sizes) // max(sizes) * sum(sizes) + num_classes,
-    }
+#- , 4096), (4096, num_classes
+#+ , num_classes
 
+# %% wrong="head_costs" name="floats"
+# A rank by division with /.
+#- ) // max
+#+ ) / max
+
+# %% wrong="head_costs" name="every largest left out"
+# Where two sizes are the largest, both are left out.
+#- sizes) // max(sizes
+#+ s for s in sizes if s != max(sizes)
 
 # %% mistake="quiz_ten_thousand" name="a"
 # It saves that much against VGG16's three layers. One Linear sees the whole activation too.
@@ -444,19 +468,58 @@ quiz_ten_thousand = "b"
 # Look at: the line "Linear" of the table.
 quiz_ten_thousand = "c"
 
+# %% right="cached_features"
+def cached_features(backbone, batches):
+    backbone.eval()
+    features, labels = [], []
+    with torch.no_grad():
+        for x, y in batches:
+            features.append(backbone(x).cpu())
+            labels.append(y.cpu())
+    return torch.cat(features), torch.cat(labels)
+
+# %% answer="cached_features" name="detached"
+# Detached batch by batch, joined as it goes, the mode put back.
+def cached_features(backbone, batches):
+    features = labels = None
+    mode = backbone.training
+    backbone.train(False)
+    for x, y in batches:
+        new = backbone(x).detach().to("cpu")
+        features = new if features is None else torch.cat([features, new])
+        labels = y if labels is None else torch.cat([labels, y])
+    backbone.train(mode)
+    return features, labels.to(device="cpu")
+
+# %% answer="cached_features" name="inference mode"
+# Inference mode and a list as the result; sample by sample.
+def cached_features(backbone, batches):
+    freeze_network(backbone)
+    pairs = []
+    with torch.inference_mode():
+        for x, y in batches:
+            pairs += [(backbone(one[None]), label) for one, label in zip(x, y)]
+        features = torch.cat([one for one, _ in pairs])
+    return [features.clone().cpu(), torch.stack([label for _, label in pairs]).cpu()]
+
+# %% answer="cached_features" name="numpy and lists"
+# By way of numpy for the features and of numbers for the labels.
+def cached_features(backbone, batches):
+    freeze_network(backbone)
+    features, labels = [], []
+    for x, y in batches:
+        features += [torch.from_numpy(one.cpu().numpy()) for one in backbone(x)]
+        labels += y.tolist()
+    return torch.stack(features), torch.tensor(labels)
 
 # %% mistake="cached_features" name="training mode"
 # You left the backbone in training mode: dropout is on, and batch normalization takes the
 # statistics of each batch and moves its own.
 # Look at: the mode of the backbone before your loop.
-def cached_features(backbone, batches):
-    features, labels = [], []
-    with torch.no_grad():
-        for x, y in batches:
-            features.append(backbone(x))
-            labels.append(y)
-    return torch.cat(features), torch.cat(labels)
-
+#-     backbone.eval()
+#
+#- y.cpu()
+#+ y
 
 # %% mistake="cached_features" name="graph kept"
 # The numbers are right, but each batch keeps its graph, and with it every activation of the
@@ -470,7 +533,6 @@ def cached_features(backbone, batches):
         labels.append(y)
     return torch.cat(features), torch.cat(labels)
 
-
 # %% mistake="cached_features" name="last batch only"
 # You return the last batch alone: each round of your loop overwrites the one before.
 # Look at: where the batches are collected.
@@ -481,7 +543,6 @@ def cached_features(backbone, batches):
             features, labels = backbone(x), y
     return features, labels
 
-
 # %% mistake="cached_features" name="first batch only"
 # You return after the first batch.
 # Look at: the indentation of your `return`.
@@ -491,19 +552,11 @@ def cached_features(backbone, batches):
         with torch.no_grad():
             return backbone(x), y
 
-
 # %% mistake="cached_features" name="lists of batches"
 # You return lists of batches. What is asked are two tensors with all samples.
 # Look at: what joins tensors along their first mode.
-def cached_features(backbone, batches):
-    backbone.eval()
-    features, labels = [], []
-    with torch.no_grad():
-        for x, y in batches:
-            features.append(backbone(x))
-            labels.append(y)
-    return features, labels
-
+#- return torch.cat(features), torch.cat(labels)
+#+ return features, labels
 
 # %% mistake="cached_features" name="features alone"
 # You return the features alone. Without their labels nobody can train on them.
@@ -513,19 +566,13 @@ def cached_features(backbone, batches):
     with torch.no_grad():
         return torch.cat([backbone(x) for x, y in batches])
 
-
 # %% mistake="cached_features" name="flattened"
 # You flattened the features. Then the TRL has no rows and columns left.
 # Look at: the shape that the backbone gives.
-def cached_features(backbone, batches):
-    backbone.eval()
-    features, labels = [], []
-    with torch.no_grad():
-        for x, y in batches:
-            features.append(backbone(x).flatten(1))
-            labels.append(y)
-    return torch.cat(features), torch.cat(labels)
-
+#-             features.append(backbone(x).cpu())
+#-             labels.append(y.cpu())
+#+             features.append(backbone(x).flatten(1))
+#+             labels.append(y)
 
 # %% mistake="cached_features" name="images kept"
 # You kept the images instead of what the backbone makes of them.
@@ -535,59 +582,77 @@ def cached_features(backbone, batches):
     pairs = list(batches)
     return torch.cat([x for x, y in pairs]), torch.cat([y for x, y in pairs])
 
-
 # %% mistake="cached_features" name="labels first"
 # You return the labels first. What is asked is (features, labels).
 # Look at: the order in your `return`.
-def cached_features(backbone, batches):
-    backbone.eval()
-    features, labels = [], []
-    with torch.no_grad():
-        for x, y in batches:
-            features.append(backbone(x).cpu())
-            labels.append(y.cpu())
-    return torch.cat(labels), torch.cat(features)
-
+#- features), torch.cat(labels
+#+ labels), torch.cat(features
 
 # %% mistake="cached_features" name="inference mode"
 # What torch.inference_mode() makes is no plain tensor: autograd refuses it, so no head can be
 # trained on your features.
 # Look at: torch.no_grad().
-@torch.inference_mode()
-def cached_features(backbone, batches):
-    backbone.eval()
-    features, labels = [], []
-    for x, y in batches:
-        features.append(backbone(x).cpu())
-        labels.append(y.cpu())
-    return torch.cat(features), torch.cat(labels)
-
+#- def cached_features(backbone, batches):
+#+ @torch.inference_mode()
+#+ def cached_features(backbone, batches):
 
 # %% mistake="cached_features" name="gradients off for good"
 # You switched gradients off and left them off, in the whole notebook: no cell below can train.
 # Look at: `with torch.no_grad():`, which puts them back at the end of its block.
-def cached_features(backbone, batches):
-    torch.set_grad_enabled(False)
-    backbone.eval()
-    features, labels = [], []
-    for x, y in batches:
-        features.append(backbone(x).cpu())
-        labels.append(y.cpu())
-    return torch.cat(features), torch.cat(labels)
-
+#- def cached_features(backbone, batches):
+#+ def cached_features(backbone, batches):
+#+     torch.set_grad_enabled(False)
 
 # %% mistake="cached_features" name="left on the GPU"
 # Features or labels stay on the device of their batches. On a GPU they would fill its memory.
 # Look at: the method of a tensor that takes it to the CPU, for both.
+#-             features.append(backbone(x).cpu())
+#-             labels.append(y.cpu())
+#+             features.append(backbone(x))
+#+             labels.append(y)
+
+# %% wrong="cached_features" name="images spoiled"
+# The batch is overwritten when it is used up.
+#-             labels.append(y.cpu())
+#+             labels.append(y.cpu())
+#+             x.zero_()
+
+# %% wrong="cached_features" name="labels left"
+# The features come to the CPU, the labels stay.
+#- y.cpu()
+#+ y
+
+# %% wrong="cached_features" name="labels as floats"
+# Cross entropy wants integers.
+#- y.cpu())
+#+ y.cpu().float())
+
+# %% wrong="cached_features" name="full batches only"
+# Only batches of the first one's size are kept.
 def cached_features(backbone, batches):
     backbone.eval()
-    features, labels = [], []
     with torch.no_grad():
-        for x, y in batches:
-            features.append(backbone(x))
-            labels.append(y)
-    return torch.cat(features), torch.cat(labels)
+        pairs = [(backbone(x), y) for x, y in batches]
+    pairs = [(x, y) for x, y in pairs if len(x) == len(pairs[0][0])]
+    return torch.cat([x for x, _ in pairs]), torch.cat([y for _, y in pairs])
 
+# %% wrong="cached_features" name="two passes"
+# The batches are gone through twice.
+def cached_features(backbone, batches):
+    backbone.eval()
+    with torch.no_grad():
+        features = torch.cat([backbone(x) for x, _ in batches])
+    return features, torch.cat([y for _, y in batches])
+
+# %% wrong="cached_features" name="stacked"
+# torch.stack and reshape: batches of one size only.
+def cached_features(backbone, batches):
+    backbone.eval()
+    with torch.no_grad():
+        pairs = [(backbone(x), y) for x, y in batches]
+    return torch.stack([x for x, _ in pairs]).flatten(0, 1), torch.stack(
+        [y for _, y in pairs]
+    ).flatten()
 
 # %% mistake="quiz_cache" name="a"
 # Tensor dropout works on the weight of the TRL, which runs in every epoch as before.
@@ -604,6 +669,34 @@ quiz_cache = "c"
 # Look at: what is computed *before* the place of the cache.
 quiz_cache = "d"
 
+# %% right="head_state"
+def head_state(model):
+    return {
+        name: parameter.detach().clone()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+
+# %% answer="head_state" name="loop"
+# A loop, by way of numbers.
+def head_state(model):
+    state = {}
+    for name, p in model.named_parameters():
+        if not p.requires_grad:
+            continue
+        state[name] = torch.empty_like(p, requires_grad=False)
+        state[name].copy_(p.data)
+    return state
+
+# %% answer="head_state" name="filtered state_dict"
+# The state_dict, filtered by names.
+def head_state(model):
+    import copy
+    from collections import OrderedDict
+
+    learning = {n for n, p in model.named_parameters() if p.requires_grad}
+    state = OrderedDict((n, t) for n, t in model.state_dict().items() if n in learning)
+    return copy.deepcopy(state)
 
 # %% mistake="head_state" name="everything"
 # You saved the whole network, with the frozen parameters and the buffers.
@@ -611,13 +704,11 @@ quiz_cache = "d"
 def head_state(model):
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
-
 # %% mistake="head_state" name="frozen ones"
 # You saved the frozen parameters and left out those that learn.
 # Look at: the condition in your loop.
 def head_state(model):
     return {n: p.detach().clone() for n, p in model.named_parameters() if not p.requires_grad}
-
 
 # %% mistake="head_state" name="filtered state_dict"
 # You asked the tensors of the state_dict whether they learn. They are detached already: none of
@@ -626,7 +717,6 @@ def head_state(model):
 def head_state(model):
     return {n: t.clone() for n, t in model.state_dict().items() if t.requires_grad}
 
-
 # %% mistake="head_state" name="not copied"
 # Your tensors share their memory with the parameters. When training goes on, what you saved
 # moves too.
@@ -634,13 +724,11 @@ def head_state(model):
 def head_state(model):
     return {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
 
-
 # %% mistake="head_state" name="not detached"
 # Your copies still hang on the graph of the parameters.
 # Look at: what stands before `.clone()`.
 def head_state(model):
     return {n: p.clone() for n, p in model.named_parameters() if p.requires_grad}
-
 
 # %% mistake="head_state" name="Parameters themselves"
 # You put the Parameters themselves into the dict. They still require a gradient, and go on
@@ -649,13 +737,11 @@ def head_state(model):
 def head_state(model):
     return {n: p for n, p in model.named_parameters() if p.requires_grad}
 
-
 # %% mistake="head_state" name="list without names"
 # You return the tensors without their names. Nobody can tell then whether they fit.
 # Look at: the `Returns` line of the docstring; named_parameters().
 def head_state(model):
     return [p.detach().clone() for p in model.parameters() if p.requires_grad]
-
 
 # %% mistake="head_state" name="names without the way"
 # Your names lack the way to the parameter: "bias" is the last part of "avgpool.bias", and two
@@ -668,7 +754,6 @@ def head_state(model):
         if p.requires_grad
     }
 
-
 # %% mistake="head_state" name="the head's own names"
 # You asked the head itself for its tensors. It doesn't know where in the network it is, so the
 # names lack the beginning; and the head of another network isn't called avgpool.
@@ -676,6 +761,57 @@ def head_state(model):
 def head_state(model):
     return {n: t.clone() for n, t in model.avgpool.state_dict().items()}
 
+# %% wrong="head_state" name="float32"
+# A network in float64 is saved in float32.
+def head_state(model):
+    learning = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    return {n: p.detach().clone().float() for n, p in learning}
+
+# %% wrong="head_state" name="avgpool by name"
+# Another network's head has another name.
+def head_state(model):
+    return {f"avgpool.{n}": t.clone() for n, t in model.avgpool.state_dict().items()}
+
+# %% wrong="head_state" name="layers that learn, with their buffers"
+# A batch normalization that learns brings its running statistics.
+def head_state(model):
+    names = {n.rpartition(".")[0] for n, p in model.named_parameters() if p.requires_grad}
+    return {
+        n: t.clone() for n, t in model.state_dict().items() if n.rpartition(".")[0] in names
+    }
+
+# %% right="restore_head"
+def restore_head(model, state):
+    own = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    if own.keys() != state.keys() or any(own[n].shape != state[n].shape for n in own):
+        raise ValueError("the state does not fit")
+    for name, p in own.items():
+        p.data.copy_(state[name].reshape(p.shape))
+    return model
+
+# %% answer="restore_head" name="load_state_dict"
+# The whole state with the new part in it, loaded strictly.
+def restore_head(model, state):
+    learning = [n for n, p in model.named_parameters() if p.requires_grad]
+    if sorted(learning) != sorted(state):
+        raise ValueError("names differ")
+    try:
+        model.load_state_dict({**model.state_dict(), **state})
+    except RuntimeError as error:
+        raise ValueError("shapes differ") from error
+    return model
+
+# %% answer="restore_head" name="by head_state"
+# Compare with a snapshot of what is there; .data in place of copy_.
+def restore_head(model, state):
+    def kind(tensors):
+        return {name: tuple(t.shape) for name, t in tensors.items()}
+
+    if kind(head_state(model)) != kind(state):
+        raise ValueError(f"expected {kind(head_state(model))}, got {kind(state)}")
+    for name, tensor in state.items():
+        model.get_parameter(name).data = tensor.clone()
+    return model
 
 # %% mistake="restore_head" name="strict alone"
 # You refuse a right state. A strict load_state_dict, for one, wants every tensor of the network,
@@ -684,7 +820,6 @@ def head_state(model):
 def restore_head(model, state):
     model.load_state_dict(state)
     return model
-
 
 # %% mistake="restore_head" name="strict"
 # You refuse a right state. A strict load_state_dict, for one, wants every tensor of the network,
@@ -697,7 +832,6 @@ def restore_head(model, state):
         raise ValueError(str(error))
     return model
 
-
 # %% mistake="restore_head" name="not strict"
 # With strict=False nothing but a wrong shape is refused: where a name is missing or unknown,
 # that parameter silently stays as it was.
@@ -705,7 +839,6 @@ def restore_head(model, state):
 def restore_head(model, state):
     model.load_state_dict(state, strict=False)
     return model
-
 
 # %% mistake="restore_head" name="missing names taken"
 # You notice a name that nobody knows, but not one that is missing: that parameter stays random.
@@ -717,7 +850,6 @@ def restore_head(model, state):
     model.load_state_dict(state, strict=False)
     return model
 
-
 # %% mistake="restore_head" name="unknown names taken"
 # You notice a name that is missing, but not one that doesn't belong there.
 # Look at: both directions of the comparison.
@@ -727,7 +859,6 @@ def restore_head(model, state):
         raise ValueError("names are missing")
     model.load_state_dict(state, strict=False)
     return model
-
 
 # %% mistake="restore_head" name="frozen ones taken"
 # You compare with the names of the whole network. A state with a frozen parameter in it would
@@ -739,7 +870,6 @@ def restore_head(model, state):
         raise ValueError("names differ")
     model.load_state_dict(state, strict=False)
     return model
-
 
 # %% mistake="restore_head" name="by position"
 # You take the tensors in the order of the dict. A dict may have any order; its names say what
@@ -753,20 +883,15 @@ def restore_head(model, state):
         p.data = t.clone()
     return model
 
-
 # %% mistake="restore_head" name="new parameters"
 # You put new Parameter objects in the place of the old ones. An optimizer that was made before
 # goes on with the old ones.
 # Look at: how to write numbers into a tensor that is there.
-def restore_head(model, state):
-    own = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    if own.keys() != state.keys() or any(own[n].shape != state[n].shape for n in own):
-        raise ValueError("the state does not fit")
-    for name, tensor in state.items():
-        path, _, last = name.rpartition(".")
-        setattr(model.get_submodule(path), last, nn.Parameter(tensor.clone()))
-    return model
-
+#-     for name, p in own.items():
+#-         p.data.copy_(state[name].reshape(p.shape))
+#+     for name, tensor in state.items():
+#+         path, _, last = name.rpartition(".")
+#+         setattr(model.get_submodule(path), last, nn.Parameter(tensor.clone()))
 
 # %% mistake="restore_head" name="shapes not compared"
 # `copy_` broadcasts: a tensor of shape (1, R) fills every row of (N, R) without a word.
@@ -780,19 +905,12 @@ def restore_head(model, state):
             p.copy_(state[name])
     return model
 
-
 # %% mistake="restore_head" name="entries counted"
 # You compare the numbers of entries, or the sizes in any order, and not the shapes: a factor
 # that comes transposed has as many, in other places.
 # Look at: what `.shape` says of both.
-def restore_head(model, state):
-    own = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    if own.keys() != state.keys() or any(own[n].numel() != state[n].numel() for n in own):
-        raise ValueError("the state does not fit")
-    for name, p in own.items():
-        p.data.copy_(state[name].reshape(p.shape))
-    return model
-
+#- shape != state[n].shape
+#+ numel() != state[n].numel()
 
 # %% mistake="restore_head" name="names in order"
 # You compare the names in their order. A dict may have any.
@@ -804,19 +922,12 @@ def restore_head(model, state):
     model.load_state_dict(state, strict=False)
     return model
 
-
 # %% mistake="restore_head" name="shared"
 # You made the state's tensors those of the parameters. They share their memory now, and the
 # saved state moves with the next training.
 # Look at: what copies numbers, and what only gives a tensor another name.
-def restore_head(model, state):
-    own = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    if own.keys() != state.keys() or any(own[n].shape != state[n].shape for n in own):
-        raise ValueError("the state does not fit")
-    for name, p in own.items():
-        p.data = state[name]
-    return model
-
+#- p.data.copy_(state[name].reshape(p.shape))
+#+ p.data = state[name]
 
 # %% mistake="restore_head" name="assert"
 # You refuse with an AssertionError (an assert). What is asked is a ValueError, and
@@ -829,7 +940,6 @@ def restore_head(model, state):
     model.load_state_dict(state, strict=False)
     return model
 
-
 # %% mistake="restore_head" name="RuntimeError for the shape"
 # A wrong name is refused with a ValueError, a wrong shape with the RuntimeError of
 # load_state_dict or copy_.
@@ -841,7 +951,6 @@ def restore_head(model, state):
     model.load_state_dict(state, strict=False)
     return model
 
-
 # %% mistake="restore_head" name="returns nothing"
 # The state is loaded, but your function returns nothing.
 # Look at: the `Returns` line of the docstring; a `return` at the end.
@@ -851,26 +960,56 @@ def restore_head(model, state):
         raise ValueError("the names differ")
     model.load_state_dict(state, strict=False)
 
+# %% wrong="restore_head" name="emptied"
+# The state is used up.
+#- raise ValueError("the state does not fit")
+#+ raise ValueError
+#- [name].reshape(p.shape
+#+ .pop(name
 
-# %% mistake="pooled_head" name="largest instead of mean"
-# You take the largest number of each channel. What is asked is the mean.
-# Look at: the kind of pooling.
-def pooled_head(channels, num_classes):
-    pool = nn.AdaptiveMaxPool2d(1)
-    return nn.Sequential(pool, nn.Flatten(), nn.Linear(channels, num_classes))
+# %% wrong="restore_head" name="transposed where it fits"
+# Sizes are compared in any order.
+def restore_head(model, state):
+    own = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    if own.keys() != state.keys():
+        raise ValueError
+    for name, p in own.items():
+        if sorted(p.shape) != sorted(state[name].shape):
+            raise ValueError
+        p.data.copy_(state[name] if p.shape == state[name].shape else state[name].T)
+    return model
 
+# %% wrong="restore_head" name="KeyError"
+# An unknown name is a KeyError.
+def restore_head(model, state):
+    own = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    for name in state:
+        if name not in own:
+            raise KeyError(name)
+    if len(own) != len(state) or any(own[n].shape != state[n].shape for n in own):
+        raise ValueError
+    model.load_state_dict(state, strict=False)
+    return model
 
-# %% mistake="pooled_head" name="not flattened"
-# Behind the pooling there are still two modes of size 1, and the linear layer takes the last
-# mode for the features.
-# Look at: the shape between the pooling and the linear layer.
-def pooled_head(channels, num_classes):
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Linear(channels, num_classes))
+# %% wrong="restore_head" name="avgpool by name"
+# Another network's head has another name.
+def restore_head(model, state):
+    model.avgpool.load_state_dict({n.removeprefix("avgpool."): t for n, t in state.items()})
+    return model
 
+# %% wrong="restore_head" name="number of tensors"
+# As many tensors as parameters that learn, whatever their names.
+def restore_head(model, state):
+    learning = [n for n, p in model.named_parameters() if p.requires_grad]
+    unknown = set(state) - set(model.state_dict())
+    if len(learning) != len(state) or unknown:
+        raise ValueError
+    for name, tensor in state.items():
+        p = model.get_parameter(name)
+        p.data = tensor.clone()
+    return model
 
-# %% mistake="pooled_head" name="squeezed"
-# `squeeze()` removes every mode of size 1: for a batch of one sample the batch too.
-# Look at: which modes to join or to remove, by their numbers.
+# %% right="pooled_head"
 def pooled_head(channels, num_classes):
     class Head(nn.Module):
         def __init__(self):
@@ -879,10 +1018,49 @@ def pooled_head(channels, num_classes):
             self.fc = nn.Linear(channels, num_classes)
 
         def forward(self, x):
-            return self.fc(self.pool(x).squeeze())
+            return self.fc(x.mean(dim=(-2, -1)))
 
     return Head()
 
+# %% answer="pooled_head" name="convolution"
+# A 1 x 1 convolution first, then the mean: a linear map and a mean can change places.
+def pooled_head(channels, num_classes):
+    convolution = nn.Conv2d(channels, num_classes, kernel_size=1)
+    return nn.Sequential(convolution, nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten(1))
+
+# %% answer="pooled_head" name="weight of channels and classes"
+# A weight with the channels first.
+#-             self.pool = nn.AdaptiveAvgPool2d(1)
+#-             self.fc = nn.Linear(channels, num_classes)
+#+             self.bias = nn.Parameter(torch.zeros(num_classes))
+#+             self.weight = nn.Parameter(torch.randn(channels, num_classes))
+#-             return self.fc(x.mean(dim=(-2, -1)))
+#+             sums = torch.einsum("bchw,cn->bn", x, self.weight)
+#+             return sums / (x.shape[2] * x.shape[3]) + self.bias
+
+# %% answer="pooled_head" name="own module"
+# A module with the mean in its forward.
+#-             self.pool = nn.AdaptiveAvgPool2d(1)
+
+# %% mistake="pooled_head" name="largest instead of mean"
+# You take the largest number of each channel. What is asked is the mean.
+# Look at: the kind of pooling.
+def pooled_head(channels, num_classes):
+    pool = nn.AdaptiveMaxPool2d(1)
+    return nn.Sequential(pool, nn.Flatten(), nn.Linear(channels, num_classes))
+
+# %% mistake="pooled_head" name="not flattened"
+# Behind the pooling there are still two modes of size 1, and the linear layer takes the last
+# mode for the features.
+# Look at: the shape between the pooling and the linear layer.
+def pooled_head(channels, num_classes):
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Linear(channels, num_classes))
+
+# %% mistake="pooled_head" name="squeezed"
+# `squeeze()` removes every mode of size 1: for a batch of one sample the batch too.
+# Look at: which modes to join or to remove, by their numbers.
+#- x.mean(dim=(-2, -1)
+#+ self.pool(x).squeeze(
 
 # %% mistake="pooled_head" name="no bias"
 # Your linear layer has no bias.
@@ -891,14 +1069,12 @@ def pooled_head(channels, num_classes):
     fc = nn.Linear(channels, num_classes, bias=False)
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), fc)
 
-
 # %% mistake="pooled_head" name="softmax at the end"
 # You end with a softmax. The loss of a classifier takes its own; a head gives plain scores.
 # Look at: what stands behind your linear layer.
 def pooled_head(channels, num_classes):
     fc = nn.Linear(channels, num_classes)
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), fc, nn.Softmax(dim=1))
-
 
 # %% mistake="pooled_head" name="pooled to 7 x 7"
 # You pool to 7 x 7, as VGG16 does, and flatten that: the linear layer would need 49 times the
@@ -908,66 +1084,87 @@ def pooled_head(channels, num_classes):
     fc = nn.Linear(channels * 49, num_classes)
     return nn.Sequential(nn.AdaptiveAvgPool2d(7), nn.Flatten(), fc)
 
-
 # %% mistake="pooled_head" name="summed"
 # You sum each channel. The mean divides by the number of pixels.
 # Look at: what H * W does to your numbers.
+#- mean(dim=(-2, -1
+#+ sum(dim=(2, 3
+
+# %% wrong="pooled_head" name="mean of the rows"
+# One of the two modes is left.
+#- (-2, -1))
+#+ -1)[..., 0]
+
+# %% wrong="pooled_head" name="two layers"
+# More parameters than asked.
 def pooled_head(channels, num_classes):
-    class Head(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.fc = nn.Linear(channels, num_classes)
+    layers = nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, num_classes)
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), *layers)
 
-        def forward(self, x):
-            return self.fc(x.sum(dim=(2, 3)))
-
-    return Head()
-
-
-# %% mistake="FrozenBackbone" name="eval once"
-# The network inside wakes up with the next .train() of whoever holds it: eval mode at the start
-# doesn't last, and the wrapper's own mode is not that of its children.
-# Look at: the method of nn.Module that is called then, and that you can override.
+# %% right="FrozenBackbone"
 class FrozenBackbone(nn.Module):
     def __init__(self, network):
         super().__init__()
         self.network = network.eval().requires_grad_(False)
-
-    def forward(self, x):
-        return self.network(x)
-
-
-# %% mistake="FrozenBackbone" name="parameters learn"
-# It stays in eval mode, but its parameters learn: eval mode has no say in that, and
-# torch.no_grad() in `forward` doesn't tell the optimizer either.
-# Look at: `requires_grad` of the network's parameters.
-class FrozenBackbone(nn.Module):
-    def __init__(self, network):
-        super().__init__()
-        self.network = network.eval()
 
     def train(self, mode=True):
         return super().train(False)
 
     def forward(self, x):
-        with torch.no_grad():
-            return self.network(x)
+        return self.network(x)
 
+# %% answer="FrozenBackbone" name="no grad"
+# Own loop, no_grad in forward, train that does nothing but return.
+class FrozenBackbone(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.body = network
+        self.body.eval()
+        for p in self.body.parameters():
+            p.requires_grad = False
+
+    def train(self, mode=True):
+        return self
+
+    @torch.no_grad()
+    def forward(self, x):
+        return self.body(x)
+
+# %% answer="FrozenBackbone" name="children asleep"
+# The wrapper follows the mode, the network doesn't.
+class FrozenBackbone(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.net = freeze_network(network)
+
+    def forward(self, images):
+        return self.net(images)
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.net.eval()
+        return self
+
+# %% mistake="FrozenBackbone" name="eval once"
+# The network inside wakes up with the next .train() of whoever holds it: eval mode at the start
+# doesn't last, and the wrapper's own mode is not that of its children.
+# Look at: the method of nn.Module that is called then, and that you can override.
+#-     def train(self, mode=True):
+#-         return super().train(False)
+#-
+
+# %% mistake="FrozenBackbone" name="parameters learn"
+# It stays in eval mode, but its parameters learn: eval mode has no say in that, and
+# torch.no_grad() in `forward` doesn't tell the optimizer either.
+# Look at: `requires_grad` of the network's parameters.
+#- ).requires_grad_(False)
+#+ )
 
 # %% mistake="FrozenBackbone" name="train without return"
 # Your `train` returns nothing. nn.Module's returns the module, so that calls can be chained.
 # Look at: the end of your `train`.
-class FrozenBackbone(nn.Module):
-    def __init__(self, network):
-        super().__init__()
-        self.network = network.eval().requires_grad_(False)
-
-    def train(self, mode=True):
-        super().train(False)
-
-    def forward(self, x):
-        return self.network(x)
-
+#- return super
+#+ super
 
 # %% mistake="FrozenBackbone" name="hidden in a list"
 # You hide the network, in a list or past nn.Module's own way. It stays asleep so, but it is no part
@@ -981,87 +1178,71 @@ class FrozenBackbone(nn.Module):
     def forward(self, x):
         return self.hidden[0](x)
 
-
 # %% mistake="FrozenBackbone" name="batch norm only"
 # You put the batch normalizations to sleep and left the dropouts awake.
 # Look at: which other modules behave differently in training mode.
-class FrozenBackbone(nn.Module):
-    def __init__(self, network):
-        super().__init__()
-        self.network = network.requires_grad_(False)
-
-    def train(self, mode=True):
-        super().train(mode)
-        for m in self.network.modules():
-            if isinstance(m, nn.BatchNorm2d):
-                m.eval()
-        return self
-
-    def forward(self, x):
-        return self.network(x)
-
+#- .eval().
+#+ .
+#-         return super().train(False)
+#+         super().train(mode)
+#+         for m in self.network.modules():
+#+             if isinstance(m, nn.BatchNorm2d):
+#+                 m.eval()
+#+         return self
 
 # %% mistake="FrozenBackbone" name="asleep from the first train"
 # Your module puts the network to sleep when .train() comes. Until then it is as awake as it came.
 # Look at: what your __init__ does to the network.
-class FrozenBackbone(nn.Module):
-    def __init__(self, network):
-        super().__init__()
-        self.network = network.requires_grad_(False)
-
-    def train(self, mode=True):
-        return super().train(False)
-
-    def forward(self, x):
-        return self.network(x)
-
+#- .eval().
+#+ .
 
 # %% mistake="FrozenBackbone" name="frozen later"
 # Your module freezes the network when .train() or the first batch comes. An optimizer made before
 # has taken its parameters.
 # Look at: what your __init__ does to the network.
-class FrozenBackbone(nn.Module):
-    def __init__(self, network):
-        super().__init__()
-        self.network = network
-
-    def train(self, mode=True):
-        self.network.requires_grad_(False)
-        return super().train(False)
-
-    def forward(self, x):
-        return self.network(x)
-
+#- self.network = network.eval().requires_grad_(False)
+#+ self.network = network
 
 # %% mistake="FrozenBackbone" name="copy"
 # You keep a copy. The network that came in goes on learning, and takes its memory twice.
 # Look at: the first lines of the docstring: *it* becomes a part of this module.
-class FrozenBackbone(nn.Module):
-    def __init__(self, network):
-        super().__init__()
-        import copy
-
-        self.network = copy.deepcopy(network).eval().requires_grad_(False)
-
-    def train(self, mode=True):
-        return super().train(False)
-
-    def forward(self, x):
-        return self.network(x)
-
+#-         self.network = network.eval().requires_grad_(False)
+#+         import copy
+#+
+#+         self.network = copy.deepcopy(network).eval().requires_grad_(False)
 
 # %% mistake="FrozenBackbone" name="train returns the network"
 # Your `train` returns the network inside. nn.Module's returns the module itself, so that calls can
 # be chained.
 # Look at: the end of your `train`.
+#-         return super().train(False)
+#+         super().train(mode)
+#+         return self.network.eval()
+
+# %% wrong="FrozenBackbone" name="frozen by the first batch"
+# Before the first batch its parameters learn.
 class FrozenBackbone(nn.Module):
     def __init__(self, network):
         super().__init__()
-        self.network = network.eval().requires_grad_(False)
-
-    def train(self, mode=True):
-        super().train(mode)
-        return self.network.eval()
+        self.network = network
 
     def forward(self, x):
+        return self.network.requires_grad_(False).eval()(x)
+
+# %% wrong="FrozenBackbone" name="a copy"
+# The network that came in is left as it was, and learns.
+#- self.network = network.eval().requires_grad_(False)
+#+ self.network = network
+
+# %% wrong="FrozenBackbone" name="flags of today"
+# Only what is in training mode when it is made is put to sleep, once more before each pass.
+class FrozenBackbone(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network.requires_grad_(False)
+        self.awake = [m for m in network.modules() if m.training]
+
+    def forward(self, x):
+        for m in self.awake:
+            m.training = False
         return self.network(x)
