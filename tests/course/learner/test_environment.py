@@ -62,8 +62,8 @@ def project(tmp_path):
     """The files that a set-up needs, in a folder of their own."""
     for name in ("pyproject.toml", "constraints.txt", "Makefile", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "trlkit/course").mkdir(parents=True)
-    shutil.copy(ROOT / "trlkit/course/learner/environment.py", tmp_path / "trlkit/course")
+    (tmp_path / "trlkit/course/learner").mkdir(parents=True)
+    shutil.copy(ROOT / "trlkit/course/learner/environment.py", tmp_path / "trlkit/course/learner")
     return tmp_path
 
 
@@ -93,7 +93,7 @@ def test_a_second_run_installs_nothing(project):
     (project / ".venv/bin/trlkit").chmod(0o755)
     stamp = "import environment as e, json; e.STAMP.write_text(json.dumps(dict(digest=e.digest(), "
     command = [sys.executable, "-c", stamp + "extra='dev')))"]
-    subprocess.run(command, cwd=project / "trlkit/course", check=True)
+    subprocess.run(command, cwd=project / "trlkit/course/learner", check=True)
     done = make(project, "lab", PORT="9999", CHAPTER="01")
     assert (done.returncode, done.stdout) == (0, "opened lab 01 --port 9999\n")
     assert not (project / "build/setup.log").exists()  # nothing was installed
