@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from trlkit import CPTRL, TuckerTRL
-from trlkit.course.chapters.exercises import ch09_capstone as chapter
+from trlkit.course.chapters.ch09_capstone import checks as chapter
 from trlkit.course.checking.exercise import Draw
 from trlkit.lab import capstone
 

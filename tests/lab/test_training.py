@@ -151,7 +151,7 @@ def test_progress_is_on_stdout_alone(capsys):
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path):
     script = tmp_path / "killed.py"
     script.write_text(
-        "import sys; sys.path[:0] = ['tests']\n"
+        "import sys; sys.path[:0] = ['tests', 'tests/lab']\n"
         "from test_training import *\n"
         "model = network(0.4)\n"
         # 64 samples to train on and 64 to validate: killed in the third epoch's second batch
@@ -232,7 +232,7 @@ TWO_GPUS = [
 def test_two_processes_train_as_one_with_the_batch_of_both(tmp_path, accelerator):
     script = tmp_path / "two.py"
     script.write_text(
-        "import sys; sys.path[:0] = ['tests']\n"
+        "import sys; sys.path[:0] = ['tests', 'tests/lab']\n"
         "from test_training import *\n"
         "model = network()\n"
         f"options = {{**parts(model), 'batch_size': 8, 'accelerator': {accelerator!r}}}\n"
