@@ -81,23 +81,25 @@ def make(
     masters: list[Master], root: Path, stage: Path, only: Sequence[str], try_out: bool
 ) -> dict[str, str]:
     """The text of every generated file, by its path under ``root``; made in ``stage``."""
-    for name in ("autotests.yml", "nbgrader_config.py"):
-        shutil.copy(root / name, stage / name)
+    shutil.copy(root / "autotests.yml", stage / "autotests.yml")
     files = {}
     for master in masters:
         path = f"solutions/{master.name}/{master.name}.ipynb"
         files[path] = dumps(source_notebook(master))
         _write(stage / path, files[path])
 
-    kept = [master for master in masters if only and master.name not in only]
-    kept = {master.name: text for master in kept if (text := _content(root / _released(master)))}
-    fresh = [master for master in masters if master.name not in kept]
+    texts = {master.name: _content(root / _released(master)) for master in masters}
+    fresh = [
+        master
+        for master in masters
+        if not only or master.name in only or texts[master.name] is None
+    ]
     hands = min(len(fresh), os.cpu_count() or 1)
-    with ThreadPoolExecutor(max_workers=hands or 1) as pool:
+    with ThreadPoolExecutor(max_workers=hands) as pool:
         shares = [fresh[start::hands] for start in range(hands)]
         for share in pool.map(lambda share: release(share, stage, try_out), shares):
-            kept |= share
-    files |= {_released(master): kept[master.name] for master in masters}
+            texts |= share
+    files |= {_released(master): texts[master.name] for master in masters}
     table = [_chapter(master, files) for master in masters]
     course = json.dumps({"chapters": [asdict(chapter) for chapter in table]}, indent=1)
     files[f"trlkit/course/chapters/{FILE.name}"] = course + "\n"
