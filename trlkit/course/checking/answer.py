@@ -53,10 +53,13 @@ class Recipe:
         A function of a module of trlkit, which another process can import too.
     args : tuple
         Its plain arguments.
+    lent : bool
+        Built where the check runs, and lent: each use of it is seen by the check.
     """
 
     builder: Callable
     args: tuple = ()
+    lent: bool = False
 
     def build(self) -> Any:
         return self.builder(*self.args)
@@ -68,6 +71,17 @@ class Foreign:
 
     type: str
     text: str
+
+
+class Lost(BaseException):
+    """The process in which an answer runs is gone, or no longer keeps to the rules."""
+
+
+class Elsewhere:
+    """Stands here for an object of another process: its type and its text."""
+
+    def __init__(self, type: str, text: str):
+        self.type, self.text = type, text
 
 
 @dataclass(frozen=True)
@@ -210,14 +224,19 @@ class Remembered:
         return self._kept[key][1]
 
 
-def run(function: Callable, args: Sequence[Any], gradient: bool = False) -> Outcome:
-    """Call ``function`` on fresh copies of ``args`` and describe what came.
+def run(
+    function: Callable,
+    args: Sequence[Any],
+    gradient: bool = False,
+    build: Callable[[Recipe], Any] = Recipe.build,
+) -> Outcome:
+    """Call ``function`` on fresh copies of ``args``, recipes built, and describe what came.
 
     With ``gradient``, the result is multiplied by a fixed random tensor and summed,
     and the gradient of that sum is taken for every floating tensor in ``args``. A setting
     of torch that the function leaves changed for everybody is put back, and is a problem.
     """
-    fresh = _fresh(args, gradient)
+    fresh = _fresh(args, gradient, build)
     leaves = [tensor for tensor in _tensors(fresh) if tensor.requires_grad]
     printed = Bounded(PRINTED)
     with contextlib.ExitStack() as quiet:
@@ -236,7 +255,7 @@ def run(function: Callable, args: Sequence[Any], gradient: bool = False) -> Outc
                     return Outcome(problem=Problem("", said), printed=printed.getvalue())
             value = plain(result)
             gradients = _gradients(result, leaves) if gradient else None
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Lost):
             raise
         except BaseException as error:
             return Outcome(problem=_problem(error), printed=printed.getvalue())
@@ -249,6 +268,8 @@ def plain(value: Any) -> Any:
         return value
     if type(value) is Verdict:
         return Verdict(str(value.kind), str(value.text))
+    if isinstance(value, Elsewhere):
+        return Foreign(value.type, value.text)
     if isinstance(value, Tensor):
         return value.detach().as_subclass(Tensor).clone()
     if isinstance(value, int):
@@ -286,13 +307,13 @@ class Bounded(io.StringIO):
         return len(text)
 
 
-def _fresh(value: Any, gradient: bool) -> Any:
+def _fresh(value: Any, gradient: bool, build: Callable[[Recipe], Any]) -> Any:
     if isinstance(value, Tensor):
         value = value.detach().clone()
         return value.requires_grad_() if gradient and value.is_floating_point() else value
     if isinstance(value, tuple | list):
-        return type(value)([_fresh(item, gradient) for item in value])
-    return value.build() if isinstance(value, Recipe) else copy.deepcopy(value)
+        return type(value)([_fresh(item, gradient, build) for item in value])
+    return build(value) if isinstance(value, Recipe) else copy.deepcopy(value)
 
 
 def _equal(before: Any, after: Any) -> bool:
@@ -328,6 +349,8 @@ def _gradients(result: Any, leaves: list[Tensor]) -> tuple[Tensor | None, ...]:
 
 def _problem(error: BaseException) -> Problem:
     """The error, and the lines of the learner's own code on its way."""
+    if hasattr(error, "where"):  # told by the process that raised it
+        return Problem(type(error).__name__, str(error)[:PRINTED], error.where)
     places = []
     for frame, line in traceback.walk_tb(error.__traceback__):
         text = linecache.getline(frame.f_code.co_filename, line).strip()

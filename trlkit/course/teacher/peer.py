@@ -1,0 +1,1083 @@
+"""Objects of one process, used in another: functions to call, modules to read, run and train.
+
+Two peers talk over one line, and each may lend the other what it has. A function that is lent
+can be called; a module that is lent appears as an :class:`torch.nn.Module` whose parameters and
+buffers are copies that are kept alike, whose forward and backward run where it was made. What
+a peer hears is facts of another process, and claims: which class a module has, whether an
+argument was changed in place. A judge takes points for facts alone; see ``teacher/remote.py``.
+"""
+
+import builtins
+import contextlib
+import copy
+import io
+import random
+import types
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trlkit.course.checking.answer import Elsewhere, Foreign, Lost
+from trlkit.course.teacher.wire import NAMES, Broken, Line, Reader, Writer
+
+MOST_OBJECTS = 5000  # modules, tensors, functions that one side lends the other
+MOST_GRAPHS = 2000  # calls whose graphs are kept for a backward pass
+PRINTED = 2000
+FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+# Containers without a forward, which are made of the real thing: code goes through their entries.
+CONTAINERS = (nn.ParameterList, nn.ParameterDict, nn.ModuleList, nn.ModuleDict)
+ERRORS = {  # those that can be made of a text
+    name: error
+    for name, error in vars(builtins).items()
+    if isinstance(error, type) and issubclass(error, Exception) and "Group" not in name
+    if not issubclass(error, UnicodeError)
+}
+
+
+class RemoteError(Exception):
+    """Mixed into the exceptions that stand for one of the other process."""
+
+    where = ""
+
+
+class Opaque(Elsewhere):
+    """An object of the other process that can only be handed back."""
+
+
+class RemoteFunction(Elsewhere):
+    """A function or a class of the other process."""
+
+    def __init__(self, peer: "Peer", number: int, type: str, text: str):
+        self.peer, self.number, self.type, self.text = peer, number, type, text
+        self.__name__ = text.split("(")[0][:60] or "function"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.peer.call("call", self.number, args, kwargs)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
+
+
+class RemoteModule(nn.Module):
+    """A module of the other process; what it holds is kept like its original."""
+
+    def __init__(self):
+        super().__init__()
+        object.__setattr__(self, "_line", None)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        peer, number = self._line
+        return peer.call("forward", number, args, kwargs, inputs=_learning(self))
+
+    def train(self, mode: bool = True) -> nn.Module:
+        peer, number = self._line
+        return peer.request("train", [number, bool(mode)])
+
+    def eval(self) -> nn.Module:
+        peer, number = self._line
+        return peer.request("eval", [number])
+
+    def __deepcopy__(self, memo: dict) -> nn.Module:
+        peer, number = self._line
+        return peer.request("copy", [number])
+
+    def __reduce__(self):
+        raise TypeError("a module of another process cannot be pickled")
+
+
+def _learning(module: nn.Module) -> list[Tensor]:
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
+class Crossing(torch.autograd.Function):
+    """Outputs that the other process computed, whose backward pass runs there too."""
+
+    @staticmethod
+    def forward(ctx, peer: "Peer", call: int, count: int, *tensors: Tensor):
+        ctx.peer, ctx.call = peer, call
+        ctx.inputs = [(tensor.shape, tensor.dtype) for tensor in tensors[count:]]
+        ctx.set_materialize_grads(True)
+        return tuple(tensor.detach().clone() for tensor in tensors[:count])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, *cotangents: Tensor):
+        found = ctx.peer.request("backward", [ctx.call, list(cotangents)])
+        if not isinstance(found, list) or len(found) != len(ctx.inputs):
+            raise Broken("a backward pass gave another number of gradients")
+        grads = []
+        for grad, (shape, dtype) in zip(found, ctx.inputs, strict=True):
+            if grad is not None and (not isinstance(grad, Tensor) or grad.shape != shape):
+                raise Broken("a backward pass gave a gradient of another shape")
+            grads.append(None if grad is None else grad.detach().to(dtype))
+        count = len(cotangents)
+        return (None, None, None, *[None] * count, *grads)
+
+
+class Peer:
+    """One side of a line.
+
+    Parameters
+    ----------
+    line : Line
+    trusting : bool
+        Whether the other side may do more than use what it was lent: set random numbers and
+        torch's settings, and ask for what ``serve`` offers.
+    serve : callable
+        Answers further requests: ``serve(name, value)``.
+    build : callable
+        Makes a module of a known kind from what the other side says of it, or gives None.
+    describe : callable
+        Says of a module what the other side's ``build`` needs, or gives None.
+    where : callable
+        Says where an exception was raised.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        trusting: bool,
+        serve: Callable[[str, Any], Any] | None = None,
+        build: Callable[[str, dict], nn.Module | None] = lambda kind, config: None,
+        describe: Callable[[nn.Module], dict | None] = lambda module: None,
+        where: Callable[[BaseException], str] = lambda error: "",
+    ):
+        self.line, self.trusting, self.serve = line, trusting, serve
+        self.build, self.describe, self.where = build, describe, where
+        self._twin: nn.Module | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop all that was lent and borrowed; both sides do it at the same time."""
+        self.lent: dict[int, Any] = {}  # functions and opaque objects, by number
+        self.modules = Lent()
+        self.tensors = Lent()
+        self.borrowed_modules = Borrowed()
+        self.borrowed_tensors = Borrowed()
+        self.borrowed: dict[int, Any] = {}
+        self.graphs: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
+        self.told_modules: dict[int, str] = {}
+        self.told_tensors: dict[int, tuple] = {}
+        self.seen_modes: dict[int, bool] = {}
+        self.seen_tensors: dict[int, tuple] = {}
+        self.calls = 0
+
+    # ---- requests ---------------------------------------------------------------------------
+
+    def call(
+        self, kind: str, number: int, args: tuple, kwargs: dict, inputs: Sequence[Tensor] = ()
+    ) -> Any:
+        """Call a function or a module of the other side, as if it were here."""
+        given = [*_tensors(args), *_tensors(kwargs)]
+        asked = {id(tensor): tensor for tensor in given if tensor.requires_grad}
+        own = [t for t in asked.values() if not self.borrowed_tensors.number(t)]
+        needs = [*own, *inputs] if torch.is_grad_enabled() else []
+        numbers = [self.borrowed_tensors.number(tensor) for tensor in inputs] if needs else []
+        sent = [number, tuple(_unrolled(args)), kwargs, _settings(), numbers]
+        found = self.request(kind, sent)
+        if not isinstance(found, tuple) or len(found) != 5:
+            raise Broken("a call gave no result")
+        value, call, left, after, printed = found
+        if isinstance(printed, str) and printed:
+            print(printed[:PRINTED], end="")
+        _adopt((args, kwargs), after)
+        if not self.trusting:
+            self._settle(left, given)
+        graphs = [tensor for tensor in _tensors(value) if tensor.requires_grad and tensor.is_leaf]
+        graphs = [t for t in graphs if not self.borrowed_tensors.number(t)]
+        if type(call) is int and graphs and needs:
+            crossed = Crossing.apply(self, call, len(graphs), *graphs, *needs)
+            table = {id(old): new for old, new in zip(graphs, crossed, strict=True)}
+            value = _swapped(value, table)
+        return value
+
+    def _settle(self, left: Any, given: list[Tensor]) -> None:
+        """Leave here what a call left there: nobody can win by that, only lose."""
+        if not isinstance(left, dict):
+            raise Broken("no settings")
+        if left.get("grad") is False:
+            torch.set_grad_enabled(False)
+        for dtype in FLOATS:
+            if left.get("dtype") == NAMES[dtype]:
+                torch.set_default_dtype(dtype)
+        moved, shares = left.get("moved"), left.get("shares")
+        if not isinstance(moved, list) or not isinstance(shares, list):
+            raise Broken("no settings")
+        for name, draw in (
+            ("torch", lambda: torch.rand(1)),
+            ("Python", random.random),
+            ("numpy", np.random.random),
+        ):
+            if name in moved:
+                draw()
+        for pair in shares:
+            if not isinstance(pair, list) or len(pair) != 2 or type(pair[0]) is not int:
+                raise Broken("no settings")
+            tensor, own = self.borrowed_tensors.get(pair[1]), given[pair[0] % len(given)]
+            if own.shape == tensor.shape and own.dtype == tensor.dtype:
+                tensor.data = own.detach()
+                self.seen_tensors[pair[1]] = _snapshot(tensor)
+
+    def twin(self, kind: str, value: Any, local: nn.Module) -> Any:
+        """Ask for a module that is made here too: the one here is kept like the other."""
+        self._twin = local
+        try:
+            return self.request(kind, value)
+        finally:
+            self._twin = None
+
+    def _bind(self, tree: Any, news: Any) -> None:
+        """Give the modules and tensors of the twin the numbers of those on the other side."""
+        waiting = [(tree["M"][1], self._twin)]
+        modules, _ = _parts(news)
+        pairs, tensors = [], []
+        while waiting:
+            number, module = waiting.pop()
+            said = modules.get(str(number))
+            if not isinstance(said, dict):
+                return
+            for part, own in (
+                ("children", module._modules),
+                ("parameters", module._parameters),
+                ("buffers", module._buffers),
+            ):
+                told = said.get(part)
+                if not isinstance(told, dict) or list(told) != list(own):
+                    return
+                both = [(_number(told[n]), own[n]) for n in own if None not in (told[n], own[n])]
+                (waiting if part == "children" else tensors).extend(both)
+            pairs.append((number, module))
+        for number, module in pairs:
+            if not self.borrowed_modules.has(number):
+                self.borrowed_modules.put(number, module)
+        for number, tensor in tensors:
+            if not self.borrowed_tensors.has(number):
+                self.borrowed_tensors.put(number, tensor)
+
+    def request(self, kind: str, value: Any) -> Any:
+        """Ask the other side, serve what it asks meanwhile, and give back what it answers."""
+        self._send({"q": kind}, value)
+        while True:
+            tree, reader = self._receive()
+            if "q" in tree:
+                self._serve(tree, reader)
+            elif "e" in tree:
+                raise _raised(tree["e"])
+            elif "r" in tree:
+                return reader.value(tree["r"])
+            else:
+                raise Broken("neither a question nor an answer")
+
+    def listen(self) -> None:
+        """Serve requests until the line is closed."""
+        while True:
+            tree, reader = self._receive()
+            if "q" not in tree:
+                raise Broken("an answer that nobody asked for")
+            self._serve(tree, reader)
+
+    # ---- serving ----------------------------------------------------------------------------
+
+    def _serve(self, tree: dict, reader: Reader) -> None:
+        kind = tree["q"]
+        try:
+            value = reader.value(tree.get("v"))
+            answer = self._answer(kind, value)
+        except Lost:
+            raise
+        except BaseException as error:
+            names = [base.__name__ for base in type(error).__mro__][:8]
+            text = _text(error)
+            self._send({"e": [names, text, self.where(error)[:2000]]}, None)
+            return
+        self._send({}, answer)
+
+    def _answer(self, kind: Any, value: Any) -> Any:
+        if kind in ("call", "forward") and isinstance(value, tuple | list) and len(value) == 5:
+            return self._called(kind, *value)
+        if kind == "backward" and isinstance(value, list) and len(value) == 2:
+            return self._backward(*value)
+        if kind in ("train", "eval", "copy") and isinstance(value, list) and value:
+            module = self.modules.get(value[0])
+            if kind == "train":
+                return module.train(value[1] is True)
+            return module.eval() if kind == "eval" else copy.deepcopy(module)
+        if self.serve is not None and self.trusting:
+            return self.serve(kind, value)
+        raise Broken(f"a question that is not answered here: {str(kind)[:40]}")
+
+    def _called(
+        self, kind: str, number: int, args: tuple, kwargs: dict, settings: Any, inputs: Any
+    ) -> tuple:
+        function = self.modules.get(number) if kind == "forward" else self._function(number)
+        if not isinstance(args, tuple) or not isinstance(kwargs, dict):
+            raise Broken("no arguments")
+        if not isinstance(inputs, list):
+            raise Broken("no inputs")
+        leaves = [t for t in (*_tensors(args), *_tensors(kwargs)) if t.requires_grad]
+        leaves = list({id(t): t for t in leaves if not self.tensors.number(t)}.values())
+        leaves += [self.tensors.get(n) for n in inputs]
+        before = _kept((args, kwargs))
+        printed = io.StringIO()
+        with contextlib.ExitStack() as stack:
+            left = stack.enter_context(_under(settings, self.trusting))
+            if self.trusting:
+                stack.enter_context(contextlib.redirect_stdout(printed))
+                stack.enter_context(contextlib.redirect_stderr(printed))
+            result = function(*args, **kwargs)
+            left.update(_left(settings))
+            if self.trusting:
+                left["shares"] = [
+                    [k, number]
+                    for k, tensor in enumerate((*_tensors(args), *_tensors(kwargs)))
+                    if not self.tensors.number(tensor) and (number := self.tensors.sharing(tensor))
+                ]
+        self.calls += 1
+        graphs = self._graphs(result)
+        if graphs:
+            if len(self.graphs) >= MOST_GRAPHS:
+                self.graphs.pop(next(iter(self.graphs)))
+            self.graphs[self.calls] = graphs, leaves
+        after = None if _alike(before, (args, kwargs)) else (args, kwargs)
+        return result, self.calls if graphs else None, left, after, printed.getvalue()[:PRINTED]
+
+    def _graphs(self, result: Any) -> list[Tensor]:
+        """The tensors of a result that the other side will get as ends of a graph."""
+        writer = self._writer()
+        writer.tree(result)
+        return writer.graphs
+
+    def _backward(self, call: int, cotangents: Sequence[Tensor]) -> list:
+        if type(call) is not int or call not in self.graphs:
+            raise Broken("a backward pass of no call")
+        outputs, inputs = self.graphs[call]
+        if len(cotangents) != len(outputs) or not all(
+            isinstance(c, Tensor) and c.shape == out.shape
+            for c, out in zip(cotangents, outputs, strict=True)
+        ):
+            raise Broken("cotangents that do not fit")
+        if not inputs:
+            return []
+        cotangents = [c.to(out.dtype) for c, out in zip(cotangents, outputs, strict=True)]
+        grads = torch.autograd.grad(
+            outputs, inputs, cotangents, retain_graph=True, allow_unused=True
+        )
+        return [None if grad is None else grad.detach() for grad in grads]
+
+    def _function(self, number: Any) -> Callable:
+        found = self.lent.get(number) if type(number) is int else None
+        if not callable(found):
+            raise Broken("a function that was not lent")
+        return found
+
+    # ---- messages ---------------------------------------------------------------------------
+
+    def _send(self, tree: dict, value: Any) -> None:
+        writer = self._writer()
+        key = "v" if "q" in tree else "r"
+        if "e" not in tree:
+            tree[key] = writer.tree(value)
+        pushed = self._pushed(writer)  # before the news: what is pushed is no news of ours
+        news = self._news(writer)
+        if pushed:
+            tree["p"] = pushed
+        if news:
+            tree["n"] = news
+        self.line.send(tree, writer.buffers)
+
+    def _receive(self) -> tuple[dict, Reader]:
+        tree, buffers = self.line.receive()
+        if not isinstance(tree, dict):
+            raise Broken("no message")
+        reader = Reader(buffers, self._special)
+        if "p" in tree:
+            self._take_pushed(tree["p"], reader)
+        if "n" in tree:
+            if self._twin is not None and isinstance(tree.get("r"), dict) and "M" in tree["r"]:
+                self._bind(tree["r"], tree["n"])
+            self._take_news(tree["n"], reader)
+        reader.graphs.clear()
+        return tree, reader
+
+    def _writer(self) -> Writer:
+        return Writer(self._lend)
+
+    def _lend(self, value: Any) -> dict | None:
+        """How a value that is not plain crosses."""
+        if isinstance(value, Tensor):
+            return self._lend_tensor(value)
+        if isinstance(value, nn.Module):
+            number = self.borrowed_modules.number(value)
+            if number:
+                return {"M": ["y", number]}
+            return {"M": ["m", self.modules.add(value)]}
+        if isinstance(value, RemoteFunction | Opaque):
+            if getattr(value, "peer", None) is self:
+                return {"O": ["y", value.number]}
+            return None
+        if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType) or (
+            callable(value) and not isinstance(value, torch.dtype)
+        ):
+            number = self._lent(value)
+            return {"F": ["m", number, *_described(value)]}
+        if isinstance(value, bool | int | float | str | tuple | list | dict | torch.dtype):
+            return None
+        if self.trusting:  # the learner's side: what a grader may want to hand back
+            return {"O": ["m", self._lent(value), *_described(value)]}
+        return None
+
+    def _lend_tensor(self, tensor: Tensor) -> dict | None:
+        number = self.borrowed_tensors.number(tensor)
+        if number:
+            return {"P": ["y", number]}
+        number = self.tensors.number(tensor)
+        if number:
+            return {"P": ["m", number]}
+        original = self.tensors.sharing(tensor)
+        if original and not tensor.requires_grad:
+            return {"P": ["a", original]}
+        return None
+
+    def _lent(self, value: Any) -> int:
+        for number, other in self.lent.items():
+            if other is value:
+                return number
+        if len(self.lent) >= MOST_OBJECTS:
+            raise Broken("too many objects are lent")
+        number = len(self.lent) + 1
+        self.lent[number] = value
+        return number
+
+    def _special(self, key: str, held: Any) -> Any:
+        """What a special node stands for."""
+        if key == "X":
+            if not isinstance(held, list) or not all(isinstance(x, str) for x in held):
+                raise Broken("no description")
+            return Foreign(held[0][:200], held[1][:2000])
+        if not isinstance(held, list) or len(held) < 2 or type(held[1]) is not int:
+            raise Broken(f"no value: {key[:10]}")
+        whose, number = held[:2]
+        if key == "P":
+            if whose == "y":
+                return self.tensors.get(number)
+            tensor = self.borrowed_tensors.get(number)
+            return tensor if whose == "m" else tensor.detach()
+        if key == "M":
+            return self.modules.get(number) if whose == "y" else self.borrowed_modules.get(number)
+        if key in ("F", "O"):
+            if whose == "y":
+                if number not in self.lent:
+                    raise Broken("an object that was not lent")
+                return self.lent[number]
+            if number not in self.borrowed:
+                if len(self.borrowed) >= MOST_OBJECTS or len(held) != 4:
+                    raise Broken("too many objects")
+                kind, text = (_word(x) for x in held[2:])
+                if key == "F":
+                    self.borrowed[number] = RemoteFunction(self, number, kind, text)
+                else:
+                    opaque = Opaque(kind, text)
+                    opaque.peer, opaque.number = self, number
+                    self.borrowed[number] = opaque
+            return self.borrowed[number]
+        raise Broken(f"no value: {key[:10]}")
+
+    # ---- keeping alike ----------------------------------------------------------------------
+
+    def _news(self, writer: Writer) -> dict:
+        """What is new in the modules that were lent, since the other side was last told."""
+        modules, tensors = {}, {}
+        waiting = list(self.modules.items())
+        known = {number for number, _ in waiting}
+        while waiting:
+            number, module = waiting.pop()
+            said, more, held = self._said(module)
+            for child in more:
+                if child not in known:
+                    known.add(child)
+                    waiting.append((child, self.modules.get(child)))
+            text = repr(said)
+            if self.told_modules.get(number) != text:
+                self.told_modules[number] = text
+                modules[str(number)] = said
+            for key in held:
+                node = self._tensor_news(key, writer)
+                if node is not None:
+                    tensors[str(key)] = node
+        return {"m": modules, "t": tensors} if modules or tensors else {}
+
+    def _said(self, module: nn.Module) -> tuple[dict, list[int], list[int]]:
+        """What is told of one module; the numbers of the modules and tensors in it."""
+        children = {
+            name: None if child is None else self.modules.add(child)
+            for name, child in module._modules.items()
+        }
+        held = {}
+        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+            held[name] = None if tensor is None else self.tensors.add(tensor)
+        said = {
+            "kind": self._kind(module),
+            "bases": [base.__name__ for base in type(module).__mro__[:8]] if self.trusting else [],
+            "training": bool(module.training),
+            "children": children,
+            "parameters": {n: held[n] for n in module._parameters},
+            "buffers": {n: held[n] for n in module._buffers},
+            "fleeting": sorted(module._non_persistent_buffers_set),
+            "own": _plain_attributes(module) if self.trusting else {},
+            "forward": "forward" in vars(module),
+        }
+        config = self.describe(module)
+        if config is not None:
+            said["config"] = config
+        numbers = [number for number in held.values() if number is not None]
+        return said, [child for child in children.values() if child is not None], numbers
+
+    def _kind(self, module: nn.Module) -> str:
+        """The name of a module's class; a grader names none that is its own."""
+        kind = type(module)
+        known = self.trusting or kind.__module__.startswith("torch.nn")
+        return kind.__name__ if known else "Module"
+
+    def _tensor_news(self, number: int, writer: Writer) -> dict | None:
+        tensor = self.tensors.get(number)
+        now = _snapshot(tensor)
+        if _same(self.told_tensors.get(number), now):
+            return None
+        self.told_tensors[number] = now
+        return self._written(tensor, writer)
+
+    def _written(self, tensor: Tensor, writer: Writer) -> dict:
+        # Written as bare numbers: a number of its own is what a tensor would become otherwise.
+        bare = Writer()
+        bare.buffers, bare.size = writer.buffers, writer.size
+        node = {
+            "v": bare.tree(tensor.detach().as_subclass(Tensor)),
+            "p": isinstance(tensor, nn.Parameter),
+            "r": bool(tensor.requires_grad),
+            "g": None if tensor.grad is None else bare.tree(tensor.grad.detach()),
+        }
+        writer.size = bare.size
+        return node
+
+    def _take_news(self, news: Any, reader: Reader) -> None:
+        modules, tensors = _parts(news)
+        for key, node in tensors.items():
+            self._take_tensor(_number(key), node, reader)
+        fresh = []
+        for key, said in modules.items():
+            number = _number(key)
+            if not self.borrowed_modules.has(number):
+                self.borrowed_modules.put(number, self._made(number, said))
+            fresh.append((number, said))
+        for number, said in fresh:
+            self._fill(number, said)
+
+    def _take_tensor(self, number: int, node: Any, reader: Reader) -> None:
+        if not isinstance(node, dict) or node.keys() != {"v", "p", "r", "g"}:
+            raise Broken("no tensor in the news")
+        value = reader.value(node["v"])
+        grad = None if node["g"] is None else reader.value(node["g"])
+        if not isinstance(value, Tensor):
+            raise Broken("no tensor in the news")
+        requires = node["r"] is True and (value.is_floating_point() or value.is_complex())
+        value = value.detach()
+        if not self.borrowed_tensors.has(number):
+            made = nn.Parameter(value, requires) if node["p"] is True else value
+            self.borrowed_tensors.put(number, made)
+        tensor = self.borrowed_tensors.get(number)
+        with torch.no_grad():
+            if tensor.shape == value.shape and tensor.dtype == value.dtype:
+                if not _equal_bits(tensor.detach(), value):
+                    tensor.copy_(value)
+            else:
+                tensor.data = value
+        if tensor.is_leaf and tensor.requires_grad != requires:
+            tensor.requires_grad_(requires)
+        if isinstance(grad, Tensor) and grad.shape == tensor.shape and grad.dtype == tensor.dtype:
+            if tensor.grad is None or not _equal_bits(tensor.grad, grad):
+                tensor.grad = grad.detach()
+        else:
+            tensor.grad = None
+        self.seen_tensors[number] = _snapshot(tensor)
+
+    def _made(self, number: int, said: Any) -> nn.Module:
+        if not isinstance(said, dict):
+            raise Broken("no module in the news")
+        kind = _word(said.get("kind"))
+        bases = [_word(base) for base in said.get("bases") or [] if isinstance(base, str)]
+        config = said.get("config")
+        made = self.build(kind, config) if isinstance(config, dict) else None
+        if made is not None:
+            return made
+        for container in CONTAINERS:
+            if kind == container.__name__:
+                return container()
+        known = (getattr(nn, base, None) for base in bases)
+        base = next((b for b in known if isinstance(b, type) and b is not nn.Module), None)
+        parents = (RemoteModule,) if base is None else (RemoteModule, base)
+        name = kind if kind.isidentifier() else "Module"
+        try:
+            cls = type(name, parents, {"__module__": "__main__"})
+        except TypeError:
+            cls = type(name, (RemoteModule,), {"__module__": "__main__"})
+        module = cls.__new__(cls)
+        nn.Module.__init__(module)
+        object.__setattr__(module, "_line", (self, number))
+        return module
+
+    def _fill(self, number: int, said: Any) -> None:
+        """Make a borrowed module hold what the other side says that it holds."""
+        module = self.borrowed_modules.get(number)
+        children, fleeting = said.get("children"), said.get("fleeting")
+        for part in ("children", "parameters", "buffers", "own"):
+            if not isinstance(said.get(part), dict) or not isinstance(fleeting, list):
+                raise Broken("no module in the news")
+        module._modules.clear()
+        for name, child in children.items():
+            _name(name)
+            found = None if child is None else self.borrowed_modules.get(_number(child))
+            vars(module).pop(name, None)
+            module._modules[name] = found
+        for part, table in (
+            (said["parameters"], module._parameters),
+            (said["buffers"], module._buffers),
+        ):
+            table.clear()
+            for name, tensor in part.items():
+                _name(name)
+                found = None if tensor is None else self.borrowed_tensors.get(_number(tensor))
+                if found is not None and table is module._parameters:
+                    if not isinstance(found, nn.Parameter):
+                        raise Broken("a parameter that is none")
+                vars(module).pop(name, None)
+                table[name] = found
+        module._non_persistent_buffers_set = {_name(name) for name in fleeting}
+        if isinstance(module, nn.ParameterList):
+            module._size = len(module._parameters)
+        if isinstance(module, nn.ParameterDict):
+            module._keys = dict.fromkeys(module._parameters)
+        module.training = said.get("training") is True
+        self.seen_modes[number] = module.training
+        if said.get("forward") is True and not isinstance(module, RemoteModule):
+            module.forward = lambda *args, **kwargs: self.call(
+                "forward", number, args, kwargs, _learning(module)
+            )
+        for name, value in ({} if "config" in said else _attributes(said["own"])).items():
+            if name not in module._modules and name not in module._parameters:
+                vars(module)[name] = value
+
+    def _pushed(self, writer: Writer) -> dict:
+        """What was changed here in the modules of the other side."""
+        modes, tensors = {}, {}
+        for number, module in self.borrowed_modules.items():
+            if self.seen_modes.get(number) != module.training:
+                self.seen_modes[number] = modes[str(number)] = bool(module.training)
+        for number, tensor in self.borrowed_tensors.items():
+            now = _snapshot(tensor)
+            if not _same(self.seen_tensors.get(number), now):
+                self.seen_tensors[number] = now
+                tensors[str(number)] = self._written(tensor, writer)
+        return {"m": modes, "t": tensors} if modes or tensors else {}
+
+    def _take_pushed(self, pushed: Any, reader: Reader) -> None:
+        modes, tensors = _parts(pushed)
+        for key, mode in modes.items():
+            module = self.modules.get(_number(key))
+            module.training = mode is True
+            text = self.told_modules.get(_number(key))
+            if text is not None:  # the other side knows, since it said so
+                self.told_modules[_number(key)] = repr(self._said(module)[0])
+        for key, node in tensors.items():
+            number = _number(key)
+            tensor = self.tensors.get(number)
+            if not isinstance(node, dict) or node.keys() != {"v", "p", "r", "g"}:
+                raise Broken("no tensor to take")
+            value = reader.value(node["v"])
+            grad = None if node["g"] is None else reader.value(node["g"])
+            if not isinstance(value, Tensor) or value.shape != tensor.shape:
+                raise Broken("a tensor of another shape")
+            with torch.no_grad():
+                if value.dtype == tensor.dtype:
+                    if not _equal_bits(tensor.detach(), value):
+                        tensor.copy_(value)
+                else:
+                    tensor.data = value.detach()
+                if tensor.is_leaf and tensor.requires_grad != (node["r"] is True):
+                    tensor.requires_grad_(node["r"] is True)
+                fits = isinstance(grad, Tensor) and grad.shape == tensor.shape
+                if not fits:
+                    tensor.grad = None
+                elif tensor.grad is None or not _equal_bits(tensor.grad, grad):
+                    tensor.grad = grad.detach().to(tensor.dtype)
+            self.told_tensors[number] = _snapshot(tensor)
+
+
+class Lent:
+    """Objects that have numbers here."""
+
+    def __init__(self):
+        self._by_number: dict[int, Any] = {}
+        self._numbers: dict[int, int] = {}
+
+    def add(self, thing: Any) -> int:
+        """The number of an object, a new one where it has none."""
+        if id(thing) not in self._numbers:
+            if len(self._by_number) >= MOST_OBJECTS:
+                raise Broken("too many objects are lent")
+            number = len(self._by_number) + 1
+            self._by_number[number], self._numbers[id(thing)] = thing, number
+        return self._numbers[id(thing)]
+
+    def number(self, thing: Any) -> int:
+        """The number of an object, 0 where it has none."""
+        return self._numbers.get(id(thing), 0)
+
+    def get(self, number: Any) -> Any:
+        """The object of a number, or :class:`Broken`."""
+        found = self._by_number.get(number) if type(number) is int else None
+        if found is None:
+            raise Broken("an object that was not lent")
+        return found
+
+    def items(self) -> list[tuple[int, Any]]:
+        return list(self._by_number.items())
+
+    def sharing(self, tensor: Tensor) -> int:
+        """The number of a tensor that has this one's memory, 0 where none has."""
+        if not tensor.numel() or tensor.layout != torch.strided or tensor.device.type != "cpu":
+            return 0
+        for number, other in self._by_number.items():
+            if (
+                other.device.type == "cpu"
+                and other.data_ptr() == tensor.data_ptr()
+                and other.shape == tensor.shape
+                and other.stride() == tensor.stride()
+            ):
+                return number
+        return 0
+
+
+class Borrowed:
+    """Objects that have numbers on the other side."""
+
+    def __init__(self):
+        self._by_number: dict[int, Any] = {}
+        self._numbers: dict[int, int] = {}
+
+    def put(self, number: int, thing: Any) -> None:
+        if len(self._by_number) >= MOST_OBJECTS:
+            raise Broken("too many objects")
+        self._by_number[number], self._numbers[id(thing)] = thing, number
+
+    def has(self, number: int) -> bool:
+        return number in self._by_number
+
+    def number(self, thing: Any) -> int:
+        return self._numbers.get(id(thing), 0)
+
+    def get(self, number: Any) -> Any:
+        found = self._by_number.get(number) if type(number) is int else None
+        if found is None:
+            raise Broken("an object that was never told of")
+        return found
+
+    def items(self) -> list[tuple[int, Any]]:
+        return list(self._by_number.items())
+
+
+# ---- settings of torch ----------------------------------------------------------------------
+
+
+def _settings() -> dict:
+    return {
+        "grad": torch.is_grad_enabled(),
+        "dtype": NAMES[torch.get_default_dtype()],
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "torch": torch.get_rng_state(),
+        "Python": hash(random.getstate()[1]) & 0xFFFFFFFF,
+        "numpy": zlib.crc32(_generators()["numpy"]),
+    }
+
+
+@contextlib.contextmanager
+def _under(settings: Any, trusting: bool) -> Iterator[dict]:
+    """Settings of the other side, for the time of a call; gives what they are after it."""
+    if not isinstance(settings, dict):
+        raise Broken("no settings")
+    left: dict = {}
+    with torch.set_grad_enabled(settings.get("grad") is not False):
+        if not trusting:
+            yield left
+            return
+        dtype = torch.get_default_dtype()
+        deterministic = torch.are_deterministic_algorithms_enabled()
+        try:
+            torch.set_default_dtype(getattr(torch, settings["dtype"]))
+            torch.use_deterministic_algorithms(settings["deterministic"])
+            torch.set_rng_state(settings["torch"])
+            random.seed(settings["Python"])
+            np.random.seed(settings["numpy"])
+            settings["before"] = _generators()
+            yield left
+        finally:
+            torch.set_default_dtype(dtype)
+            torch.use_deterministic_algorithms(deterministic)
+
+
+def _left(settings: dict) -> dict:
+    """What a call left of the settings, and which generators it moved."""
+    if "before" not in settings:
+        return {}
+    now = _generators()
+    return {
+        "grad": torch.is_grad_enabled(),
+        "dtype": NAMES.get(torch.get_default_dtype(), "float32"),
+        "moved": [name for name, state in settings.pop("before").items() if state != now[name]],
+    }
+
+
+def _generators() -> dict[str, bytes]:
+    kind, keys, position, *_ = np.random.get_state()
+    return {
+        "torch": torch.get_rng_state().numpy().tobytes(),
+        "Python": repr(random.getstate()[1]).encode(),
+        "numpy": keys.tobytes() + str(position).encode(),
+    }
+
+
+# ---- values ---------------------------------------------------------------------------------
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, tuple | list):
+        return [tensor for item in value for tensor in _tensors(item)]
+    if isinstance(value, dict):
+        return [tensor for item in value.values() for tensor in _tensors(item)]
+    return []
+
+
+def _unrolled(args: tuple) -> Iterator[Any]:
+    """Arguments with what can be gone through once, such as ``model.parameters()``, as lists."""
+    for arg in args:
+        yield list(arg) if isinstance(arg, types.GeneratorType) else arg
+
+
+def _swapped(value: Any, table: dict[int, Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return table.get(id(value), value)
+    if isinstance(value, tuple | list):
+        items = [_swapped(item, table) for item in value]
+        return tuple(items) if isinstance(value, tuple) else items
+    if isinstance(value, dict):
+        return {key: _swapped(item, table) for key, item in value.items()}
+    return value
+
+
+def _kept(value: Any) -> Any:
+    """A copy of plain values with which they can be compared later."""
+    if isinstance(value, Tensor):
+        return value.detach().clone(), value.requires_grad
+    if isinstance(value, tuple | list):
+        return [_kept(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _kept(item) for key, item in value.items()}
+    return value
+
+
+def _alike(before: Any, value: Any) -> bool:
+    if isinstance(value, Tensor):
+        was, required = before
+        if not isinstance(was, Tensor) or required != value.requires_grad:
+            return False
+        return was.dtype == value.dtype and _equal_bits(was, value.detach())
+    if isinstance(value, tuple | list):
+        return (
+            isinstance(before, list)
+            and len(before) == len(value)
+            and all(map(_alike, before, value))
+        )
+    if isinstance(value, dict):
+        return (
+            isinstance(before, dict)
+            and list(before) == list(value)
+            and all(_alike(before[key], value[key]) for key in value)
+        )
+    return before is value or (isinstance(value, str | int | float) and before == value)
+
+
+def _adopt(old: Any, new: Any) -> None:
+    """Make arguments what a call has made of them."""
+    if new is None:
+        return
+    if isinstance(old, Tensor) and isinstance(new, Tensor):
+        if old.shape == new.shape and old.dtype == new.dtype:
+            with torch.no_grad():
+                if not _equal_bits(old.detach(), new.detach()):
+                    old.data.copy_(new.detach())
+            if old.is_leaf and new.requires_grad and not old.requires_grad:
+                old.requires_grad_()
+        return
+    if isinstance(old, list) and isinstance(new, list):
+        if len(old) == len(new):
+            for k, (one, other) in enumerate(zip(old, new, strict=True)):
+                if isinstance(one, Tensor | list | dict | tuple):
+                    _adopt(one, other)
+                else:
+                    old[k] = other
+        else:
+            old[:] = new
+    elif isinstance(old, dict) and isinstance(new, dict):
+        kept = {key: old[key] for key in new if key in old}
+        for key, one in kept.items():
+            _adopt(one, new[key])
+        if list(old) != list(new):
+            old.clear()
+            old.update({key: kept.get(key, value) for key, value in new.items()})
+    elif isinstance(old, tuple) and isinstance(new, tuple) and len(old) == len(new):
+        for one, other in zip(old, new, strict=True):
+            _adopt(one, other)
+
+
+def _snapshot(tensor: Tensor) -> tuple:
+    grad = None if tensor.grad is None else tensor.grad.detach().clone()
+    return tensor.detach().as_subclass(Tensor).clone(), tensor.requires_grad, grad
+
+
+def _same(one: tuple | None, other: tuple) -> bool:
+    if one is None or one[1] != other[1] or (one[2] is None) != (other[2] is None):
+        return False
+    pairs = [(one[0], other[0])] + ([(one[2], other[2])] if one[2] is not None else [])
+    return all(a.dtype == b.dtype and a.shape == b.shape and _equal_bits(a, b) for a, b in pairs)
+
+
+def _equal_bits(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same numbers, NaN and all."""
+    if one.shape != other.shape or one.dtype != other.dtype or one.device != other.device:
+        return False
+    if one.device.type == "meta" or torch.equal(one, other):
+        return True
+    return (
+        one.is_floating_point()
+        and torch.equal(one.nan_to_num(nan=0.0), other.nan_to_num(nan=0.0))
+        and torch.equal(one.isnan(), other.isnan())
+    )
+
+
+def _described(value: Any) -> tuple[str, str]:
+    kind = type(value)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+    try:
+        text = getattr(value, "__name__", None) if callable(value) else repr(value)
+        text = text if isinstance(text, str) else repr(value)
+    except Exception as error:
+        text = f"<its repr raises {type(error).__name__}>"
+    return str(name)[:200], str(text)[:PRINTED]
+
+
+def _plain_attributes(module: nn.Module) -> dict[str, Any]:
+    """What a module holds beside parameters, buffers and modules, where it can be told."""
+    found: dict[str, Any] = {}
+    for name, value in vars(module).items():
+        if name.startswith("_") or name in ("training", "forward"):
+            continue
+        if isinstance(value, Tensor):
+            found[name] = ["tensor", list(value.shape)]
+        elif (
+            isinstance(value, list | tuple)
+            and value
+            and all(isinstance(item, Tensor) for item in value)
+        ):
+            kind = "list" if isinstance(value, list) else "tuple"
+            shapes = [[list(item.shape), isinstance(item, nn.Parameter)] for item in value]
+            found[name] = [kind, shapes]
+        elif value is None or type(value) in (bool, int, float, str):
+            found[name] = ["plain", value if type(value) is not str else value[:200]]
+    return dict(list(found.items())[:50])
+
+
+def _attributes(own: dict) -> dict[str, Any]:
+    """The attributes that the other side tells of; a tensor stands there by its shape alone."""
+    found: dict[str, Any] = {}
+    for name, told in own.items():
+        if not isinstance(told, list) or len(told) != 2 or not _name(name):
+            raise Broken("no attribute")
+        if name.startswith("_") or hasattr(nn.Module, name):
+            raise Broken("an attribute that is not its own")
+        kind, held = told
+        if kind == "plain" and (held is None or type(held) in (bool, int, float, str)):
+            found[name] = held
+        elif kind == "tensor":
+            found[name] = _stand_in(held)
+        elif kind in ("list", "tuple") and isinstance(held, list) and len(held) < 100:
+            items = []
+            for pair in held:
+                if not isinstance(pair, list) or len(pair) != 2:
+                    raise Broken("no attribute")
+                tensor = _stand_in(pair[0])
+                items.append(nn.Parameter(tensor) if pair[1] is True else tensor)
+            found[name] = items if kind == "list" else tuple(items)
+    return found
+
+
+def _stand_in(shape: Any) -> Tensor:
+    if (
+        not isinstance(shape, list)
+        or len(shape) > 20
+        or not all(type(size) is int and 0 <= size < 1 << 31 for size in shape)
+    ):
+        raise Broken("no shape")
+    return torch.empty(shape, device="meta")
+
+
+def _parts(told: Any) -> tuple[dict, dict]:
+    if not isinstance(told, dict) or told.keys() != {"m", "t"}:
+        raise Broken("no news")
+    modules, tensors = told["m"], told["t"]
+    if not isinstance(modules, dict) or not isinstance(tensors, dict):
+        raise Broken("no news")
+    return modules, tensors
+
+
+def _number(key: Any) -> int:
+    if isinstance(key, str) and key.isdecimal() and len(key) < 9:
+        return int(key)
+    if type(key) is int and 0 < key < 1 << 31:
+        return key
+    raise Broken("no number")
+
+
+def _name(name: Any) -> str:
+    if not isinstance(name, str) or not name or len(name) > 200 or name.startswith("__"):
+        raise Broken("no name")
+    return name
+
+
+def _word(text: Any) -> str:
+    return text[:PRINTED] if isinstance(text, str) else "object"
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)[:PRINTED]
+    except Exception as other:
+        return f"<its text raises {type(other).__name__}>"
+
+
+def _raised(told: Any) -> Exception:
+    """An exception that stands for one of the other process."""
+    if not isinstance(told, list) or len(told) != 3:
+        raise Broken("no exception")
+    names, text, where = told
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
+        raise Broken("no exception")
+    base = next((ERRORS[name] for name in names if name in ERRORS), Exception)
+    name = names[0] if names[0].isidentifier() else "Exception"
+    text = _word(text)
+    kind = type(name, (RemoteError, base), {"__str__": lambda self: text, "where": _word(where)})
+    return kind(text)

@@ -1,0 +1,364 @@
+"""The sandbox: a process under bubblewrap that imports torch once and forks for each submission.
+
+Nothing of this machine is in there but Python, its packages and the chapter's part of trlkit,
+all read-only: no network, no home, no submission but one's own. See ``teacher/child.py`` for
+what a learner's process may do inside, and docs/guide/protection.md for what that protects.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from trlkit import layers
+from trlkit.course.checking.answer import Lost, Recipe
+from trlkit.course.teacher import child, trees
+from trlkit.course.teacher.peer import Peer
+from trlkit.course.teacher.wire import Broken, Late, Line
+from trlkit.dropout import TensorDropout
+
+START_SECONDS = 180.0
+HIDDEN = ("tensorly", "tltorch", "trlkit", "nbgrader")  # packages that hold answers, or a door
+LARGEST = 50_000_000  # numbers in a layer that a submission asks the grader to build
+
+
+class NoSandbox(RuntimeError):
+    """This machine cannot make a sandbox; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission's process may use.
+
+    Attributes
+    ----------
+    memory : int
+        In bytes, beyond what Python and torch take.
+    disk : int
+        In bytes, all files together and each alone.
+    seconds : int
+        Of CPU time.
+    """
+
+    memory: int = 3_000_000_000
+    disk: int = 64_000_000
+    seconds: int = 900
+
+
+class Sandbox:
+    """A warm process in a sandbox, and what it forks. Use as a context manager."""
+
+    def __init__(self, limits: Limits | None = None):
+        self.limits = limits or Limits()
+        self._process: subprocess.Popen | None = None
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the warm process and all that it forked."""
+        if self._process is not None:
+            self._line.close()
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            self._folder.cleanup()
+
+    def start(self) -> None:
+        """Start the warm process, where it does not run yet."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.close()
+        self._folder = tempfile.TemporaryDirectory(prefix="trlkit-grade-")
+        trees.plant(Path(self._folder.name))
+        self._line, theirs = socket.socketpair()
+        code = "/course/trlkit/course/teacher/child.py"
+        paths = ["/course", *_library_paths()]
+        program = [sys.executable, "-I", "-S", code, str(theirs.fileno()), json.dumps(paths)]
+        self._errors = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            [*command(Path(self._folder.name)), *program],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._errors,
+            start_new_session=True,
+        )
+        theirs.close()
+        self._line.settimeout(START_SECONDS)
+        try:
+            answer = json.loads(self._line.recv(1000) or b"{}")
+        except (OSError, ValueError):
+            answer = {}
+        if "ready" not in answer:
+            self._process.kill()
+            self._errors.seek(0)
+            text = self._errors.read().decode(errors="replace").strip()[-2000:]
+            self.close()
+            raise NoSandbox(f"the sandbox does not start: {text or 'it said nothing'}")
+        if answer["threads"] != 1:
+            self.close()
+            raise NoSandbox(f"{answer['threads']} threads run in the sandbox before it forks")
+
+    def fork(self, chapter: str) -> "Child":
+        """A process of its own for one submission."""
+        self.start()
+        ours, theirs = socket.socketpair()
+        control, keeper = socket.socketpair()
+        job = {"tree": chapter, **asdict(self.limits)}
+        try:
+            socket.send_fds(
+                self._line, [json.dumps(job).encode()], [theirs.fileno(), keeper.fileno()]
+            )
+        except OSError as error:
+            raise NoSandbox(f"the sandbox is gone ({error.strerror})") from None
+        finally:
+            theirs.close()
+            keeper.close()
+        return Child(ours, control)
+
+
+def command(folder: Path) -> list[str]:
+    """The command line of bubblewrap around the warm process; ``folder`` holds the trees."""
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        raise NoSandbox(missing())
+    words = [bwrap, "--unshare-all", "--unshare-user", "--uid", "65534", "--gid", "65534"]
+    words += ["--hostname", "sandbox", "--cap-drop", "ALL"]
+    words += ["--cap-add", "CAP_SYS_ADMIN", "--cap-add", "CAP_SETPCAP"]
+    words += ["--die-with-parent", "--new-session", "--clearenv"]
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        words += ["--setenv", name, "1"]
+    words += ["--setenv", "PYTHONDONTWRITEBYTECODE", "1", "--setenv", "TMPDIR", child.SCRATCH]
+    words += ["--setenv", "MPLBACKEND", "agg", "--setenv", "PYTHONHASHSEED", "0"]
+    for path in ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache"):
+        if os.path.islink(path):
+            words += ["--symlink", os.readlink(path), path]
+        elif os.path.exists(path):
+            words += ["--ro-bind", path, path]
+    for path in dict.fromkeys((sys.base_prefix, sys.prefix)):
+        if not path.startswith("/usr/") and path != "/usr":
+            words += ["--ro-bind", path, path]
+    for library in _library_paths():
+        for package in HIDDEN:
+            if os.path.isdir(os.path.join(library, package)):
+                words += ["--tmpfs", os.path.join(library, package)]
+    words += ["--proc", "/proc", "--dev", "/dev"]
+    words += ["--dir", child.WORK, "--tmpfs", child.SCRATCH, "--chdir", "/"]
+    words += ["--ro-bind", str(folder / "base"), "/course", "--ro-bind", str(folder), "/trees"]
+    return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--"]
+
+
+def _library_paths() -> list[str]:
+    """Where Python's standard library and its packages lie."""
+    standard = [path for path in sys.path if path.startswith(sys.base_prefix)]
+    packages = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
+    found = [*standard, *packages]
+    if sys.prefix != sys.base_prefix:  # not the packages of the Python that the venv came from
+        found = [p for p in found if "site-packages" not in p or p.startswith(sys.prefix)]
+    return list(dict.fromkeys(found))
+
+
+def missing() -> str:
+    """Why there is no sandbox here, and what to do."""
+    if platform.system() != "Linux":
+        return (
+            f"grading needs Linux with bubblewrap, this is {platform.system()}: grade in a Linux "
+            "machine, virtual machine or WSL, or use --unsafe-local, which runs the learners' "
+            "code as you and can be fooled"
+        )
+    return (
+        "bubblewrap is not installed: apt install bubblewrap (Debian, Ubuntu), dnf install "
+        "bubblewrap (Fedora), pacman -S bubblewrap (Arch)"
+    )
+
+
+def probe() -> None:
+    """Try whether this machine lets bubblewrap do what grading needs.
+
+    Raises
+    ------
+    NoSandbox
+        If not, with what is missing and the mend.
+    """
+    bwrap = shutil.which("bwrap")
+    if platform.system() != "Linux" or bwrap is None:
+        raise NoSandbox(missing())
+    if platform.machine() not in child.ARCHITECTURE:
+        raise NoSandbox(
+            f"no filter of system calls is written for {platform.machine()}: "
+            f"there is one for {' and '.join(child.ARCHITECTURE)}"
+        )
+    words = [bwrap, "--unshare-all", "--unshare-user", "--cap-add", "CAP_SYS_ADMIN"]
+    words += ["--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--", "/bin/sh", "-c"]
+    inner = "unshare --mount --pid --fork true" if shutil.which("unshare") else "true"
+    tried = subprocess.run([*words, inner], capture_output=True, text=True)
+    if tried.returncode != 0:
+        said = tried.stderr.strip().split("\n")[-1][:300]
+        raise NoSandbox(
+            f"bubblewrap is here, but this machine does not let it make a sandbox: {said}\n"
+            "In a container, allow user namespaces (docker run --security-opt seccomp=unconfined "
+            "--security-opt apparmor=unconfined --security-opt systempaths=unconfined, or a "
+            "virtual machine); on Ubuntu 24.04 and later, sysctl "
+            "kernel.apparmor_restrict_unprivileged_userns=0; where user namespaces are off, "
+            "sysctl kernel.unprivileged_userns_clone=1 and user.max_user_namespaces=10000"
+        )
+
+
+class Child:
+    """One submission's process, as the grader holds it."""
+
+    def __init__(self, talk: socket.socket, control: socket.socket):
+        self._talk, self._control = talk, control
+        self.line = Line(talk)
+        self.peer = Peer(self.line, trusting=False, build=built)
+        self.ended: dict | None = None
+
+    def __enter__(self) -> "Child":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.end()
+
+    @contextlib.contextmanager
+    def within(self, seconds: float):
+        """Give what is asked inside so many seconds; then it is :class:`Late`."""
+        before = self.line.until
+        until = time.monotonic() + seconds
+        self.line.until = until if before is None else min(before, until)
+        try:
+            yield
+        finally:
+            self.line.until = before
+
+    def file(self, name: str, data: bytes) -> None:
+        """Put one of the submission's own files beside the notebook."""
+        import torch
+
+        self.peer.request("file", [name, torch.frombuffer(bytearray(data), dtype=torch.uint8)])
+
+    def run(self, source: str) -> tuple[str, str]:
+        """Run a cell: its error in a line, or nothing, and what it printed."""
+        found = self.peer.request("cell", source)
+        if (
+            not isinstance(found, tuple)
+            or len(found) != 2
+            or not all(isinstance(text, str) for text in found)
+        ):
+            raise Broken("a cell gave no result")
+        return found
+
+    def look(self, name: str) -> tuple[str, Any]:
+        """Whether a name is "missing", "callable" or a "value", and what it stands for."""
+        found = self.peer.request("look", name)
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise Broken("a name stands for nothing")
+        if found[0] not in ("missing", "callable", "value"):
+            raise Broken("a name stands for nothing")
+        return found
+
+    def forget(self) -> None:
+        """Drop all that both sides have lent each other."""
+        self.peer.request("forget", None)
+        self.peer.forget()
+
+    def pieces(self, pieces: Mapping[str, Any]) -> None:
+        """Put these in place of the learner's functions of their names, until the next call."""
+        self.peer.request("pieces", dict(pieces))
+
+    def make(self, recipe: Recipe) -> Any:
+        """What a recipe builds there; a module is built here too, and kept like it."""
+        made = recipe.build() if not recipe.lent else None
+        if recipe.lent:
+            return recipe.build()
+        value = [recipe.builder.__module__, recipe.builder.__name__, recipe.args]
+        if isinstance(made, nn.Module):
+            return self.peer.twin("make", value, made)
+        there = self.peer.request("make", value)
+        if hasattr(there, "peer"):
+            there.here = made
+        return there
+
+    def end(self) -> dict:
+        """End the process, and say how it ended: its status, why, and its peak of memory."""
+        if self.ended is None:
+            with contextlib.suppress(OSError):
+                self._control.sendall(b"end\n")
+            self.ended = self._last_words(10.0)
+            self._talk.close()
+            self._control.close()
+        return self.ended
+
+    def fate(self) -> dict:
+        """How a process ended that is lost; it is given a moment to be found dead."""
+        if self.ended is None:
+            said = self._last_words(1.0)
+            if not said:
+                return self.end()
+            self.ended = said
+            self._talk.close()
+            self._control.close()
+        return self.ended
+
+    def _last_words(self, seconds: float) -> dict:
+        ready, _, _ = select.select([self._control], [], [], seconds)
+        try:
+            return json.loads(self._control.recv(1000)) if ready else {}
+        except (OSError, ValueError):
+            return {}
+
+
+def explained(lost: Lost, fate: dict, seconds: float) -> str:
+    """Why a learner's process was lost, for the learner."""
+    if fate.get("why") == "memory":
+        return "it used more memory than it is given"
+    if fate.get("why") == "threads":
+        return "it started more threads than it is given"
+    if isinstance(lost, Late):
+        return f"it took longer than {seconds:g} s"
+    status = fate.get("status")
+    if isinstance(status, int) and fate.get("why") == "":
+        if os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+            with contextlib.suppress(ValueError):
+                return f"it ended Python ({signal.Signals(number).name})"
+        if os.WIFEXITED(status):
+            return f"it ended Python (exit code {os.WEXITSTATUS(status)})"
+    return f"what came of it cannot be read ({lost})"
+
+
+def built(kind: str, config: dict) -> nn.Module | None:
+    """A layer of trlkit as a submission describes one, or None where it is none."""
+    cls = {"CPTRL": layers.CPTRL, "TuckerTRL": layers.TuckerTRL, "TTTRL": layers.TTTRL}.get(kind)
+    if cls is None:
+        return None
+    try:
+        p, modes, per_sample, drop_test = config["dropout"]
+        dropout = TensorDropout(p, modes and tuple(modes), bool(per_sample), bool(drop_test))
+        rank = config["rank"]
+        rank = tuple(rank) if isinstance(rank, list) else rank
+        sizes = config["input_shape"], config["output_shape"]
+        layer = cls(*map(tuple, sizes), rank, bool(config["bias"]), dropout, device="meta")
+        if sum(parameter.numel() for parameter in layer.parameters()) > LARGEST:
+            return None
+        return layer
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError):
+        return None
