@@ -424,7 +424,7 @@ class Peer:
         ):
             number = self._lent(value)
             return {"F": ["m", number, *_described(value)]}
-        if isinstance(value, bool | int | float | str | tuple | list | dict | torch.dtype):
+        if isinstance(value, bool | int | float | str | tuple | list | dict | range | torch.dtype):
             return None
         if self.trusting:  # the learner's side: what a grader may want to hand back
             return {"O": ["m", self._lent(value), *_described(value)]}
@@ -865,7 +865,7 @@ def _tensors(value: Any) -> list[Tensor]:
 def _unrolled(args: tuple) -> Iterator[Any]:
     """Arguments with what can be gone through once, such as ``model.parameters()``, as lists."""
     for arg in args:
-        yield list(arg) if isinstance(arg, types.GeneratorType) else arg
+        yield list(arg) if hasattr(type(arg), "__next__") else arg
 
 
 def _swapped(value: Any, table: dict[int, Tensor]) -> Any:

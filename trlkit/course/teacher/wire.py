@@ -79,6 +79,8 @@ class Writer:
             return {"d": pairs}
         if isinstance(value, torch.dtype) and value in NAMES:
             return {"D": NAMES[value]}
+        if kind is range and max(map(abs, (value.start, value.stop, value.step))) < 1 << 31:
+            return {"R": [value.start, value.stop, value.step]}
         for plain in (int, float, str):  # subclasses, such as numpy's float64
             if issubclass(kind, plain):
                 return self.tree(getattr(plain, f"__{plain.__name__}__")(value), depth)
@@ -133,6 +135,8 @@ class Reader:
             return self._integer(held)
         if key == "D":
             return self._dtype(held)
+        if key == "R":
+            return self._range(held)
         if key == "T":
             return self._tensor(held)
         if key == "N":
@@ -158,6 +162,13 @@ class Reader:
             return int(text, 16)
         except ValueError:
             raise Broken("no integer") from None
+
+    def _range(self, held: Any) -> range:
+        if not isinstance(held, list) or len(held) != 3 or not held[-1]:
+            raise Broken("no range")
+        if not all(type(n) is int and abs(n) < 1 << 31 for n in held):
+            raise Broken("no range")
+        return range(*held)
 
     def _dtype(self, name: Any) -> torch.dtype:
         if not isinstance(name, str) or name not in DTYPES:
