@@ -19,10 +19,14 @@ Bank = Callable[[], Iterable[tuple[Mistake, Answer]]]  # known mistakes, each re
 
 @dataclass(frozen=True)
 class Case:
-    """One call of the answer: plain arguments (and recipes), and what is special about them."""
+    """One call of the answer: plain arguments (and recipes), and what is special about them.
+
+    A ``confined`` case is tried only where the answer runs within limits of its own.
+    """
 
     args: tuple
     note: str = ""
+    confined: bool = False
 
 
 class Draw:
@@ -119,7 +123,9 @@ class Exercise:
             what = "class" if isinstance(self.oracle, type) else "function"
             text = f"`{self.name}` must be a {what}, it is {describe(answer.value)}"
             return report.no(text, f"Is a variable called `{self.name}` hiding your {what}?")
-        cases, answer = _cases(self, seed), Remembered(answer)
+        confined = getattr(answer, "confined", False)
+        cases = [case for case in _cases(self, seed) if confined or not case.confined]
+        answer = Remembered(answer)
         pieces: set[str] = set()
         for case in cases:
             expected, got = self._both(answer, case)
@@ -157,7 +163,7 @@ class Exercise:
         are those of the mistake; where it has no wrong value, both must be right and raise
         in the same cases, with the same kind of error.
         """
-        cases = _cases(self, seed)
+        cases = [case for case in _cases(self, seed) if not case.confined]
         calls = [(case, gradient) for case in cases for gradient in (False, self.gradients)]
         pairs = [self._both(answer, case, gradient) for case, gradient in calls]
         right = [_same(expected, got) for expected, got in pairs]
@@ -296,7 +302,7 @@ class Quiz:
         return report
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=256)
 def _cases(exercise: Exercise, seed: int | None) -> tuple[Case, ...]:
     return tuple(exercise.cases(Draw(seed)))
 

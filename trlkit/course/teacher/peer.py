@@ -14,14 +14,17 @@ import io
 import random
 import types
 import zlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
 
 from trlkit.course.checking.answer import Elsewhere, Foreign, Lost
+from trlkit.course.checking.watch import Largest
 from trlkit.course.teacher.wire import NAMES, Broken, Line, Reader, Writer
 
 MOST_OBJECTS = 5000  # modules, tensors, functions that one side lends the other
@@ -172,12 +175,18 @@ class Peer:
         self, kind: str, number: int, args: tuple, kwargs: dict, inputs: Sequence[Tensor] = ()
     ) -> Any:
         """Call a function or a module of the other side, as if it were here."""
+        args = tuple(_unrolled(args))
         given = [*_tensors(args), *_tensors(kwargs)]
         asked = {id(tensor): tensor for tensor in given if tensor.requires_grad}
         own = [t for t in asked.values() if not self.borrowed_tensors.number(t)]
+        inputs = [
+            *inputs,
+            *(p for arg in args if isinstance(arg, nn.Module) for p in _learning(arg)),
+        ]
+        inputs = [t for t in inputs if self.borrowed_tensors.number(t)]
         needs = [*own, *inputs] if torch.is_grad_enabled() else []
         numbers = [self.borrowed_tensors.number(tensor) for tensor in inputs] if needs else []
-        sent = [number, tuple(_unrolled(args)), kwargs, _settings(), numbers]
+        sent = [number, args, kwargs, _settings(), numbers]
         found = self.request(kind, sent)
         if not isinstance(found, tuple) or len(found) != 5:
             raise Broken("a call gave no result")
@@ -185,18 +194,23 @@ class Peer:
         if isinstance(printed, str) and printed:
             print(printed[:PRINTED], end="")
         _adopt((args, kwargs), after)
-        if not self.trusting:
-            self._settle(left, given)
-        graphs = [tensor for tensor in _tensors(value) if tensor.requires_grad and tensor.is_leaf]
-        graphs = [t for t in graphs if not self.borrowed_tensors.number(t)]
+        strangers = [] if self.trusting else self._settle(left, given)
+        graphs = [t for t in _tensors(value) if t.requires_grad and t.is_leaf]
+        graphs = [
+            t for t in graphs if not (self.borrowed_tensors.number(t) or self.tensors.number(t))
+        ]
         if type(call) is int and graphs and needs:
-            crossed = Crossing.apply(self, call, len(graphs), *graphs, *needs)
+            ends = [end.detach() for end in graphs]
+            crossed = Crossing.apply(self, call, len(ends), *ends, *needs, *strangers)
             table = {id(old): new for old, new in zip(graphs, crossed, strict=True)}
             value = _swapped(value, table)
         return value
 
-    def _settle(self, left: Any, given: list[Tensor]) -> None:
-        """Leave here what a call left there: nobody can win by that, only lose."""
+    def _settle(self, left: Any, given: list[Tensor]) -> list[Tensor]:
+        """Leave here what a call left there: nobody can win by that, only lose.
+
+        Gives a stand-in for each further tensor that the result depends on, as is told.
+        """
         if not isinstance(left, dict):
             raise Broken("no settings")
         if left.get("grad") is False:
@@ -221,6 +235,14 @@ class Peer:
             if own.shape == tensor.shape and own.dtype == tensor.dtype:
                 tensor.data = own.detach()
                 self.seen_tensors[pair[1]] = _snapshot(tensor)
+        watched, others = left.get("watched"), left.get("strangers")
+        if Largest.active and isinstance(watched, list) and len(watched) == 2:
+            numbers, counts = watched
+            if type(numbers) is int and isinstance(counts, list) and len(counts) < 100_000:
+                for largest in Largest.active:
+                    largest.add(numbers, [count for count in counts if type(count) is int])
+        count = others if type(others) is int and 0 <= others < 1000 else 0
+        return [torch.zeros((), requires_grad=True) for _ in range(count)]
 
     def twin(self, kind: str, value: Any, local: nn.Module) -> Any:
         """Ask for a module that is made here too: the one here is kept like the other."""
@@ -260,17 +282,18 @@ class Peer:
 
     def request(self, kind: str, value: Any) -> Any:
         """Ask the other side, serve what it asks meanwhile, and give back what it answers."""
-        self._send({"q": kind}, value)
-        while True:
-            tree, reader = self._receive()
-            if "q" in tree:
-                self._serve(tree, reader)
-            elif "e" in tree:
-                raise _raised(tree["e"])
-            elif "r" in tree:
-                return reader.value(tree["r"])
-            else:
-                raise Broken("neither a question nor an answer")
+        with _unwatched():
+            self._send({"q": kind}, value)
+            while True:
+                tree, reader = self._receive()
+                if "q" in tree:
+                    self._serve(tree, reader)
+                elif "e" in tree:
+                    raise _raised(tree["e"])
+                elif "r" in tree:
+                    return reader.value(tree["r"])
+                else:
+                    raise Broken("neither a question nor an answer")
 
     def listen(self) -> None:
         """Serve requests until the line is closed."""
@@ -328,9 +351,14 @@ class Peer:
             if self.trusting:
                 stack.enter_context(contextlib.redirect_stdout(printed))
                 stack.enter_context(contextlib.redirect_stderr(printed))
-            result = function(*args, **kwargs)
+            watched = Largest() if settings.get("watch") and self.trusting else None
+            with watched or contextlib.nullcontext():
+                result = function(*args, **kwargs)
             left.update(_left(settings))
+            if watched:
+                left["watched"] = [watched.numbers, sorted(watched.counts)[:99_999]]
             if self.trusting:
+                left["strangers"] = len(_ends(_tensors(result)) - {id(leaf) for leaf in leaves})
                 left["shares"] = [
                     [k, number]
                     for k, tensor in enumerate((*_tensors(args), *_tensors(kwargs)))
@@ -529,6 +557,7 @@ class Peer:
             "fleeting": sorted(module._non_persistent_buffers_set),
             "own": _plain_attributes(module) if self.trusting else {},
             "forward": "forward" in vars(module),
+            "hooks": len(module._forward_hooks),
         }
         config = self.describe(module)
         if config is not None:
@@ -662,6 +691,9 @@ class Peer:
             module._keys = dict.fromkeys(module._parameters)
         module.training = said.get("training") is True
         self.seen_modes[number] = module.training
+        if isinstance(module, RemoteModule) and type(said.get("hooks")) is int:
+            hooks = {k: _no_hook for k in range(min(said["hooks"], 100))}
+            module._forward_hooks = OrderedDict(hooks)
         if said.get("forward") is True and not isinstance(module, RemoteModule):
             module.forward = lambda *args, **kwargs: self.call(
                 "forward", number, args, kwargs, _learning(module)
@@ -714,6 +746,10 @@ class Peer:
                 elif tensor.grad is None or not _equal_bits(tensor.grad, grad):
                     tensor.grad = grad.detach().to(tensor.dtype)
             self.told_tensors[number] = _snapshot(tensor)
+
+
+def _no_hook(*args: Any) -> None:
+    """Stands for a hook of the other side, which runs there."""
 
 
 class Lent:
@@ -792,12 +828,20 @@ class Borrowed:
 # ---- settings of torch ----------------------------------------------------------------------
 
 
+def _unwatched() -> contextlib.AbstractContextManager:
+    """Keep what crossing makes out of what is watched."""
+    return _disable_current_modes() if Largest.active else contextlib.nullcontext()
+
+
 def _settings() -> dict:
+    with _unwatched():
+        state = torch.get_rng_state()
     return {
         "grad": torch.is_grad_enabled(),
         "dtype": NAMES[torch.get_default_dtype()],
         "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "torch": torch.get_rng_state(),
+        "watch": bool(Largest.active),
+        "torch": state,
         "Python": hash(random.getstate()[1]) & 0xFFFFFFFF,
         "numpy": zlib.crc32(_generators()["numpy"]),
     }
@@ -862,10 +906,26 @@ def _tensors(value: Any) -> list[Tensor]:
     return []
 
 
+def _ends(tensors: list[Tensor]) -> set[int]:
+    """The ids of the tensors that a backward pass from these would reach."""
+    seen, found = set(), {id(t) for t in tensors if t.requires_grad and t.is_leaf}
+    waiting = [tensor.grad_fn for tensor in tensors]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            found.add(id(node.variable))
+        waiting += [parent for parent, _ in node.next_functions]
+    return found
+
+
 def _unrolled(args: tuple) -> Iterator[Any]:
-    """Arguments with what can be gone through once, such as ``model.parameters()``, as lists."""
+    """Arguments, with iterators and lists of parameters as plain lists."""
     for arg in args:
-        yield list(arg) if hasattr(type(arg), "__next__") else arg
+        once = hasattr(type(arg), "__next__") or isinstance(arg, nn.ParameterList)
+        yield list(arg) if once else arg
 
 
 def _swapped(value: Any, table: dict[int, Tensor]) -> Any:

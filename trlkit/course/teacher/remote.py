@@ -16,6 +16,8 @@ class RemoteAnswer:
     itself, what it draws, what it expects and what it concludes stay in this process.
     """
 
+    confined = True
+
     def __init__(self, child: Child, name: str, pieces: Mapping[str, Callable] | None = None):
         self.child, self.name, self.pieces = child, name, dict(pieces or {})
         child.forget()

@@ -99,7 +99,8 @@ class Writer:
         lying = tensor.permute(order)
         if not lying.is_contiguous():
             order, lying = list(range(tensor.ndim)), tensor.contiguous()
-        data = lying.reshape(-1).view(torch.uint8).numpy().tobytes() if lying.numel() else b""
+        flat = lying.as_strided((lying.numel(),), (1,))  # sizes of 1 may have any stride
+        data = flat.view(torch.uint8).numpy().tobytes() if lying.numel() else b""
         if requires_grad:
             self.graphs.append(given)
         node = {"T": [NAMES[tensor.dtype], list(tensor.shape), order, self.size, requires_grad]}

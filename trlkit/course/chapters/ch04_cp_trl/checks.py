@@ -7,13 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from trlkit import layers
 from trlkit.course.checking.answer import RIGHT, Verdict
 from trlkit.course.checking.compare import describe, difference
 from trlkit.course.checking.exercise import Case, Draw, Exercise, Quiz
+from trlkit.course.checking.watch import Largest
 from trlkit.course.checking.weights import cp_weight
 
 HELD_OUT = 0.85  # of the held-out digits; right answers reach 0.90 and more
@@ -70,24 +69,9 @@ def economy_cases(draw: Draw) -> Iterator[Case]:
     shape = draw.choice((6, 5, 4), [(7, 5, 4), (5, 7, 4), (4, 6, 7), (6, 4, 5)])
     yield from forward_cases(draw)
     yield Case(layer_tensors(draw, 2, shape, 9, 8), "and no large tensor on the way")
-
-
-class Largest(TorchDispatchMode):
-    """Notes the most numbers that any tensor made under it holds, and all their counts."""
-
-    def __init__(self):
-        super().__init__()
-        self.numbers = 0
-        self.counts = set()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor):
-                stored = tensor.untyped_storage().nbytes() // tensor.element_size()
-                self.numbers = max(self.numbers, stored)
-                self.counts.add(tensor.numel())
-        return result
+    if draw.hidden:  # the full weight would take some 5 GB, more than a process is given
+        large = layer_tensors(draw, 1, (80, 80, 80), 1200, 2)
+        yield Case(large, "a weight that does not fit in memory", confined=True)
 
 
 def rebuilt(answer: Callable, x: Tensor, factors: Sequence[Tensor], bias: Tensor) -> dict:

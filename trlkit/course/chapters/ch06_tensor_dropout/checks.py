@@ -378,7 +378,7 @@ def really_drops_probe(answer, layer: nn.Module, x: Tensor) -> dict[str, Any]:
 def really_drops_cases(draw: Draw) -> Iterator[Case]:
     x = draw.normal(*([5, 3, 4] if not draw.hidden else [draw.choice(5, [2, 4, 6]), 3, 4])).float()
     for kind in LAYERS:
-        yield Case((Recipe(layer_of, (kind,)), x))
+        yield Case((Recipe(layer_of, (kind,), lent=True), x))
 
 
 # ---- dropping from a Tucker -----------------------------------------------------------------

@@ -7,91 +7,27 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
 
 from trlkit import CPTRL
+from trlkit.course.chapters.ch08_vgg16_with_trl.networks import (
+    Far,
+    FarBatches,
+    batches_once,
+    double_network,
+    far_batches,
+    half_frozen_backbone,
+    image_batches,
+    is_tensor,
+    scaled_trl,
+    small_backbone,
+    small_vgg,
+    small_vgg_bn,
+    trl_network,
+    two_learning_parts,
+)
 from trlkit.course.checking.answer import RIGHT, Recipe, Verdict
 from trlkit.course.checking.exercise import Case, Draw, Exercise, Quiz
 from trlkit.course.checking.networks import one_linear
-
-
-class SmallVGG(nn.Module):
-    """Features, a pooling to a fixed grid, a flatten, a classifier: a VGG made small."""
-
-    def __init__(self, features: nn.Module, channels: int, num_classes: int = 6):
-        super().__init__()
-        self.features = features
-        self.avgpool = nn.AdaptiveAvgPool2d((3, 3))
-        self.classifier = nn.Sequential(
-            nn.Linear(channels * 9, 7), nn.ReLU(), nn.Dropout(), nn.Linear(7, num_classes)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
-
-
-def small_vgg(channels: int, halvings: int = 2) -> nn.Module:
-    """As VGG16: convolutions, and a pooling that halves the image a few times."""
-    torch.manual_seed(0)
-    layers, before = [], 3
-    for _ in range(halvings):
-        layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-        before = channels
-    return SmallVGG(nn.Sequential(*layers), channels)
-
-
-def small_vgg_bn(channels: int) -> nn.Module:
-    """As VGG16 with batch normalization; its scales and shifts already learned, and moved."""
-    torch.manual_seed(0)
-    network = SmallVGG(small_backbone(channels), channels)
-    network.features[-1].weight.requires_grad = False
-    return network
-
-
-def small_backbone(channels: int) -> nn.Module:
-    """Convolution, batch normalization, dropout, one nested block, in training mode."""
-    torch.manual_seed(0)
-    block = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU())
-    backbone = nn.Sequential(
-        nn.Conv2d(3, channels, 3, padding=1),
-        nn.BatchNorm2d(channels),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Dropout(0.5),
-        block,
-        nn.BatchNorm2d(channels),
-    )
-    for layer in (backbone[1], backbone[6]):  # not the statistics that a fresh one has
-        layer.running_mean.normal_()
-        layer.running_var.uniform_(0.5, 2.0)
-        layer.num_batches_tracked.fill_(5)
-    return backbone
-
-
-def half_frozen_backbone(channels: int) -> nn.Module:
-    """The backbone with a few layers in eval mode already, and a few frozen."""
-    backbone = small_backbone(channels)
-    backbone[0].requires_grad_(False)
-    backbone[1].eval()
-    return backbone
-
-
-class ScaledTRL(nn.Module):
-    """A regression layer and a parameter beside it, in no layer."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(channels, 1, 1))
-        self.trl = CPTRL((channels, 3, 2), 4, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.trl(self.scale * x)
-
-
-def scaled_trl(channels: int) -> nn.Module:
-    """A regression layer with a scale of each channel."""
-    torch.manual_seed(0)
-    return ScaledTRL(channels)
 
 
 def _told(found: dict, *keys: str) -> dict:
@@ -283,54 +219,6 @@ def head_costs_cases(draw: Draw) -> Iterator[Case]:
     yield Case(((16, 1, 1), *draw.sizes(7, 3)), "a single pixel")
 
 
-def image_batches(samples: int, batch_size: int) -> DataLoader:
-    """Small random images and their labels, batch by batch; the last batch may be smaller."""
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(samples, 3, 8, 6, generator=generator)
-    labels = torch.randint(10, (samples,), generator=generator)
-    return DataLoader(TensorDataset(images, labels), batch_size)
-
-
-def batches_once(samples: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The same batches, one after the other, without a length: they can be gone through once."""
-    for x, labels in image_batches(samples, batch_size):
-        before = x.clone()
-        yield x, labels
-        if not torch.equal(x, before):
-            raise ValueError("the images of the batch before have been changed in place")
-
-
-class Far(Tensor):
-    """Stands for a tensor on a GPU; all that is computed of it does so, until it is moved."""
-
-    @classmethod
-    def __torch_function__(cls, function, types, args=(), kwargs=None):
-        result = super().__torch_function__(function, types, args, kwargs or {})
-        where = {str(arg) for arg in (*args[1:], *(kwargs or {}).values()) if not _is_tensor(arg)}
-        home = function is Tensor.cpu or (function is Tensor.to and "cpu" in where)
-        return result.as_subclass(Tensor) if home else result
-
-
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value, Tensor)
-
-
-class FarBatches:
-    """The same batches, as if they lay on a GPU; they can be gone through once."""
-
-    def __init__(self, samples: int, batch_size: int):
-        self.near = image_batches(samples, batch_size)
-        self.left = ((x.as_subclass(Far), labels.as_subclass(Far)) for x, labels in self.near)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return self.left
-
-
-def far_batches(samples: int, batch_size: int) -> FarBatches:
-    """Batches that a learner's own code must bring to the CPU."""
-    return FarBatches(samples, batch_size)
-
-
 def cached_features(
     backbone: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]
 ) -> tuple[Tensor, Tensor]:
@@ -358,7 +246,7 @@ def caching(answer: Callable, backbone: nn.Module, batches: Iterable) -> dict:
         verdict = Verdict(f"a {kind}", f"expected (features, labels), got a {kind}")
         return _told({"returned": verdict}, *CACHE)
     features, labels = result
-    tensors = [item for item in result if _is_tensor(item)]
+    tensors = [item for item in result if is_tensor(item)]
     moved = _moved(backbone, before, before)
     told = {
         "returned": RIGHT,
@@ -376,7 +264,7 @@ def caching(answer: Callable, backbone: nn.Module, batches: Iterable) -> dict:
         if moved
         else RIGHT,
     }
-    if _is_tensor(labels) and labels.dtype != torch.int64:
+    if is_tensor(labels) and labels.dtype != torch.int64:
         text = f"the labels came as torch.int64 and are {labels.dtype} now"
         told["labels"] = Verdict(str(labels.dtype), text)
     if any(tensor.requires_grad for tensor in tensors):
@@ -395,7 +283,7 @@ def _at_home(backbone: nn.Module, batches: Iterable, result: Iterable) -> Verdic
     for name, got, expected in zip(
         ("features", "labels"), result, cached_features(backbone, batches), strict=True
     ):
-        right = _is_tensor(got) and got.shape == expected.shape
+        right = is_tensor(got) and got.shape == expected.shape
         if right and torch.allclose(got, expected, atol=1e-5) and isinstance(got, Far):
             return Verdict("far", f"with batches on a GPU the {name} stay there, not on the CPU")
     return RIGHT
@@ -409,25 +297,6 @@ def cached_features_cases(draw: Draw) -> Iterator[Case]:
     yield Case((backbone, Recipe(image_batches, (more * batch, batch))), "batches of one size")
     yield Case((backbone, Recipe(batches_once, (samples, batch))), "batches without a length")
     yield Case((backbone, Recipe(far_batches, (samples, batch))), "batches as if on a GPU")
-
-
-def trl_network(channels: int, classes: int = 5) -> nn.Module:
-    """A frozen small VGG with a CP regression layer for its pooling."""
-    return vgg_with_trl(small_vgg_bn(channels), classes, 3, 0.4, 8)
-
-
-def two_learning_parts(channels: int, classes: int = 5) -> nn.Module:
-    """A network that learns in its last layer and in one batch normalization."""
-    network = nn.ModuleDict({"body": small_backbone(channels), "fc": nn.Linear(channels, classes)})
-    network.requires_grad_(False)
-    network["fc"].requires_grad_(True)
-    network["body"][1].requires_grad_(True)
-    return network
-
-
-def double_network(channels: int, classes: int = 5) -> nn.Module:
-    """A network of float64 parameters that learns in its last layer."""
-    return two_learning_parts(channels, classes).double()
 
 
 def head_state(model: nn.Module) -> dict[str, Tensor]:
@@ -450,8 +319,8 @@ def saving_head(answer: Callable, model: nn.Module) -> dict:
     told = {"returned": RIGHT, "names": _all(result)}
     if told["names"] != _all(n for n, p in model.named_parameters() if p.requires_grad):
         return _told(told, *SAVED)
-    graph = [k for k, v in result.items() if _is_tensor(v) and v.requires_grad]
-    before = {k: v.detach().clone() for k, v in result.items() if _is_tensor(v)}
+    graph = [k for k, v in result.items() if is_tensor(v) and v.requires_grad]
+    before = {k: v.detach().clone() for k, v in result.items() if is_tensor(v)}
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(-2.0)

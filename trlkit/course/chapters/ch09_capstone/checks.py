@@ -14,6 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trlkit import CPTRL, TTTRL, TuckerTRL
+from trlkit.course.chapters.ch09_capstone.networks import (
+    cptrl_with_weak_components,
+    tuckertrl_with_weak_slices,
+)
 from trlkit.course.checking.answer import RIGHT, Recipe, Verdict, plain
 from trlkit.course.checking.compare import describe
 from trlkit.course.checking.exercise import Case, Draw, Exercise, Quiz
@@ -162,35 +166,6 @@ def pareto_cases(draw: Draw) -> Iterator[Case]:
     yield Case(([*points, (points[2][0] - 20, points[2][1])],), "as accurate, but smaller")
     yield Case(([(400, 0.9), (400, 0.93), (400, 0.92)],), "one size")
     yield Case(([(500, 0.9)],), "one head")
-
-
-def cptrl_with_weak_components(rank: int, p: float, seed: int) -> TRL:
-    """A layer in training mode, each of whose components has a tenth of the one before."""
-    return _weakened(CPTRL, rank, p, seed, 0.1).train()
-
-
-def tuckertrl_with_weak_slices(rank: tuple[int, ...], p: float, seed: int) -> TRL:
-    """A layer in eval mode whose core falls by twenty along its first mode."""
-    return _weakened(TuckerTRL, rank, p, seed, 0.05).eval()
-
-
-def _weakened(kind: type, rank: Any, p: float, seed: int, falling: float) -> TRL:
-    """A layer whose components are weaker and weaker, with positive weights."""
-    torch.manual_seed(seed)
-    # One path: a layer that chooses none is made, and pruned, faster.
-    options = {"dropout": p, "dtype": torch.float64, "contraction": "rebuild"}
-    layer = kind((4, 3, 2), 3, rank, **options)
-    with torch.no_grad():
-        tensors = [layer.core, *layer.factors] if kind is TuckerTRL else list(layer.factors)
-        for tensor in tensors:
-            tensor.uniform_(0.5, 1.0)
-        if kind is CPTRL:
-            strength = falling ** torch.arange(rank, dtype=torch.float64)
-            layer.factors[0].mul_(strength[torch.randperm(rank)])
-        else:
-            strength = falling ** torch.arange(rank[0], dtype=torch.float64)
-            layer.core.mul_(strength.reshape(-1, *[1] * (layer.core.ndim - 1)))
-    return layer
 
 
 def fitting(trl: TRL, x: Tensor, most: float, tols: Sequence[float]) -> list[TRL]:

@@ -1,0 +1,37 @@
+"""Layers that the checks of chapter 09 hand to an answer, by name."""
+
+from typing import Any
+
+import torch
+
+from trlkit.layers import CPTRL, TuckerTRL
+from trlkit.regression import TRL
+
+
+def cptrl_with_weak_components(rank: int, p: float, seed: int) -> TRL:
+    """A layer in training mode, each of whose components has a tenth of the one before."""
+    return _weakened(CPTRL, rank, p, seed, 0.1).train()
+
+
+def tuckertrl_with_weak_slices(rank: tuple[int, ...], p: float, seed: int) -> TRL:
+    """A layer in eval mode whose core falls by twenty along its first mode."""
+    return _weakened(TuckerTRL, rank, p, seed, 0.05).eval()
+
+
+def _weakened(kind: type, rank: Any, p: float, seed: int, falling: float) -> TRL:
+    """A layer whose components are weaker and weaker, with positive weights."""
+    torch.manual_seed(seed)
+    # One path: a layer that chooses none is made, and pruned, faster.
+    options = {"dropout": p, "dtype": torch.float64, "contraction": "rebuild"}
+    layer = kind((4, 3, 2), 3, rank, **options)
+    with torch.no_grad():
+        tensors = [layer.core, *layer.factors] if kind is TuckerTRL else list(layer.factors)
+        for tensor in tensors:
+            tensor.uniform_(0.5, 1.0)
+        if kind is CPTRL:
+            strength = falling ** torch.arange(rank, dtype=torch.float64)
+            layer.factors[0].mul_(strength[torch.randperm(rank)])
+        else:
+            strength = falling ** torch.arange(rank[0], dtype=torch.float64)
+            layer.core.mul_(strength.reshape(-1, *[1] * (layer.core.ndim - 1)))
+    return layer
