@@ -233,7 +233,10 @@ def install_proxy(setup: str) -> None:
         raise NoHub("the hub's proxy needs node and npm, which are not on the PATH")
     if installed.exists():
         setup = "\n".join(line for line in setup.splitlines() if not line.startswith("npm"))
-    done = subprocess.run(["bash", "-ec", setup], capture_output=True, text=True, timeout=SECONDS)
+    try:
+        done = subprocess.run(["bash", "-ec", setup], capture_output=True, text=True, timeout=120)
+    except subprocess.TimeoutExpired:
+        raise NoHub("npm could not install the hub's proxy within two minutes") from None
     if not installed.exists():
         raise NoHub(f"npm could not install the hub's proxy: {done.stderr.strip()[-300:]}")
     done.check_returncode()

@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from nbgrader.apps import NbGraderAPI
 from traitlets.config import Config
 
-from trlkit.course.teacher import nbgrader_setup
+from trlkit.course.teacher import nbgrader_setup, sandboxed_kernel
 
 NAMES = ("one", "two", "three")
 POINTS = {"one": 1, "two": 2, "three": 4}
@@ -108,7 +109,7 @@ def ends_python(notebook):
 
 
 def ends_python_always(notebook):
-    ends = [new_code_cell("import os; os._exit(0)", id=f"end-{n}") for n in range(6)]
+    ends = [new_code_cell("import os; os._exit(0)", id=f"end-{n}") for n in range(3)]
     notebook.cells[2:2] = ends
 
 
@@ -162,6 +163,7 @@ def course(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.setattr(sys, "argv", ["nbgrader"])
+        patch.setattr(nbgrader_setup, "RESTARTS", 2)
         api = NbGraderAPI(config=config)
         done = api.generate_assignment("01_small", force=True, create=True)
         assert done["success"], done["log"]
@@ -255,3 +257,62 @@ def test_a_run_that_is_still_going_is_left_alone(tmp_path):
     assert graded.exists()
     config.Autograde.post_convert_hook(assignment="01_small", student="*", notebooks=notebook)
     assert list(Path(tmp_path, "build/grading").glob("*/*")) == []
+
+
+TRIES = {
+    "reads the solutions": "open(f'{root}/solutions/01_small/01_small.ipynb').read()",
+    "lists the others": "os.listdir(f'{root}/build/submitted')",
+    "opens the gradebook": "open(f'{root}/build/gradebook.db', 'r+b').close()",
+    "connects": "socket.create_connection(('127.0.0.1', port), 5).close()",
+    "sees another process": "os.kill(process, 0)",
+    "reads a secret": "os.environ['SECRET']",
+    "leaves a link": "os.remove('01_small.ipynb'); os.symlink(f'{root}/victim', '01_small.ipynb')",
+}
+TRY_ALL = """
+import json, os, socket
+worked = []
+for name, attempt in tries.items():
+    try:
+        exec(attempt)
+        worked.append(name)
+    except (OSError, KeyError):
+        pass
+print(json.dumps(worked))
+"""
+
+
+@pytest.mark.parametrize("sandbox", [False, True])
+def test_in_the_sandbox_a_submission_reaches_its_own_folder_only(course, monkeypatch, sandbox):
+    root, _ = course
+    if sandbox:
+        try:
+            sandboxed_kernel.probe()
+        except RuntimeError as error:
+            pytest.skip(str(error))
+    monkeypatch.setenv("JUPYTER_PATH", "")
+    monkeypatch.setenv("SECRET", "of the teacher")
+    config, student = Config(), f"intruder_{sandbox}"
+    nbgrader_setup.configure(config, root, sandbox)
+    (root / "victim").write_text("mine", encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        given = {"root": str(root), "port": server.getsockname()[1], "process": os.getpid()}
+        names = "\n".join(
+            f"{name} = {value!r}" for name, value in (given | {"tries": TRIES}).items()
+        )
+        notebook = solved(released(root))
+        notebook.cells.insert(0, new_code_cell(names + TRY_ALL, id="attack"))
+        submit(notebook, root, student)
+        api = NbGraderAPI(config=config)
+        done = api.autograde("01_small", student, force=True, create=True)
+    assert done["success"], done["log"]
+    graded = root / "build/autograded" / student / "01_small/01_small.ipynb"
+    worked = json.loads(nbformat.read(graded, as_version=4).cells[0].outputs[0].text)
+    assert worked == (["leaves a link"] if sandbox else list(TRIES))  # in its own copy
+    assert ((root / "victim").read_text(encoding="utf-8") == "mine") is sandbox
+    assert sum(grade.score for grade in grades(api, student).values()) == ALL
+
+
+def test_where_there_can_be_no_sandbox_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(RuntimeError, match="no bwrap on the PATH: install it"):
+        nbgrader_setup.configure(Config(), tmp_path, sandbox=True)

@@ -5,8 +5,10 @@
 
 import os
 import re
+import runpy
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -46,6 +48,7 @@ REGION = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 RESTARTS = 5
+SANDBOXED = "trl-sandbox"  # the kernel that trlkit/course/teacher/sandboxed_kernel.py makes
 SKIPPED = "skip-execution"  # the tag of a cell that nbclient does not run
 KEPT = re.compile(r"^([ \t]*)#~ ?(.*)$", re.MULTILINE)
 
@@ -132,6 +135,13 @@ class ExecuteOn(Execute):
     The notebook is run again without it, a few times; then what follows is not run.
     """
 
+    def create_kernel_manager(self) -> Any:
+        manager = super().create_kernel_manager()
+        if self.kernel_name == SANDBOXED:  # no network: sockets in a folder of this kernel's own
+            self._sockets = tempfile.TemporaryDirectory(prefix="trl-", ignore_cleanup_errors=True)
+            manager.transport, manager.ip = "ipc", f"{self._sockets.name}/ipc"
+        return manager
+
     def preprocess(self, nb: Any, resources: Any, km: Any = None) -> tuple[Any, Any]:
         for restart in range(RESTARTS + 1):
             try:
@@ -180,8 +190,12 @@ class ClearFeedback(ClearHiddenTests):
         return super().preprocess_cell(cell, resources, cell_index)
 
 
-def configure(c: Any, root: Path) -> None:
-    """Fill nbgrader's configuration ``c`` for the course in ``root``."""
+def configure(c: Any, root: Path, sandbox: bool = False) -> None:
+    """Fill nbgrader's configuration ``c`` for the course in ``root``.
+
+    With ``sandbox``, autograde runs learners' code in the kernel of
+    :mod:`trlkit.course.teacher.sandboxed_kernel`; where there can be none, a RuntimeError says so.
+    """
     # nbgrader calls alembic by name, also where this environment is not activated.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     build = root / "build"
@@ -249,6 +263,13 @@ def configure(c: Any, root: Path) -> None:
     # A failed check raises; for nbgrader a check that writes to stderr has failed, too.
     c.IgnorePattern.enabled = True
     c.IgnorePattern.pattern = ".*"
+    if sandbox:
+        kernel = runpy.run_path(str(Path(__file__).with_name("sandboxed_kernel.py")))
+        kernel["probe"]()
+        kernel["write_kernelspec"](build / "jupyter", SANDBOXED)
+        places = [str(build / "jupyter"), os.environ.get("JUPYTER_PATH", "")]
+        os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, places))
+        c.ExecuteOn.kernel_name = SANDBOXED
 
 
 def _marker(build: Path, notebooks: list[str]) -> Path:
