@@ -245,13 +245,15 @@ def install_proxy(setup: str) -> None:
 @contextmanager
 def hub(page: Page, folder: Path, start: str) -> Iterator:
     """The page's hub on free ports; gives a function that starts a person's server."""
-    token, (port, hub_port, proxy_port) = secrets.token_hex(16), free_ports(3)
+    token, password = secrets.token_hex(16), secrets.token_hex(16)
+    port, hub_port, proxy_port = free_ports(3)
     for name, text in page.blocks:
         if name.startswith(str(folder)):
             Path(name).write_text(text, encoding="utf-8")
     more = f"""
 c.JupyterHub.bind_url = "http://127.0.0.1:{port}"
 c.JupyterHub.hub_port = {hub_port}
+c.SharedPasswordAuthenticator.user_password = "{password}"
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{proxy_port}"
 c.JupyterHub.services = [{{"name": "walk", "api_token": "{token}"}}]
 c.JupyterHub.load_roles = [
@@ -286,7 +288,6 @@ c.Spawner.start_timeout = c.Spawner.http_timeout = {SECONDS:.0f}
 
 def server(admin: Person, url: str, name: str) -> Person:
     """Start a person's server through the hub; the token that comes back opens no other."""
-    admin.ask("POST", f"users/{name}")
     admin.ask("POST", f"users/{name}/server")
     wait(lambda: admin.ask("GET", f"users/{name}").json()["servers"].get("", {}).get("ready"),
          f"{name}'s server")  # fmt: skip

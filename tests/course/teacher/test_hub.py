@@ -8,6 +8,8 @@ import pytest
 
 from trlkit.course.chapters import manifest
 
+pytestmark = pytest.mark.xdist_group("hub")
+
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory):

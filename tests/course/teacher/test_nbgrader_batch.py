@@ -18,6 +18,8 @@ from traitlets.config import Config
 
 from trlkit.course.teacher import nbgrader_setup, sandboxed_kernel
 
+pytestmark = pytest.mark.xdist_group("batch")
+
 NAMES = ("one", "two", "three")
 POINTS = {"one": 1, "two": 2, "three": 4}
 REPORT = 8

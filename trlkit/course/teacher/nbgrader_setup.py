@@ -4,6 +4,7 @@
 """
 
 import os
+import platform
 import re
 import runpy
 import shutil
@@ -259,7 +260,7 @@ def configure(c: Any, root: Path, sandbox: bool = False) -> None:
     c.RestoreMarks.released = str(root / "notebooks")
     c.Execute.timeout = 120
     c.Execute.iopub_timeout = 60
-    c.Execute.interrupt_on_timeout = False
+    c.ExecuteOn.interrupt_on_timeout = False
     # A failed check raises; for nbgrader a check that writes to stderr has failed, too.
     c.IgnorePattern.enabled = True
     c.IgnorePattern.pattern = ".*"
@@ -280,7 +281,7 @@ def _marker(build: Path, notebooks: list[str]) -> Path:
 
 def _begin(marker: Path) -> None:
     marker.parent.mkdir(parents=True, exist_ok=True)
-    marker.write_text(str(os.getpid()), encoding="utf-8")
+    marker.write_text(f"{os.getpid()} {platform.node()}", encoding="utf-8")
 
 
 def _forget_unfinished(build: Path) -> None:
@@ -293,11 +294,13 @@ def _forget_unfinished(build: Path) -> None:
 
 
 def _alive(marker: Path) -> bool:
-    """Whether the process that wrote the marker is still there."""
+    """Whether the process that wrote the marker may still be there; of another machine's it may."""
     import psutil
 
     try:
-        process = psutil.Process(int(marker.read_text(encoding="utf-8")))
-        return process.create_time() <= marker.stat().st_mtime
+        number, machine = marker.read_text(encoding="utf-8").split(" ", 1)
+        if machine != platform.node():
+            return True
+        return psutil.Process(int(number)).create_time() <= marker.stat().st_mtime
     except (OSError, ValueError, psutil.Error):
         return False

@@ -9,7 +9,6 @@ folder; it imports nothing of trlkit, and becomes the kernel.
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -110,6 +109,8 @@ def _copies(folder: Path) -> Iterator[str]:
 
 def main(connection_file: str, *more: str) -> None:
     """Become the kernel."""
+    import resource  # not on Windows
+
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
     words = list(command(Path(connection_file).resolve(), Path.cwd()))
