@@ -268,16 +268,20 @@ TRIES = {
     "connects": "socket.create_connection(('127.0.0.1', port), 5).close()",
     "sees another process": "os.kill(process, 0)",
     "reads a secret": "os.environ['SECRET']",
+    "writes to the terminal": "open(terminal(), 'w').close()",
     "leaves a link": "os.remove('01_small.ipynb'); os.symlink(f'{root}/victim', '01_small.ipynb')",
 }
 TRY_ALL = """
 import json, os, socket
+def terminal():  # the standard error of whoever started the kernel
+    others = {process, 1} - {os.getpid()}
+    return next(path for path in (f'/proc/{one}/fd/2' for one in others) if os.path.exists(path))
 worked = []
 for name, attempt in tries.items():
     try:
         exec(attempt)
         worked.append(name)
-    except (OSError, KeyError):
+    except (OSError, KeyError, StopIteration):
         pass
 print(json.dumps(worked))
 """

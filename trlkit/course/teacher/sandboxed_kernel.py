@@ -20,7 +20,8 @@ SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 ETC = ("alternatives", "fonts", "group", "ld.so.cache", "localtime", "nsswitch.conf", "passwd")
 KEPT = ("LANG", "LC_ALL", "NBGRADER_EXECUTION", "OMP_NUM_THREADS", "PATH", "PYTHONPATH", "TZ")
 FOLDER_BYTES, TMP_BYTES, FILE_BYTES = 500_000_000, 1_000_000_000, 1_000_000_000
-ALONE = ("--unshare-all", "--die-with-parent", "--cap-drop", "ALL", "--clearenv")
+ALONE = ("--unshare-all", "--die-with-parent", "--as-pid-1", "--cap-drop", "ALL", "--clearenv")
+SILENT = ("sh", "-c", 'exec "$@" >/dev/null 2>&1', "sh")  # no way to the teacher's terminal
 HOME = "/tmp"
 
 
@@ -113,17 +114,11 @@ def main(connection_file: str, *more: str) -> None:
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
-    words = list(command(Path(connection_file).resolve(), Path.cwd()))
-    kernel = [
-        sys.executable,
-        "-m",
-        "ipykernel_launcher",
-        "-f",
-        str(Path(connection_file).resolve()),
-    ]
+    file = Path(connection_file).resolve()
+    kernel = (sys.executable, "-m", "ipykernel_launcher", "-f", str(file))
     quiet = "--HistoryManager.enabled=False"
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # ipykernel greets whoever starts it
-    os.execvp("bwrap", [*words, "--", *kernel, quiet, *more])
+    words = (*command(file, Path.cwd()), "--", *SILENT, *kernel, quiet, *more)
+    os.execvp("bwrap", words)
 
 
 if __name__ == "__main__":
