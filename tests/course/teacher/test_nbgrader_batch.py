@@ -11,7 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from filled import save
+from filled import ROOT, save
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from nbgrader.apps import NbGraderAPI
 from traitlets.config import Config
@@ -322,3 +322,9 @@ def test_where_there_can_be_no_sandbox_it_says_what_to_install(tmp_path, monkeyp
     monkeypatch.setenv("PATH", "")
     with pytest.raises(RuntimeError, match="no bwrap on the PATH: install it"):
         nbgrader_setup.configure(Config(), tmp_path, sandbox=True)
+
+
+def test_the_guide_shows_the_last_line_of_the_configuration():
+    last = (ROOT / "nbgrader_config.py").read_text(encoding="utf-8").splitlines()[-1]
+    guide = (ROOT / "docs/guide/protection.md").read_text(encoding="utf-8")
+    assert f"{last.removesuffix(')')}, sandbox=True)\n" in guide
