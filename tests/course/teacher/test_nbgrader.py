@@ -3,6 +3,7 @@
 import csv
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -178,3 +179,16 @@ def test_files_from_a_learning_platform_are_collected_under_build(tmp_path, monk
     app.start()
     assert (tmp_path / "build/submitted/ada/01_tensors/01_tensors.ipynb").exists()
     assert {path.name for path in tmp_path.iterdir()} <= {"build", ".nbgrader.log"}
+
+
+def test_the_configuration_imports_no_torch(tmp_path):
+    shutil.copy(ROOT / "nbgrader_config.py", tmp_path)
+    load = (
+        "import sys; from traitlets.config.loader import PyFileConfigLoader; "
+        "c = PyFileConfigLoader('nbgrader_config.py').load_config(); "
+        "print(c.CourseDirectory.root, 'torch' in sys.modules, 'trlkit' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", load], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [str(tmp_path.resolve()), "False", "False"]

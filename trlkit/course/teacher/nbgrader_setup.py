@@ -1,35 +1,56 @@
-"""How nbgrader treats the course: its folders, the learner's stubs, the feedback."""
+"""How nbgrader treats the course: its folders, the learner's stubs, the feedback.
+
+``nbgrader_config.py`` runs this file by its path, so it imports nothing of trlkit.
+"""
 
 import os
+import platform
 import re
+import runpy
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from textwrap import indent
 from typing import Any
 
+import nbformat
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
 from nbgrader.preprocessors import (
+    AssignLatePenalties,
     CheckCellMetadata,
     ClearHiddenTests,
     ClearMarkScheme,
     ClearOutput,
     ClearSolutions,
     ComputeChecksums,
+    Execute,
     GetGrades,
+    IgnorePattern,
     IncludeHeaderFooter,
     InstantiateTests,
+    LimitOutput,
     LockCells,
+    NbGraderPreprocessor,
+    OverwriteCells,
+    OverwriteKernelspec,
+    SaveAutoGrades,
     SaveCells,
 )
-from nbgrader.utils import is_grade
-
-from trlkit.course.checking.report import CheckFailed
+from nbgrader.utils import is_grade, is_solution
+from traitlets import Unicode
 
 STUB = "# YOUR CODE HERE\nraise NotImplementedError"
 REGION = re.compile(
     r"^(?P<indent>[ \t]*)### BEGIN SOLUTION\n(?P<body>.*?)^[ \t]*### END SOLUTION$",
     re.DOTALL | re.MULTILINE,
 )
+RESTARTS = 5
+SANDBOXED = "trl-sandbox"  # the kernel that trlkit/course/teacher/sandboxed_kernel.py makes
+SKIPPED = "skip-execution"  # the tag of a cell that nbclient does not run
 KEPT = re.compile(r"^([ \t]*)#~ ?(.*)$", re.MULTILINE)
 
 
@@ -71,23 +92,116 @@ class InstantiateOwnTests(InstantiateTests):
         return super().preprocess_cell(cell, resources, index) if wanted else (cell, resources)
 
 
+class RestoreMarks(NbGraderPreprocessor):
+    """Give a submission's cells the metadata that they were released with, and no other.
+
+    A cell is known by its grade_id or, where its metadata is gone, by its id. Of several copies
+    the last counts, as nbgrader has it, and a check that is missing is run at the end. What
+    else a submission says about its cells (a schema version, points, a tag) has no effect.
+    """
+
+    released = Unicode(help="The folder of the released chapters.").tag(config=True)
+
+    def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
+        place = resources["nbgrader"]
+        path = Path(self.released, place["assignment"], f"{place['notebook']}.ipynb")
+        marked = [cell for cell in nbformat.read(path, as_version=4).cells if _name(cell)]
+        names = {cell.id: _name(cell) for cell in marked}
+        missing = {_name(cell): cell for cell in marked}
+        for cell in reversed(nb.cells):
+            name = _name(cell) or names.get(cell.get("id"))
+            known = missing.pop(name, None)
+            cell.metadata = nbformat.from_dict({}) if known is None else deepcopy(known.metadata)
+        for name, cell in missing.items():
+            if is_grade(cell) and not is_solution(cell):
+                self.log.warning("The check %s is missing; it is run at the end", name)
+                nb.cells.append(cell if nb.nbformat_minor >= 5 else _without_id(cell))
+        return nb, resources
+
+
+def _name(cell: Any) -> str:
+    """A cell's grade_id; a submission's metadata may be anything."""
+    marks = cell.metadata.get("nbgrader")
+    name = marks.get("grade_id") if isinstance(marks, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def _without_id(cell: Any) -> Any:
+    return nbformat.from_dict({key: value for key, value in cell.items() if key != "id"})
+
+
+class ExecuteOn(Execute):
+    """Run a submission; a cell that ends Python, or does not end, costs its own points alone.
+
+    The notebook is run again without it, a few times; then what follows is not run.
+    """
+
+    def create_kernel_manager(self) -> Any:
+        manager = super().create_kernel_manager()
+        if self.kernel_name == SANDBOXED:  # no network: sockets in a folder of this kernel's own
+            self._sockets = tempfile.TemporaryDirectory(prefix="trl-", ignore_cleanup_errors=True)
+            manager.transport, manager.ip = "ipc", f"{self._sockets.name}/ipc"
+        return manager
+
+    def preprocess(self, nb: Any, resources: Any, km: Any = None) -> tuple[Any, Any]:
+        for restart in range(RESTARTS + 1):
+            try:
+                nb, resources = super().preprocess(nb, resources, km)
+                break
+            except (DeadKernelError, CellTimeoutError) as error:
+                name = type(error).__name__
+                self.log.warning("Cell %d is left out: %s", self._running + 1, name)
+                last = self._running + 1 if restart < RESTARTS - 1 else len(nb.cells)
+                for cell in _code(nb.cells[self._running : last]):
+                    cell.metadata["tags"] = [SKIPPED]
+                    cell.outputs = [_stopped(name)]
+                    name = "NotRun"
+        else:
+            raise DeadKernelError(f"Python was ended {RESTARTS + 1} times, not by the same cells")
+        for cell in _code(nb.cells):
+            cell.metadata.pop("tags", None)
+        return nb, resources
+
+    def preprocess_cell(self, cell: Any, resources: Any, index: int) -> tuple[Any, Any]:
+        self._running = index
+        return super().preprocess_cell(cell, resources, index)
+
+
+def _code(cells: list[Any]) -> Iterator[Any]:
+    return (cell for cell in cells if cell.cell_type == "code")
+
+
+def _stopped(name: str) -> Any:
+    text = {
+        "DeadKernelError": "this cell ended Python; the notebook was run again without it",
+        "CellTimeoutError": "this cell took too long; the notebook was run again without it",
+        "NotRun": "this cell was not run: Python was ended too often before",
+    }[name]
+    return nbformat.v4.new_output("error", ename=name, evalue=text, traceback=[f"{name}: {text}"])
+
+
 class ClearFeedback(ClearHiddenTests):
     """Keep hidden tests out of the feedback: their source, and where a traceback shows it."""
 
     def preprocess_cell(self, cell: Any, resources: Any, cell_index: int) -> tuple[Any, Any]:
         if is_grade(cell):
             for output in cell.get("outputs", []):
-                if output.output_type == "error" and output.ename != CheckFailed.__name__:
+                if output.output_type == "error" and output.ename != "CheckFailed":
                     output.traceback = [f"{output.ename}: {output.evalue}"]
         return super().preprocess_cell(cell, resources, cell_index)
 
 
-def configure(c: Any, root: Path) -> None:
-    """Fill nbgrader's configuration ``c`` for the course in ``root``."""
+def configure(c: Any, root: Path, sandbox: bool = False) -> None:
+    """Fill nbgrader's configuration ``c`` for the course in ``root``.
+
+    With ``sandbox``, autograde runs learners' code in the kernel of
+    :mod:`trlkit.course.teacher.sandboxed_kernel`; where there can be none, a RuntimeError says so.
+    """
     # nbgrader calls alembic by name, also where this environment is not activated.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     build = root / "build"
     build.mkdir(exist_ok=True)
+    _forget_unfinished(build)
     c.CourseDirectory.root = str(root)
     c.CourseDirectory.course_id = "trl"
     c.CourseDirectory.source_directory = "solutions"
@@ -126,6 +240,67 @@ def configure(c: Any, root: Path) -> None:
         CSSHTMLHeaderPreprocessor,
     ]
     c.Autograde.create_student = True
+    c.Autograde.sanitize_preprocessors = [
+        ClearOutput,
+        RestoreMarks,
+        OverwriteKernelspec,
+        OverwriteCells,
+        CheckCellMetadata,
+    ]
+    c.Autograde.autograde_preprocessors = [
+        ExecuteOn,
+        IgnorePattern,
+        LimitOutput,
+        SaveAutoGrades,
+        AssignLatePenalties,
+        CheckCellMetadata,
+    ]
+    c.Autograde.pre_convert_hook = lambda notebooks, **_: _begin(_marker(build, notebooks))
+    c.Autograde.post_convert_hook = lambda notebooks, **_: _marker(build, notebooks).unlink()
+    c.RestoreMarks.released = str(root / "notebooks")
     c.Execute.timeout = 120
     c.Execute.iopub_timeout = 60
-    c.Execute.interrupt_on_timeout = True
+    c.ExecuteOn.interrupt_on_timeout = False
+    # A failed check raises; for nbgrader a check that writes to stderr has failed, too.
+    c.IgnorePattern.enabled = True
+    c.IgnorePattern.pattern = ".*"
+    if sandbox:
+        kernel = runpy.run_path(str(Path(__file__).with_name("sandboxed_kernel.py")))
+        kernel["probe"]()
+        kernel["write_kernelspec"](build / "jupyter", SANDBOXED)
+        places = [str(build / "jupyter"), os.environ.get("JUPYTER_PATH", "")]
+        os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, places))
+        c.ExecuteOn.kernel_name = SANDBOXED
+
+
+def _marker(build: Path, notebooks: list[str]) -> Path:
+    """The file that says who is grading a submission: there from its start to its end."""
+    student, chapter = Path(notebooks[0]).parts[-3:-1]
+    return build / "grading" / student / chapter
+
+
+def _begin(marker: Path) -> None:
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    marker.write_text(f"{os.getpid()} {platform.node()}", encoding="utf-8")
+
+
+def _forget_unfinished(build: Path) -> None:
+    """Remove what a killed run left in build/autograded: nbgrader takes it for graded, with 0."""
+    for marker in build.glob("grading/*/*"):
+        if not _alive(marker):
+            student, chapter = marker.parts[-2:]
+            shutil.rmtree(build / "autograded" / student / chapter, ignore_errors=True)
+            marker.unlink(missing_ok=True)
+
+
+def _alive(marker: Path) -> bool:
+    """Whether the process that wrote the marker may still be there; of another machine's it may."""
+    import psutil
+
+    try:
+        number, machine = marker.read_text(encoding="utf-8").split(" ", 1)
+        if machine != platform.node():
+            return True
+        return psutil.Process(int(number)).create_time() <= marker.stat().st_mtime
+    except (OSError, ValueError, psutil.Error):
+        return False
