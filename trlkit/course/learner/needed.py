@@ -1,0 +1,190 @@
+"""Which cells of a notebook must run so that its answers exist: the others only explore."""
+
+import ast
+import re
+import symtable
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+SURE = {"exec", "eval", "globals", "locals", "setattr", "vars", "delattr", "__import__"}
+SETTINGS = {  # calls that change what runs after them, whatever they are made on
+    *("set_default_dtype", "set_default_device", "set_grad_enabled", "set_num_threads"),
+    *("use_deterministic_algorithms", "setrecursionlimit"),
+}
+
+
+@dataclass
+class _Cell:
+    """What a cell makes, changes and reads, by name."""
+
+    makes: set[str] = field(default_factory=set)
+    changes: set[str] = field(default_factory=set)
+    reads: set[str] = field(default_factory=set)
+    plain: set[str] = field(default_factory=set)  # made by def, class or import
+    always: bool = False
+
+
+def needed(sources: Sequence[str], names: Collection[str]) -> set[int]:
+    """The positions of the cells that names depend on.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        The code cells, in order, as the notebook holds them.
+    names : collection of str
+        What must exist in the end: functions, classes and values of the exercises.
+
+    Returns
+    -------
+    set of int
+        Each cell that makes one of the names, or what these read, at any distance; each that
+        may change such a thing; and those that nobody can tell. Rather one too many.
+
+    Examples
+    --------
+    >>> sorted(needed(["import math", "y = slow()", "def f(x):\\n    return math.pi * x"], ["f"]))
+    [0, 2]
+    """
+    cells = [_read(source) for source in sources]
+    plain = {name for cell in cells for name in cell.plain}
+    plain -= {name for cell in cells for name in cell.makes - cell.plain}
+    wanted, found = set(names), {k for k, cell in enumerate(cells) if cell.always}
+    for k in found:
+        wanted |= cells[k].reads
+    while True:
+        more = {
+            k
+            for k, cell in enumerate(cells)
+            if k not in found and wanted & (cell.makes | (cell.changes - plain))
+        }
+        if not more:
+            return found
+        found |= more
+        wanted |= {name for k in more for name in cells[k].reads}
+
+
+def _read(source: str) -> _Cell:
+    found = _Cell()
+    try:
+        code = _transform()(source)
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        words = re.findall(r"^\s*(?:def|class)\s+(\w+)|^(\w+)\s*=", source, re.MULTILINE)
+        found.makes = {name for pair in words for name in pair if name}
+        return found
+    try:
+        _Names(found).visit(tree)
+        _scopes(symtable.symtable(code, "<cell>", "exec"), found, top=True)
+    except (RecursionError, SyntaxError, ValueError):
+        found.always = True
+    return found
+
+
+def _scopes(table: symtable.SymbolTable, found: _Cell, top: bool = False) -> None:
+    """The notebook's own names that a scope, and those in it, read and make."""
+    for symbol in table.get_symbols():
+        if not (top or symbol.is_global()):
+            continue
+        if symbol.is_referenced():
+            found.reads.add(symbol.get_name())
+        if symbol.is_assigned() or symbol.is_imported():
+            found.makes.add(symbol.get_name())
+    for inner in table.get_children():
+        _scopes(inner, found)
+
+
+@cache
+def _transform():
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    return TransformerManager().transform_cell
+
+
+class _Names(ast.NodeVisitor):
+    """Collects what a cell makes, changes and reads."""
+
+    def __init__(self, found: _Cell):
+        self.found = found
+        self.depth = 0  # of functions and classes
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Load):
+            self.found.always |= node.id in SURE and self.depth == 0
+        elif isinstance(node.ctx, ast.Del) and self.depth == 0:
+            self.found.changes.add(node.id)
+
+    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> None:
+        for alias in node.names:
+            if alias.name == "*":
+                self.found.always = True
+            elif self.depth == 0:
+                self._make(alias.asname or alias.name.split(".")[0])
+
+    visit_ImportFrom = visit_Import
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.ClassDef) -> None:
+        if self.depth == 0:
+            self._make(node.name)
+        for part in node.decorator_list:
+            self.visit(part)
+        if isinstance(node, ast.ClassDef):
+            for part in (*node.bases, *node.keywords):
+                self.visit(part)
+        else:
+            self.visit(node.args)
+            if node.returns is not None:
+                self.visit(node.returns)
+        self.depth += 1
+        for part in node.body:
+            self.visit(part)
+        self.depth -= 1
+
+    visit_AsyncFunctionDef = visit_ClassDef = visit_FunctionDef
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self.depth += 1
+        self.generic_visit(node)
+        self.depth -= 1
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        if self.depth == 0:
+            self.found.changes |= _bases(node.target)
+        self.generic_visit(node)
+
+    def visit_Attribute(self, node: ast.Attribute | ast.Subscript) -> None:
+        if not isinstance(node.ctx, ast.Load):
+            self._change(_bases(node))
+        self.generic_visit(node)
+
+    visit_Subscript = visit_Attribute
+
+    def visit_Call(self, node: ast.Call) -> None:
+        function = node.func
+        if self.depth == 0:
+            for part in (*node.args, *(keyword.value for keyword in node.keywords)):
+                self.found.changes |= _bases(part)
+            if isinstance(function, ast.Attribute):
+                bases = _bases(function)
+                self.found.changes |= bases
+                if function.attr in SETTINGS:
+                    self.found.always = True
+        self.generic_visit(node)
+
+    def _make(self, name: str) -> None:
+        self.found.makes.add(name)
+        self.found.plain.add(name)
+
+    def _change(self, names: set[str]) -> None:
+        """An attribute or an entry is set: that changes functions and modules too."""
+        if self.depth == 0:
+            self.found.makes |= names
+
+
+def _bases(node: ast.AST) -> set[str]:
+    """The names that an expression starts from."""
+    while isinstance(node, ast.Attribute | ast.Subscript | ast.Starred):
+        node = node.value
+    if isinstance(node, ast.Tuple | ast.List):
+        return {name for item in node.elts for name in _bases(item)}
+    return {node.id} if isinstance(node, ast.Name) else set()
