@@ -60,9 +60,13 @@ class Solved:
             if cell.cell_type == "code" and cell.metadata.get("nbgrader"):
                 ran = self.session.run(cell.source)
                 assert not ran.error, ran.story or ran.error
+        self.last = None
 
     def says(self, exercise, source, hidden=False, all_others=False):
         """What the checks say of one other answer: its own, and those of answers that use it."""
+        if self.last not in (exercise, None):  # the other answers have left nothing behind
+            assert not self.session.run(self.visible[self.last]).error
+        self.last = exercise
         cells = self.hidden if hidden else self.visible
         names = list(cells)
         later = names[names.index(exercise) + 1 :]
@@ -71,8 +75,8 @@ class Solved:
             self.session.run(source)
             return {name: self.session.run(cells[name]) for name in (exercise, *others)}
         finally:
-            for cell in (self.solutions[exercise], self.visible[exercise]):
-                assert not self.session.run(cell).error
+            assert not self.session.run(self.solutions[exercise]).error
+            PASSED[exercise] = self.session.shell.user_ns[exercise]  # as its check has left it
 
 
 @cache

@@ -8,12 +8,19 @@ import sys
 from pathlib import Path
 
 import pytest
-from filled import ROOT, chapter_names, filled, kept_lines, released, save, solutions
+import warm
+from filled import MARKS, ROOT, chapter_names, filled, kept_lines, released, save, solutions
+from jupyter_client.provisioning import local_provisioner
+from nbformat.v4 import new_code_cell, new_notebook
 from nbgrader.apps import NbGraderAPI
 from nbgrader.apps.exportapp import ExportApp
 from nbgrader.apps.zipcollectapp import ZipCollectApp
+from nbgrader.preprocessors import Execute
 from traitlets.config import Config
 
+from trlkit.course import check
+from trlkit.course.author.build import METADATA
+from trlkit.course.author.executed import executed
 from trlkit.course.chapters import bank, manifest
 from trlkit.course.teacher import nbgrader_setup
 
@@ -34,17 +41,43 @@ def course(request, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.setattr(sys, "argv", ["nbgrader"])
+        patch.setattr(local_provisioner, "launch_kernel", warm.launch_kernel)
         api = NbGraderAPI(config=config)
         done = api.generate_assignment(chapter, force=True, create=True)
         assert done["success"], done["log"]
         for student, notebook in submissions(chapter).items():
             save(notebook, root / "build/submitted" / student / chapter / f"{chapter}.ipynb")
-            done = api.autograde(chapter, student, force=True, create=True)
+            with patch.context() as known:
+                if student == "solved":
+                    known.setattr(Execute, "preprocess", outputs_of_the_solution)
+                done = api.autograde(chapter, student, force=True, create=True)
             assert done["success"], done["log"]
         done = api.generate_feedback(chapter, force=True)
         assert done["success"], done["log"]
         yield chapter, root, api, config
     assert Path.cwd() == here
+
+
+def outputs_of_the_solution(execute, notebook, resources, kernel=None):
+    """In place of a kernel: the outputs that the source notebook gave, where the code is its own.
+
+    A quiz's hashed test is the one thing that the source notebook has not run: it runs here.
+    """
+    chapter = resources["nbgrader"]["assignment"]
+    known = {cell.id: cell for cell in executed(ROOT, chapter).cells}
+    quiz = {"check": check}
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        source = MARKS.sub("", known[cell.id].source).strip()
+        cell.execution_count, cell.outputs = known[cell.id].execution_count, known[cell.id].outputs
+        if "### HASHED AUTOTEST" in source:
+            exec(cell.source, quiz)
+        else:
+            assert cell.source.strip() == source
+            if cell.id.startswith("solve-quiz"):
+                exec(source, quiz)
+    return notebook, resources
 
 
 def submissions(chapter):
@@ -192,3 +225,29 @@ def test_the_configuration_imports_no_torch(tmp_path):
         [sys.executable, "-c", load], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == [str(tmp_path.resolve()), "False", "False"]
+
+
+@pytest.mark.parametrize(
+    "answer, value, needs", [("x = 'c'", '"""c"""', False), ("x = math.pi", '"""3.1416"""', True)]
+)
+def test_a_test_is_made_with_the_locked_cells_where_its_answer_needs_them(
+    answer, value, needs, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(local_provisioner, "launch_kernel", warm.launch_kernel)
+    shutil.copy(ROOT / "autotests.yml", tmp_path)
+    marks = {
+        "lock_imports": {"locked": True},
+        "x": {"solution": True},
+        "check_x": {"grade": True, "locked": True},
+    }
+    sources = ["import math\nopen('ran', 'w').close()", answer, 'check("x", x)\n### AUTOTEST x']
+    cells = [
+        new_code_cell(source, metadata={"nbgrader": {"grade_id": name, **facts}})
+        for source, (name, facts) in zip(sources, marks.items(), strict=True)
+    ]
+    notebook = new_notebook(cells=cells, metadata=METADATA)
+    resources = {"metadata": {"path": str(tmp_path)}}
+    made, _ = nbgrader_setup.InstantiateOwnTests().preprocess(notebook, resources)
+    assert value in made.cells[-1].source
+    assert made.cells[-1].source.startswith('check("x", x)\n')
+    assert (tmp_path / "ran").exists() == needs

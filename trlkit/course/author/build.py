@@ -73,7 +73,7 @@ def build(root: Path, check: bool = False, only: Sequence[str] = ()) -> list[str
         ]
     said = _keep_work(root, changed)
     for path, text in changed.items():
-        _write(root / path, text)
+        write(root / path, text)
     return said + [f"wrote {path}" for path in changed]
 
 
@@ -86,7 +86,7 @@ def make(
     for master in masters:
         path = f"solutions/{master.name}/{master.name}.ipynb"
         files[path] = dumps(source_notebook(master))
-        _write(stage / path, files[path])
+        write(stage / path, files[path])
 
     texts = {master.name: _content(root / _released(master)) for master in masters}
     fresh = [
@@ -159,7 +159,7 @@ def release(masters: Sequence[Master], stage: Path, try_out: bool) -> dict[str, 
         leaks = [line for line in text.split("\n") if LEAK.search(line)]
         if leaks:
             raise BuildError([master.fault(1, f"a solution leaks: {leaks[0].strip()}")])
-        _write(path, text)
+        write(path, text)
         if try_out:
             _try_out(master, path, solved=False)
     return texts
@@ -194,6 +194,14 @@ def dumps(notebook: nbformat.NotebookNode) -> str:
     """A notebook's text, the same for the same cells."""
     nbformat.validate(notebook)
     return nbformat.writes(notebook, version=4).rstrip("\n") + "\n"
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file aside, then put it in place: a reader finds the old text or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.new")
+    aside.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(aside, path)
 
 
 def _try_out(master: Master, path: Path, solved: bool) -> None:
@@ -279,20 +287,13 @@ def _keep_work(root: Path, changed: dict[str, str]) -> list[str]:
         if text is not None and hashlib.sha256(text.encode()).hexdigest() not in built:
             digest = hashlib.sha256(text.encode()).hexdigest()[:8]
             kept = root / "build" / "kept" / f"{Path(path).stem}-{digest}.ipynb"
-            _write(kept, text)
+            write(kept, text)
             said.append(f"{path} had work in it: kept as {kept.relative_to(root)}")
     return said
 
 
 def _content(path: Path) -> str | None:
     return path.read_text(encoding="utf-8") if path.exists() else None
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.new")
-    aside.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(aside, path)
 
 
 def _offline() -> dict[str, str]:

@@ -8,6 +8,8 @@ import nbformat
 from filelock import FileLock
 from nbclient import NotebookClient
 
+from trlkit.course.author.build import write
+
 OFFLINE = """\
 import socket
 
@@ -26,7 +28,8 @@ def executed(root: Path, name: str) -> nbformat.NotebookNode:
     Parameters
     ----------
     root : Path
-        The course. What is kept is found again by the content of the notebook and of trlkit.
+        The course. What is kept is found again by the content of the notebook, of trlkit and of
+        constraints.txt, the versions that the course is tested with.
     name : str
         The chapter.
 
@@ -40,9 +43,7 @@ def executed(root: Path, name: str) -> nbformat.NotebookNode:
     kept.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(kept.with_suffix(".lock")):
         if not kept.exists():
-            aside = kept.with_suffix(".new")
-            nbformat.write(run(path, kept.parent), aside)
-            os.replace(aside, kept)
+            write(kept, nbformat.writes(run(path, kept.parent)))
     return nbformat.read(kept, as_version=4)
 
 
@@ -64,6 +65,5 @@ def run(path: Path, aside: Path) -> nbformat.NotebookNode:
 
 
 def _digest(root: Path, path: Path) -> str:
-    code = sorted(root.glob("trlkit/**/*.py"))
-    parts = [path.read_bytes(), *(file.read_bytes() for file in code)]
-    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+    files = [path, root / "constraints.txt", *sorted(root.glob("trlkit/**/*.py"))]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]

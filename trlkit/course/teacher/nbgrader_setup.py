@@ -3,6 +3,8 @@
 ``nbgrader_config.py`` runs this file by its path, so it imports nothing of trlkit.
 """
 
+import ast
+import builtins
 import os
 import platform
 import re
@@ -73,23 +75,42 @@ def _stub(region: re.Match, usual: str) -> str:
 class InstantiateOwnTests(InstantiateTests):
     """Make the tests of ``### AUTOTEST`` lines from the cells that they speak of, running no other.
 
-    A snippet sees the chapter's locked cells and the answers that it names; nbgrader's own
-    class runs the whole chapter, trainings and all, for a quiz's letter.
+    A snippet sees the answers that it names and, where these need more than Python has, the
+    chapter's locked cells; nbgrader's own class runs the whole chapter, trainings and all, for
+    a quiz's letter. The check above a test is not run: the build tries it out.
     """
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         lines = [line for cell in nb.cells for line in cell.source.split("\n")]
-        self._named = set(re.findall(r"\w+", "\n".join(x for x in lines if "AUTOTEST" in x)))
+        snippets = [line.partition("AUTOTEST")[2].strip() for line in lines if "AUTOTEST" in line]
+        self._named = set(re.findall(r"\w+", "\n".join(snippets)))
+        answers = [cell.source for cell in nb.cells if self._is_named(cell)]
+        self._locked = not _stands_alone("\n".join([*answers, *snippets]))
         return super().preprocess(nb, resources)
 
     def preprocess_cell(self, cell: Any, resources: Any, index: int) -> tuple[Any, Any]:
-        marks = cell.metadata.get("nbgrader", {})
-        wanted = (
-            self.autotest_delimiter in cell.source
-            or str(marks.get("grade_id", "")).startswith("lock_")
-            or (marks.get("solution") and marks.get("grade_id") in self._named)
-        )
+        locked = str(cell.metadata.get("nbgrader", {}).get("grade_id", "")).startswith("lock_")
+        tests = self.autotest_delimiter in cell.source
+        wanted = tests or self._is_named(cell) or (locked and self._locked)
         return super().preprocess_cell(cell, resources, index) if wanted else (cell, resources)
+
+    def _is_named(self, cell: Any) -> bool:
+        marks = cell.metadata.get("nbgrader", {})
+        return bool(marks.get("solution")) and marks.get("grade_id") in self._named
+
+    def _execute_code_snippet(self, code: str) -> Any:
+        return None if code.startswith("check(") else super()._execute_code_snippet(code)
+
+
+def _stands_alone(code: str) -> bool:
+    """Whether code uses no name but those that it binds and Python's own."""
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:  # one of IPython's own lines, or a fault: the kernel will say
+        return False
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    bound = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    return {node.id for node in names} <= bound | set(dir(builtins))
 
 
 class RestoreMarks(NbGraderPreprocessor):

@@ -1,6 +1,5 @@
 """Chapter 01: unfoldings and products. Every oracle is plain loops over indices."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,17 +9,13 @@ from torch import Tensor
 from trlkit import tensors
 from trlkit.course.checking.compare import describe
 from trlkit.course.checking.exercise import Case, Draw, Exercise, Quiz
-
-
-def positions(shape: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Every index of a tensor of this shape, the last entry fastest."""
-    return itertools.product(*(range(size) for size in shape))
-
-
-def fiber_positions(shape: Sequence[int], mode: int) -> list[tuple]:
-    """An index for every mode-``mode`` fiber of a tensor of this shape."""
-    rest = (*shape[:mode], *shape[mode + 1 :])
-    return [(*index[:mode], slice(None), *index[mode:]) for index in positions(rest)]
+from trlkit.course.checking.products import (
+    fiber_positions,
+    mode_dot,
+    multi_mode_dot,
+    positions,
+    unfold,
+)
 
 
 def fiber(x: Tensor, mode: int, index: Sequence[int]) -> Tensor:
@@ -40,10 +35,6 @@ def fiber_cases(draw: Draw) -> Iterator[Case]:
     yield Case((four, 3, (1, 0, 1)), "four modes")
     yield Case((draw.normal(*draw.sizes(4, 3)), 0, (1,)), "a matrix: its columns")
     yield Case((draw.normal(*draw.sizes(3)), 0, ()), "a vector is its own fiber")
-
-
-def unfold(x: Tensor, mode: int) -> Tensor:
-    return torch.stack([x[index] for index in fiber_positions(x.shape, mode)], dim=1)
 
 
 def unfold_cases(draw: Draw) -> Iterator[Case]:
@@ -83,13 +74,6 @@ def fold_cases(draw: Draw) -> Iterator[Case]:
     yield Case((unfold(draw.normal(*shape), 1), 1, shape), "a mode of size 1")
 
 
-def mode_dot(x: Tensor, matrix: Tensor, mode: int) -> Tensor:
-    y = x.new_zeros(*x.shape[:mode], len(matrix), *x.shape[mode + 1 :])
-    for index in fiber_positions(x.shape, mode):
-        y[index] = matrix @ x[index]
-    return y
-
-
 def mode_dot_cases(draw: Draw) -> Iterator[Case]:
     shape = draw.sizes(2, 3, 4)
     x = draw.counting(*shape)
@@ -107,12 +91,6 @@ def mode_dot_cases(draw: Draw) -> Iterator[Case]:
     yield Case((draw.normal(*shape), draw.normal(shape[1], shape[1]), 1), "a square matrix")
     yield Case((draw.normal(*shape), draw.normal(1, shape[0]), 0), "one row")
     yield Case((draw.normal(3, 3, 3), draw.normal(3, 3), 0), "a cube and a square matrix")
-
-
-def multi_mode_dot(x: Tensor, matrices: Sequence[Tensor], modes: Sequence[int]) -> Tensor:
-    for matrix, mode in zip(matrices, modes, strict=True):
-        x = mode_dot(x, matrix, mode)
-    return x
 
 
 def multi_mode_dot_cases(draw: Draw) -> Iterator[Case]:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from trlkit.contraction import paths
-from trlkit.course.chapters.ch01_tensors.checks import multi_mode_dot, unfold
 from trlkit.course.checking.answer import RIGHT, Verdict
 from trlkit.course.checking.compare import describe
 from trlkit.course.checking.exercise import Case, Draw, Exercise, Quiz
+from trlkit.course.checking.products import multi_mode_dot, unfold
 from trlkit.course.checking.weights import cp_weight, tucker_weight
 
 

@@ -280,7 +280,7 @@ def judged_fit(answer: Callable, x: Tensor, y: Tensor, rank: int, judged_on: lis
     """Fit from a few random starts, look at what came, and judge it by samples not seen."""
 
     def fitted(start: int, responses: Tensor = y, **options) -> tuple:
-        torch.manual_seed(start)
+        torch.default_generator.manual_seed(start)
         return answer(x, responses, rank, **options)
 
     best = None
