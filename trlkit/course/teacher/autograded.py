@@ -98,12 +98,17 @@ def _names(
     A copied cell keeps the mark in its last copy alone, as with nbgrader.
     """
     ids = {cell.id: name for name, cell in marked.items()}
-    above = {_title(before): _name(cell) for before, cell in _pairs(structure.cells)}
-    told = [_marks(cell) for cell in cells], [ids.get(cell.get("id"), "") for cell in cells]
+    pairs = _pairs(structure.cells)
+    above = {(*_title(before), cell.cell_type): _name(cell) for before, cell in pairs}
+    told = [_marks(cell) for cell in cells], [ids.get(str(cell.get("id")), "") for cell in cells]
     checks = [CHECK.search(cell.source) if cell.cell_type == "code" else None for cell in cells]
-    follows = ["", *(above.get(_title(before), "") for before, _ in _pairs(cells))]
+    given = {_title(cell) for cell in structure.cells if not _name(cell)}
+    follows = [
+        "" if _title(cell) in given else above.get((*_title(before), cell.cell_type), "")
+        for before, cell in _pairs(cells)
+    ]
     names = [""] * len(cells)
-    for way in (*told, [f"check_{found[1]}" if found else "" for found in checks], follows):
+    for way in (*told, [f"check_{found[1]}" if found else "" for found in checks], ["", *follows]):
         for number in reversed(range(len(cells))):
             if way[number] in marked and not names[number] and way[number] not in names:
                 names[number] = way[number]

@@ -21,6 +21,7 @@ from nbgrader.api import (
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import AssignLatePenalties, InstantiateTests, SaveCells
 from sqlalchemy import inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, OperationalError
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
@@ -56,7 +57,7 @@ class ClassGradebook:
     ):
         self.config = load_config(root)
         self.place = CourseDirectory(config=self.config)
-        self.url = _patient(url or self.place.db_url)
+        self.url = _complete(url or self.place.db_url)
         self.clean = clean
         self.roster = roster
         self.penalties = AssignLatePenalties(config=self.config)
@@ -264,17 +265,37 @@ def prepared(place: CourseDirectory, config: Config, chapter: str) -> NotebookNo
     return notebook
 
 
-def _patient(url: str) -> str:
-    """SQLite's default is to give up after 5 s of somebody else's writing."""
-    told = make_url(url)
-    if told.get_backend_name() == "sqlite" and "timeout" not in told.query:
+def _complete(url: str) -> str:
+    """The URL with what nbgrader's default leaves to chance: PostgreSQL's driver, and patience.
+
+    SQLAlchemy's driver for ``postgresql://`` depends on its version, and SQLite gives up after
+    5 s of somebody else's writing.
+    """
+    try:
+        told = make_url(url)
+    except ArgumentError:
+        told = None
+    kind = told.get_backend_name() if told is not None else ""
+    if kind not in ("sqlite", "postgresql"):
+        raise ValueError(
+            f"--db: {kind or 'this'} is no database for the gradebook; expected sqlite:///FILE or "
+            "postgresql://USER@HOST/DATABASE"
+        )
+    if kind == "sqlite" and "timeout" not in told.query:
         told = told.update_query_dict({"timeout": "60"})
+    if told.drivername == "postgresql":
+        told = told.set(drivername="postgresql+psycopg")
     return told.render_as_string(hide_password=False)
 
 
 def _open(url: str, course: str) -> Gradebook:
     nbgrader_setup.find_alembic()
-    book = Gradebook(url, course)
+    try:
+        book = Gradebook(url, course)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"--db: {error.name} is missing; pip install 'psycopg[binary]'") from None
+    except OperationalError as error:
+        raise ValueError(f"--db: the gradebook cannot be opened: {error.orig}") from None
     # Where a process was killed while it made the tables, nbgrader never adds their version.
     with book.engine.begin() as connection:
         if "alembic_version" not in inspect(connection).get_table_names():
