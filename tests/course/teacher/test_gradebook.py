@@ -29,6 +29,7 @@ from trlkit.course.teacher.autograded import rebuild
 from trlkit.course.teacher.gradebook import ClassGradebook, load_config, prepared
 from trlkit.course.teacher.record import ERROR, FAILED, GRADED, MISSING, Record, Row
 from trlkit.course.teacher.roster import Roster, Student
+from trlkit.course.teacher.submissions import Submission, find
 
 FIRST, LAST = "00_welcome", "09_capstone"
 REPORT = "capstone_report"
@@ -147,7 +148,8 @@ def merge(place, *records, contents=None, roster=None, clean=same, timestamp=Non
     with ClassGradebook(root, clean, url, roster) as book:
         for one in records:
             content = (contents or {}).get(one.student, handed(chapter=one.chapter))
-            said += book.merge(one, content, timestamp)
+            submission = Submission(one.student, one.chapter, content, timestamp=timestamp)
+            said += book.merge(one, submission)
     return said
 
 
@@ -233,6 +235,30 @@ def test_formgrader_shows_the_scores_and_the_report_waits(place):
     with Gradebook(url) as book:
         comments = book.find_submission_notebook(LAST, LAST, "ben").comments
         assert {c.auto_comment for c in comments} == {"No response."}
+
+
+def test_formgrader_takes_what_is_in_nbgraders_folders_as_graded(place):
+    root, url = place
+    folder = root / "build/submitted/ada" / LAST
+    folder.mkdir(parents=True)
+    (folder / f"{LAST}.ipynb").write_bytes(handed())
+    (folder / "timestamp.txt").write_text("2026-03-02 17:30:00.5 Europe/Berlin\n")
+    (folder / "submission_secret.txt").write_text("a1b2")
+    (root / "build/submitted/ben" / LAST).mkdir(parents=True)
+    (root / "build/submitted/ben" / LAST / "report.txt").write_text("My report.")
+    intake = find(root / "build/submitted")
+    with ClassGradebook(root, same, url) as book:
+        for submission in intake.submissions:
+            book.merge(record(submission.student), submission)
+        for one, submission in intake.failed:
+            book.merge(one, submission)
+    shown = {row["student"]: row for row in formgrader(root).get_submissions(LAST)}
+    assert shown["ada"]["autograded"] and shown["ada"]["score"] == 24
+    assert shown["ben"]["autograded"] and shown["ben"]["needs_manual_grade"]
+    assert shown["ada"]["timestamp"] == "2026-03-02T16:30:00.500000"
+    autograded = root / "build/autograded/ada" / LAST
+    assert (autograded / "submission_secret.txt").read_text() == "a1b2"
+    assert (folder / f"{LAST}.ipynb").read_bytes() == handed()
 
 
 def formgrader(root):

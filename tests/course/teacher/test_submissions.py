@@ -13,8 +13,9 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from trlkit.course.teacher import files
 from trlkit.course.teacher.files import files_in
+from trlkit.course.teacher.places import chapter_called
 from trlkit.course.teacher.roster import read_roster, unfit
-from trlkit.course.teacher.submissions import chapter_called, find
+from trlkit.course.teacher.submissions import find
 
 ONE = nbformat.writes(released("01_tensors")).encode()
 FOUR = nbformat.writes(released("04_cp_trl")).encode()
@@ -161,9 +162,24 @@ def test_notebooks_that_break_readers_are_still_submissions(tmp_path):
 
 def test_another_chapter_than_asked_for(source):
     handed = source({"Ada_1_assignsubmission_file_/04_cp_trl.ipynb": FOUR})
-    (record,) = find(handed, "01_tensors").failed
+    ((record, _),) = find(handed, "01_tensors").failed
     assert (record.student, record.chapter, record.status) == ("Ada", "01_tensors", "failed")
     assert "04_cp_trl" in record.reason
+
+
+def test_a_file_of_another_chapter_beside_the_right_one_takes_no_points(source):
+    folder = "Ada_1_assignsubmission_file_"
+    handed = source(
+        {
+            f"{folder}/04_cp_trl.ipynb": FOUR,
+            f"{folder}/01_tensors.ipynb": ONE,
+            f"{folder}/x.pdf": b"",
+        }
+    )
+    intake = find(handed, "01_tensors")
+    assert taken(intake) == [("Ada", "01_tensors")] and intake.submissions[0].content == ONE
+    assert intake.failed == []
+    assert [line.split(": is ")[1][:5] for line in intake.unknown] == ["chapt", "no no"]
 
 
 def test_nbgraders_other_chapters_are_passed_over(source):
@@ -200,7 +216,7 @@ def test_no_notebook_is_a_recorded_failure_and_an_empty_folder_none(tmp_path):
     )
     (tmp_path / "cy/01_tensors").mkdir(parents=True)
     intake = find(tmp_path)
-    told = {(record.student, record.chapter): record.reason for record in intake.failed}
+    told = {(record.student, record.chapter): record.reason for record, _ in intake.failed}
     assert set(told) == {("ada", "01_tensors"), ("Ben", "01_tensors")}
     assert "notes.txt is no notebook" in told["ada", "01_tensors"]
     assert intake.unknown == ["cy/01_tensors: is an empty folder"]
@@ -209,7 +225,7 @@ def test_no_notebook_is_a_recorded_failure_and_an_empty_folder_none(tmp_path):
 def test_a_file_too_large_is_a_recorded_failure(source, monkeypatch):
     monkeypatch.setattr(files.File.read, "__defaults__", (1000,))
     intake = find(source({"ada/01_tensors/01_tensors.ipynb": ONE}))
-    (record,) = intake.failed
+    ((record, _),) = intake.failed
     assert "larger than 0.001 MB" in record.reason and not intake.submissions
 
 
@@ -224,7 +240,7 @@ def test_links_and_pipes_are_not_followed(tmp_path):
     os.mkfifo(root / "dee/01_tensors/01_tensors.ipynb")
     intake = find(root)
     assert taken(intake) == [("ben", "01_tensors")]
-    reasons = {record.student: record.reason for record in intake.failed}
+    reasons = {record.student: record.reason for record, _ in intake.failed}
     assert "symbolic link" in reasons["ada"] and "pipe" in reasons["dee"]
     assert intake.unknown == ["cy: is a symbolic link, which is not followed"]
 
@@ -316,7 +332,7 @@ def test_entries_of_a_zip_that_point_elsewhere(tmp_path):
     before = set(tmp_path.rglob("*"))
     intake = find(path)
     assert taken(intake) == [("fay", "01_tensors")] and intake.submissions[0].content == ONE
-    told = " ".join([*intake.unknown, *(record.reason for record in intake.failed)])
+    told = " ".join([*intake.unknown, *(record.reason for record, _ in intake.failed)])
     assert told.count("points out of the zip") == 4
     assert told.count("symbolic link") == 1 and told.count("twice") == 1
     assert set(tmp_path.rglob("*")) == before
@@ -341,7 +357,7 @@ def test_a_zip_that_lies_about_a_size_or_is_damaged(tmp_path):
     central = data.rindex(b"PK\x01\x02")
     data[central + 24 : central + 28] = (10).to_bytes(4, "little")
     path.write_bytes(data)
-    (record,) = find(path).failed
+    ((record, _),) = find(path).failed
     assert "cannot be read from the zip" in record.reason
 
 

@@ -31,7 +31,7 @@ from trlkit.course.teacher.autograded import Clean, rebuild
 from trlkit.course.teacher.grades import Total
 from trlkit.course.teacher.record import ERROR, FAILED, MISSING, Record
 from trlkit.course.teacher.roster import Roster, unfit
-from trlkit.course.teacher.submissions import parse
+from trlkit.course.teacher.submissions import Submission, parse
 
 NOT_GRADED = "could not be graded: "
 
@@ -76,9 +76,7 @@ class ClassGradebook:
         """The ids of all students in the gradebook."""
         return {student.id for student in self.gradebook.students}
 
-    def merge(
-        self, record: Record, content: bytes = b"", timestamp: datetime | None = None
-    ) -> list[str]:
+    def merge(self, record: Record, submission: Submission | None = None) -> list[str]:
         """Write a record into the gradebook, and the notebook for formgrader beside it.
 
         The same record again changes nothing. A failure has no points from the checks, waits for
@@ -88,10 +86,8 @@ class ClassGradebook:
         Parameters
         ----------
         record : Record
-        content : bytes
-            The notebook as it was handed in.
-        timestamp : datetime, optional
-            When, in UTC without a zone. Without one the gradebook's own stays.
+        submission : Submission, optional
+            What was handed in. Where it has no timestamp, the gradebook's own stays.
 
         Returns
         -------
@@ -109,17 +105,20 @@ class ClassGradebook:
         if record.status == MISSING:
             return self._miss(record)
         structure = self.define(record.chapter)
+        handed = submission or Submission(record.student, record.chapter)
         try:
-            notebook = parse(content) if content else None
+            notebook = parse(handed.content) if handed.content else None
         except NotANotebook:
             notebook = None
         made, own = rebuild(notebook, structure, record, self.clean)
         path = self._autograded(record) / f"{record.chapter}.ipynb"
         with _transaction(self.gradebook):
             changed = _answers(made).items() - _answers(_before(path)).items()
-            said = self._submit(record, own, {name for name, _ in changed}, timestamp)
-            seconds = self.gradebook.find_submission(record.chapter, record.student).timestamp
-        _write(path.with_name("timestamp.txt"), f"{seconds} UTC\n" if seconds else "")
+            said = self._submit(record, own, {name for name, _ in changed}, handed.timestamp)
+            time = self.gradebook.find_submission(record.chapter, record.student).timestamp
+        # nbgrader's feedback goes by these two.
+        _write(path.with_name("timestamp.txt"), f"{time} UTC\n" if time else "")
+        _write(path.with_name("submission_secret.txt"), handed.secret)
         _write(path, nbformat.writes(made))
         return [f"{where}: {line}" for line in said]
 

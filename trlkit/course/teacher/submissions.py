@@ -1,42 +1,38 @@
-"""Find what was handed in: nbgrader's folders, or what Moodle and Canvas export.
-
-Moodle names a file ``Ada Lovelace_1234567_assignsubmission_file_/NAME``, or without folders
-``Ada Lovelace_1234567_assignsubmission_file_NAME``; the number is the participant's in this one
-assignment. Canvas names it ``lovelaceada_LATE_USER_FILE_NAME``, with ``LATE`` only where it was,
-the user's number, and the file's, which grows with every file that is handed in.
-"""
+"""Find what was handed in: nbgrader's folders, or what Moodle and Canvas export."""
 
 import re
 import tempfile
 from collections import defaultdict
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
 import nbformat
 
-from trlkit.course.chapters import manifest
 from trlkit.course.learner.runner import NotANotebook, _chapter_of, read_notebook
 from trlkit.course.teacher.files import File, Refused, files_in, shown
+from trlkit.course.teacher.places import (
+    CANVAS,
+    MOODLE,
+    NBGRADER,
+    Place,
+    chapter_called,
+    chapter_named,
+    chapters,
+    depth_of,
+    place_of,
+)
 from trlkit.course.teacher.record import FAILED, MISSING, Record
 from trlkit.course.teacher.roster import Roster, unfit
 
-NBGRADER, MOODLE, CANVAS = "nbgrader", "Moodle", "Canvas"
-MOODLE_FOLDER = re.compile(r"(?P<name>.+)_(?P<id>[0-9]+)_assignsubmission_[a-z]+_?", re.DOTALL)
-MOODLE_FILE = re.compile(
-    r"(?P<name>.+?)_(?P<id>[0-9]+)_assignsubmission_[a-z]+_(?P<file>.+)", re.DOTALL
-)
-CANVAS_FILE = re.compile(
-    r"((LATE_)?(?P<anonymous>anon_[A-Za-z0-9]+)|(?P<name>\w+?)_(LATE_)?(?P<id>[0-9]+))"
-    r"_(?P<number>[0-9]+)_(?P<file>.+)",
-    re.DOTALL,
-)
-# Browsers add an ending of their own to a notebook that they save.
-NOTEBOOK = re.compile(r"\.ipynb(\.(json|txt))?", re.IGNORECASE)
-TIMESTAMP = re.compile(
-    r"[0-9][0-9T:.+-]*( [0-9:.]+)?( [A-Za-z+-][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*)?"
+TIMESTAMP = re.compile(r"[0-9][0-9T:.+-]*( [0-9:.]+)?( [A-Za-z+-][\w+-]*(/[\w+-]+)*)?", re.ASCII)
+SECRET = re.compile(r"[\w-]{1,200}", re.ASCII)
+EXCHANGE = ("timestamp.txt", "submission_secret.txt")  # what nbgrader's exchange writes beside
+_NO_PLACE = (
+    "is not where a submission is looked for: STUDENT/CHAPTER/CHAPTER.ipynb, or a file named as "
+    "Moodle or Canvas names it"
 )
 
 
@@ -45,17 +41,19 @@ class Submission:
     """A notebook that was handed in, read once.
 
     ``chapter`` is None where neither its name nor its cells say which it is. ``folder`` is where
-    it lies, with what stands beside it, None in a zip. ``timestamp`` is in UTC, without a zone as
-    nbgrader keeps it. ``platform`` names the platform and ``platform_id`` its number for the
-    student: Moodle's participant, Canvas' user. ``remarks`` are for the teacher.
+    it lies, with what its author put beside it; None in a zip, and in a folder of all students.
+    ``timestamp`` is in UTC, without a zone as nbgrader keeps it; ``secret`` is what nbgrader's
+    exchange finds the feedback by. ``platform_id`` is the platform's number for the student:
+    Moodle's participant, Canvas' user. ``remarks`` are for the teacher.
     """
 
     student: str
     chapter: str | None
-    content: bytes
-    file: str
+    content: bytes = b""
+    file: str = ""
     folder: Path | None = None
     timestamp: datetime | None = None
+    secret: str = ""
     late: bool = False
     platform: str = NBGRADER
     platform_id: str = ""
@@ -71,38 +69,33 @@ class Submission:
 class Intake:
     """What became of every file: a submission, a failure or a line in ``unknown``.
 
-    ``failed`` and ``missing`` are records as grading leaves them: of files that cannot be read,
-    and of students on the roster who handed in nothing. ``identifiers`` are a platform's numbers
-    by student and chapter, for the forms that it imports.
+    ``failed`` holds what cannot be read, each as its record and a submission without content;
+    ``missing`` the records of students on the roster who handed in nothing.
     """
 
     submissions: list[Submission] = field(default_factory=list)
-    failed: list[Record] = field(default_factory=list)
+    failed: list[tuple[Record, Submission]] = field(default_factory=list)
     missing: list[Record] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
-    identifiers: dict[tuple[str, str], str] = field(default_factory=dict)
 
+    @property
+    def handed(self) -> list[Submission]:
+        """Everything that somebody handed in, readable or not."""
+        return [*self.submissions, *(submission for _, submission in self.failed)]
 
-@dataclass(frozen=True)
-class _Place:
-    """What the names on the way to a file say."""
-
-    platform: str
-    name: str  # the student's: an id in nbgrader's folders, a name on a platform
-    file: str  # the file's name as its author chose it
-    number: str = ""
-    order: int = 0  # grows with every file that is handed in
-    late: bool = False
-    folder: str = ""  # nbgrader's chapter folder
-    beside: bool = False  # it is no submission, but stands beside one
-    alone: bool = True  # its folder holds files of this student only
+    @property
+    def identifiers(self) -> dict[tuple[str, str], str]:
+        """The platform's numbers by student and chapter, for the forms that it imports."""
+        return {(s.student, s.chapter): s.platform_id for s in self.handed if s.platform_id}
 
 
 @dataclass(frozen=True)
 class _Found:
+    """A file of a student; ``refused`` is why it cannot be graded."""
+
     student: str
     chapter: str | None
-    place: _Place
+    place: Place
     file: File
     content: bytes = b""
     refused: str = ""
@@ -149,58 +142,35 @@ def find(
     """
     wanted = chapter_called(chapter) if chapter else None
     intake = Intake()
-    beside: dict[tuple[str, ...], _Found] = {}
-    times: dict[tuple[str, ...], bytes] = {}
-    found, others = [], []
+    small: dict[tuple[str, ...], bytes] = {}
+    found = []
     with files_in(source) as files:
-        depth = 1 if source.is_dir() else _depth(files)
+        depth = 1 if source.is_dir() else depth_of(file.parts for file in files)
         for file in files:
-            place = _place(file.parts, depth)
+            place = place_of(file.parts, depth)
             if place is None:
                 intake.unknown.append(f"{file}: {file.refused or _NO_PLACE}")
-                continue
-            if wanted and place.folder != wanted and place.folder in _chapters():
-                continue
-            try:
-                student = _student(place, roster)
-            except LookupError as error:
-                who = shown(file.parts[depth - 1]) if place.folder else file
-                intake.unknown.append(f"{who}: {error.args[0]}")
-                continue
-            if place.beside and file.refused:
-                intake.unknown.append(f"{file}: {file.refused}")
-            elif place.beside:
-                one = _Found(student, place.folder, place, file)
-                beside.setdefault(file.parts[: depth + 1], one)
-                if place.file == "timestamp.txt":
-                    times[file.parts[:-1]] = _content(file, 200)[0]
-            elif file.refused or not NOTEBOOK.search(place.file):
-                others.append(_Found(student, _chapter(place, b"", wanted), place, file))
-            else:
-                content, refused = _content(file)
-                named = _chapter(place, content, wanted)
-                found.append(_Found(student, named, place, file, content, refused))
-    found = _apart(found)
-    _sort_out(found, wanted, times, intake)
-    _tell_others(others, list(beside.values()), wanted, intake)
+            elif not (wanted and place.folder != wanted and place.folder in chapters()):
+                try:
+                    found.append(_look(file, place, _student(place, roster), wanted))
+                except LookupError as error:
+                    who = shown(file.parts[depth - 1]) if place.folder else file
+                    intake.unknown.append(f"{who}: {error.args[0]}")
+                if place.beside and place.file in EXCHANGE:
+                    small[file.parts] = _content(file, 300)[0]
+    groups = defaultdict(list)
+    for one in _apart(found):
+        groups[one.student, one.chapter].append(one)
+    for group in groups.values():
+        _choose(group, small, intake)
     if roster:
         _tell_missing(roster, wanted, intake)
     elif known:
         _tell_new(set(known), intake)
     intake.unknown = list(dict.fromkeys(intake.unknown))
     intake.submissions.sort(key=lambda s: (s.chapter or "", s.student))
-    intake.failed.sort(key=lambda record: (record.chapter, record.student))
+    intake.failed.sort(key=lambda pair: (pair[0].chapter, pair[0].student))
     return intake
-
-
-def chapter_called(text: str) -> str:
-    """The name of the chapter with this name or number, "01" or "1" for "01_tensors"."""
-    names = _chapters()
-    for name in names:
-        number = name.split("_")[0]
-        if text in (name, number, number.lstrip("0") or "0"):
-            return name
-    raise ValueError(f"no chapter is called {text!r}; there are {', '.join(names)}")
 
 
 def parse(content: bytes, name: str = "the notebook") -> nbformat.NotebookNode:
@@ -223,47 +193,7 @@ def parse(content: bytes, name: str = "the notebook") -> nbformat.NotebookNode:
             raise NotANotebook(f"{name}: is no notebook that can be read ({kind})") from None
 
 
-_NO_PLACE = (
-    "is not where a submission is looked for: STUDENT/CHAPTER/CHAPTER.ipynb, or a file named as "
-    "Moodle or Canvas names it"
-)
-
-
-def _chapters() -> list[str]:
-    return [chapter.name for chapter in manifest.chapters()]
-
-
-def _depth(files: list[File]) -> int:
-    """Where in a zip the chapters' folders stand: a student's own folders lie deeper."""
-    chapters = _chapters()
-    depths = [d for file in files for d, name in enumerate(file.parts) if d and name in chapters]
-    return min(depths, default=1)
-
-
-def _place(parts: tuple[str, ...], depth: int) -> _Place | None:
-    """What the names say, read from above: what a student may name stands below the rest."""
-    *folders, name = parts
-    chapters = _chapters()
-    for above, folder in enumerate(folders):
-        if match := MOODLE_FOLDER.fullmatch(folder):
-            return _Place(MOODLE, match["name"], name, match["id"])
-        if above == depth and folder in chapters:
-            break
-    if len(parts) > depth and parts[depth] in chapters:
-        beside = len(parts) > depth + 2 or not NOTEBOOK.search(name)
-        return _Place(NBGRADER, parts[depth - 1], name, folder=parts[depth], beside=beside)
-    if match := MOODLE_FILE.fullmatch(name):
-        return _Place(MOODLE, match["name"], match["file"], match["id"], alone=False)
-    if match := CANVAS_FILE.fullmatch(name):
-        who, number = match["anonymous"] or match["name"], match["id"] or ""
-        late, order = "_LATE_" in f"_{name[: match.start('number')]}", int(match["number"])
-        return _Place(CANVAS, who, match["file"], number, order, late, alone=False)
-    if len(folders) == 2 and NOTEBOOK.search(name):
-        return _Place(NBGRADER, folders[0], name, folder=folders[1])
-    return None
-
-
-def _student(place: _Place, roster: Roster | None) -> str:
+def _student(place: Place, roster: Roster | None) -> str:
     """The student's id, or a LookupError that says why there is none."""
     if roster and place.platform == NBGRADER:
         student = roster.find(place.name).id
@@ -279,19 +209,35 @@ def _student(place: _Place, roster: Roster | None) -> str:
     return student
 
 
-def _chapter(place: _Place, content: bytes, wanted: str | None) -> str | None:
-    """The chapter by the folder, the file's name or the cells; ``wanted`` where none says it."""
-    names = _chapters()
-    if place.folder in names:
+_NO_NOTEBOOK = "is no notebook"
+
+
+def _look(file: File, place: Place, student: str, wanted: str | None) -> _Found:
+    """A file with its content, or with why it cannot be graded."""
+    if place.beside:
+        return _Found(student, place.folder, place, file, refused=file.refused or _NO_NOTEBOOK)
+    content, refused = b"", file.refused or _NO_NOTEBOOK
+    if place.is_notebook:
+        content, refused = _content(file)
+    chapter = _chapter(place, content)
+    if wanted and chapter and chapter != wanted:
+        if place.platform == NBGRADER:
+            raise LookupError(f"{file} is chapter {chapter}, and {wanted} was asked for")
+        refused = f"is chapter {chapter}, and {wanted} was asked for"
+        content, chapter = b"", wanted
+    return _Found(student, chapter or wanted, place, file, content, refused)
+
+
+def _chapter(place: Place, content: bytes) -> str | None:
+    """The chapter by the folder, the file's name or the cells."""
+    if place.folder in chapters():
         return place.folder
-    told = re.sub(r"[\s-]+", "_", place.file.casefold())
-    named = [n for n in names if re.search(rf"(?<![0-9]){re.escape(n)}(?![0-9a-z])", told)]
-    if len(named) == 1:
-        return named[0]
+    if named := chapter_named(place.file):
+        return named
     try:
         return _chapter_of(parse(content), Path()).name
     except Exception:  # whatever stands in the metadata of a stranger's cells
-        return wanted
+        return None
 
 
 def _content(file: File, *limit: int) -> tuple[bytes, str]:
@@ -308,120 +254,98 @@ def _apart(found: list[_Found]) -> list[_Found]:
         if one.place.platform == MOODLE and one.student == one.place.name:
             numbers[one.student, one.chapter].add(one.place.number)
     same = {student for (student, _), told in numbers.items() if len(told) > 1}
+    remark = "another student has the same name: Moodle's number was added; use a roster"
     return [
-        _Found(
-            f"{one.student}_{one.place.number}",
-            *(one.chapter, one.place, one.file, one.content, one.refused),
-            ("another student has the same name: Moodle's number was added; use a roster",),
-        )
-        if one.place.platform == MOODLE and one.student in same and one.student == one.place.name
+        replace(one, student=f"{one.student}_{one.place.number}", remarks=(remark,))
+        if one.place.platform == MOODLE and one.student in same
         else one
         for one in found
     ]
 
 
-def _sort_out(
-    found: Iterable[_Found],
-    wanted: str | None,
-    times: dict[tuple[str, ...], bytes],
-    intake: Intake,
-) -> None:
-    """One submission or failure for each student and chapter."""
-    groups = defaultdict(list)
-    for one in found:
-        groups[one.student, one.chapter].append(one)
-    for (student, chapter), group in groups.items():
-        *older, taken = sorted(group, key=lambda one: one.age)
-        remarks = list(taken.remarks)
-        if chapter is None:
-            remarks.append("neither its name nor its cells say which chapter it is")
-        for one in older:
-            remarks.append(f"{one.file} is of the same chapter: {taken.file} was taken")
-        if taken.place.folder and taken.place.file != f"{chapter}.ipynb":
-            remarks.append(f"{taken.file} should be called {chapter}.ipynb")
-        elif taken.place.folder and taken.place.folder != chapter:
-            remarks.append(f"its folder {shown(taken.place.folder)} should be called {chapter}")
-        timestamp, fault = _timestamp(times.get(taken.file.parts[:-1], b""))
-        remarks += [fault] if fault else []
-        if taken.place.number and chapter:
-            intake.identifiers[student, chapter] = taken.place.number
-        if taken.place.late:
-            remarks.append("Canvas calls it late; nbgrader has no time to count a penalty from")
-        if wanted and chapter != wanted:
-            _tell_other_chapter(taken, wanted, intake)
-        elif taken.refused and chapter:
-            reason = f"{taken.file} {taken.refused}"
-            intake.failed.append(Record(student, chapter, FAILED, reason, notes=tuple(remarks)))
-        elif taken.refused:
-            intake.unknown.append(f"{taken.file}: {taken.refused}")
-        else:
-            own = taken.file.path.parent if taken.file.path and taken.place.alone else None
-            intake.submissions.append(
-                Submission(
-                    student,
-                    chapter,
-                    taken.content,
-                    str(taken.file),
-                    own,
-                    timestamp,
-                    taken.place.late,
-                    taken.place.platform,
-                    taken.place.number,
-                    tuple(remarks),
-                )
-            )
-
-
-def _tell_other_chapter(one: _Found, wanted: str, intake: Intake) -> None:
-    """nbgrader's folders hold all chapters, a platform's export what was asked for."""
-    if one.place.platform == NBGRADER:
+def _choose(group: list[_Found], small: dict[tuple[str, ...], bytes], intake: Intake) -> None:
+    """One submission or failure of the files of one student and chapter."""
+    group = sorted(group, key=lambda one: one.age)
+    good = [one for one in group if not one.refused]
+    bad = [one for one in group if one.refused and not one.place.beside]
+    beside = [one for one in group if one.place.beside and not one.file.refused]
+    taken = (good or bad or beside or [None])[-1]
+    for one in group:
+        if one.refused and one is not taken and (one.file.refused or not one.place.beside):
+            intake.unknown.append(f"{one.file}: {one.refused}")
+    if taken is None:
         return
-    reason = f"{one.file} is chapter {one.chapter}, and {wanted} was asked for"
-    intake.failed.append(Record(one.student, wanted, FAILED, reason))
+    submission = _submission(taken, good[:-1], small)
+    if not taken.refused:
+        intake.submissions.append(submission)
+    elif taken.chapter is None:
+        intake.unknown.append(f"{taken.file}: {taken.refused}")
+    else:
+        reason = f"{taken.file} {taken.refused}"
+        reason += "" if taken.place.is_notebook else ", and no notebook was handed in"
+        record = Record(taken.student, taken.chapter, FAILED, reason, notes=submission.remarks)
+        intake.failed.append((record, submission))
 
 
-def _tell_others(
-    others: list[_Found], beside: list[_Found], wanted: str | None, intake: Intake
-) -> None:
-    """A failure for who handed in something, but no notebook; else a line for each file."""
-    handed = {(s.student, s.chapter) for s in intake.submissions}
-    handed |= {(record.student, record.chapter) for record in intake.failed}
-    for one in [*others, *beside]:
-        why = one.file.refused or "is no notebook"
-        if one.chapter is None or (one.student, one.chapter) in handed:
-            intake.unknown += [f"{one.file}: {why}"] if not one.place.beside else []
-        elif not wanted or one.chapter == wanted:
-            handed.add((one.student, one.chapter))
-            reason = f"{one.file} {why}, and no notebook was handed in"
-            intake.failed.append(Record(one.student, one.chapter, FAILED, reason))
+def _submission(
+    one: _Found, older: list[_Found], small: dict[tuple[str, ...], bytes]
+) -> Submission:
+    folder = one.file.parts[:-1]
+    time, secret = (small.get((*folder, name), b"").decode("utf-8", "replace") for name in EXCHANGE)
+    timestamp, fault = _timestamp(time.strip())
+    own = one.file.path is not None and one.place.alone
+    return Submission(
+        student=one.student,
+        chapter=one.chapter,
+        content=one.content,
+        file=str(one.file),
+        folder=one.file.path.parent if own else None,
+        timestamp=timestamp,
+        secret=secret.strip() if SECRET.fullmatch(secret.strip()) else "",
+        late=one.place.late,
+        platform=one.place.platform,
+        platform_id=one.place.number,
+        remarks=(*one.remarks, *_remarks(one, older), *[fault] * bool(fault)),
+    )
+
+
+def _remarks(one: _Found, older: list[_Found]) -> Iterator[str]:
+    place = one.place
+    if one.chapter is None:
+        yield "neither its name nor its cells say which chapter it is"
+    for other in older:
+        yield f"{other.file} is of the same chapter: {one.file} was taken"
+    if place.folder and not place.beside and place.file != f"{one.chapter}.ipynb":
+        yield f"{one.file} should be called {one.chapter}.ipynb"
+    elif place.folder and place.folder != one.chapter:
+        yield f"its folder {shown(place.folder)} should be called {one.chapter}"
+    if place.late:
+        yield "Canvas calls it late; nbgrader has no time to count a penalty from"
 
 
 def _tell_missing(roster: Roster, wanted: str | None, intake: Intake) -> None:
-    handed = {(s.student, s.chapter) for s in intake.submissions}
-    handed |= {(record.student, record.chapter) for record in intake.failed}
-    chapters = [wanted] if wanted else sorted({name for _, name in handed if name})
-    for chapter in chapters:
+    handed = {(s.student, s.chapter) for s in intake.handed}
+    names = [wanted] if wanted else sorted({name for _, name in handed if name})
+    for name in names:
         for student in roster.students:
-            if (student, chapter) not in handed:
-                reason = "nothing was handed in"
-                intake.missing.append(Record(student, chapter, MISSING, reason))
+            if (student, name) not in handed:
+                intake.missing.append(Record(student, name, MISSING, "nothing was handed in"))
 
 
 def _tell_new(known: set[str], intake: Intake) -> None:
-    for position, one in enumerate(intake.submissions):
-        if one.student not in known:
-            remark = f"new to the gradebook, which has {len(known)} students: is the name right?"
-            changed = {**vars(one), "remarks": (*one.remarks, remark)}
-            intake.submissions[position] = Submission(**changed)
+    remark = f"new to the gradebook, which has {len(known)} students: is the name right?"
+    intake.submissions = [
+        one if one.student in known else replace(one, remarks=(*one.remarks, remark))
+        for one in intake.submissions
+    ]
 
 
-def _timestamp(text: bytes) -> tuple[datetime | None, str]:
+def _timestamp(told: str) -> tuple[datetime | None, str]:
     """The time in nbgrader's ``timestamp.txt``, and what is wrong with it."""
-    if not text:
+    if not told:
         return None, ""
     from nbgrader.utils import parse_utc
 
-    told = text.decode("utf-8", "replace").strip()
     try:
         if TIMESTAMP.fullmatch(told):
             return parse_utc(told), ""
