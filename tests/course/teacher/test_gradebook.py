@@ -272,6 +272,8 @@ def test_formgraders_page_and_nbgraders_feedback_and_export(place, monkeypatch):
     rows = tuple(Row(row.exercise, row.title, 0.0, row.out_of, message) for row in record("x").rows)
     graded = Record("Lovelace, Ada <i>", LAST, GRADED, rows=rows, notes=("a <script>note",))
     merge(place, graded, contents={graded.student: handed("About **numbers**.")})
+    failed = Record("ben", LAST, FAILED, "<script>alert(2)</script> [x](javascript:alert(3)) \0")
+    merge(place, failed, contents={"ben": b"{"})
     api = formgrader(root)
     page = formgraders_page(root, graded.student)
     assert "About <strong>numbers</strong>" in page and 'id="capstone_report"' in page
@@ -283,6 +285,9 @@ def test_formgraders_page_and_nbgraders_feedback_and_export(place, monkeypatch):
     assert done["success"], done["log"]
     feedback = root / "build/feedback" / graded.student / LAST / f"{LAST}.html"
     assert "This is &lt;b&gt;not" in feedback.read_text("utf-8")
+    told = (root / "build/feedback/ben" / LAST / f"{LAST}.html").read_text("utf-8")
+    assert "&lt;script&gt;alert(2)" in told and "could not be graded" in told
+    assert "<script>alert" not in told and 'href="javascript:alert' not in told
     app = ExportApp(config=load_config(root))
     app.initialize([])
     app.start()
@@ -369,8 +374,7 @@ def test_a_failure_is_no_zero(place):
     shown = {row["student"]: row for row in formgrader(root).get_notebook_submissions(LAST, LAST)}
     assert (shown["ada"]["flagged"], shown["ben"]["flagged"]) == (True, False)
     with Gradebook(url) as book:
-        comment = book.find_comment(REPORT, LAST, LAST, "ada").comment
-        assert comment == "could not be graded: is cut off in line 7"
+        assert "could not be graded" in book.find_comment(REPORT, LAST, LAST, "ada").comment
     assert "is cut off in line 7" in formgraders_page(root, "ada")
 
     merge(place, record("ada"))
@@ -597,6 +601,15 @@ def test_an_honest_notebook_keeps_its_cells_and_gets_the_checks_words(structure)
     assert told["check-choose_trial"] == "2 of 2 points\nsaid\n"
     assert source(made, "choose_trial") == solutions(LAST)["choose_trial"]
     assert "hidden=" in source(made, "check_choose_trial")
+
+
+def test_no_control_character_of_a_message_reaches_a_terminal_or_a_page(structure):
+    rows = (Row("choose_trial", "", 0.0, 2.0, "a\x1b[31m\x07\ud800\n\tb", technical="\x00"),)
+    one = Record("ada", LAST, GRADED, rows=rows, notes=("\x9b31m",))
+    made, _ = rebuilt(answered(), structure, one=one)
+    told = {cell.id: cell.outputs[0].text for cell in made.cells if cell.get("outputs")}
+    assert told["check-choose_trial"] == ("0 of 2 points\n\\x00\na\\x1b[31m\\x07\\ud800\n\tb\n")
+    assert told["notes"] == "\\x9b31m\n"
 
 
 @pytest.mark.parametrize("ids", [True, False])

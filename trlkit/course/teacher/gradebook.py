@@ -33,7 +33,8 @@ from trlkit.course.teacher.record import ERROR, FAILED, MISSING, Record
 from trlkit.course.teacher.roster import Roster, unfit
 from trlkit.course.teacher.submissions import Submission, parse
 
-NOT_GRADED = "could not be graded: "
+# nbgrader shows comments as Markdown and HTML: no word of a stranger's is in this one.
+NOT_GRADED = "This could not be graded; the note at the notebook's head says why."
 
 
 class ClassGradebook:
@@ -79,9 +80,9 @@ class ClassGradebook:
     def merge(self, record: Record, submission: Submission | None = None) -> list[str]:
         """Write a record into the gradebook, and the notebook for formgrader beside it.
 
-        The same record again changes nothing. A failure has no points from the checks, waits for
-        a person and is flagged; its reason is the comment on every answer. Who handed in nothing
-        has no submission.
+        The same record again changes nothing. A failure has no points from the checks, where a
+        zero has 0; it waits for a person and is flagged, its comments say so, and its reason stands
+        at the notebook's head. Who handed in nothing has no submission.
 
         Parameters
         ----------
@@ -363,13 +364,13 @@ def _by_stub(cell: NotebookNode | None) -> float | None:
 
 def _comment(record: Record, cell: NotebookNode | None) -> str | None:
     if record.status == FAILED:
-        return NOT_GRADED + record.reason
+        return NOT_GRADED
     untouched = cell and cell.metadata.nbgrader.get("checksum") == utils.compute_checksum(cell)
     return "No response." if untouched else None
 
 
 def _was_failed(notebook: SubmittedNotebook) -> bool:
-    return any((c.auto_comment or "").startswith(NOT_GRADED) for c in notebook.comments)
+    return any(comment.auto_comment == NOT_GRADED for comment in notebook.comments)
 
 
 def _before(path: Path) -> NotebookNode:
