@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import subprocess
 import zipfile
 from datetime import datetime
 
@@ -361,12 +362,32 @@ def test_a_zip_that_lies_about_a_size_or_is_damaged(tmp_path):
     assert "cannot be read from the zip" in record.reason
 
 
+def test_folders_without_end(tmp_path):
+    put(tmp_path, {"ada/01_tensors/01_tensors.ipynb": ONE})
+    deep = os.open(tmp_path / "ada/01_tensors", os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=deep)
+        above, deep = deep, os.open("d", os.O_RDONLY, dir_fd=deep)
+        os.close(above)
+    os.close(deep)
+    intake = find(tmp_path)
+    assert taken(intake) == [("ada", "01_tensors")]
+    assert "in more than 30 folders" in intake.unknown[0]
+    subprocess.run(["rm", "-r", tmp_path / "ada"], check=True)  # shutil cannot
+
+
 def test_what_is_no_source(tmp_path):
     with pytest.raises(ValueError, match="there is no such folder or zip"):
         find(tmp_path / "nowhere")
     path = tmp_path / "one.ipynb"
     path.write_bytes(ONE)
     with pytest.raises(ValueError, match="neither a folder nor a zip"):
+        find(path)
+    path = packed(tmp_path / "cut.zip", {"ada/01_tensors/01_tensors.ipynb": ONE})
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"PK\x01\x02")] = 0
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="damaged zip"):
         find(path)
     with pytest.raises(ValueError, match="no chapter is called '77'"):
         chapter_called("77")

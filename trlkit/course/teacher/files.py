@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 FILE_BYTES = 20_000_000
 TOTAL_BYTES = 2_000_000_000
 MANY = 100_000
+DEEPEST = 30
 # What systems and editors leave; nobody hands it in.
 LEFT = {".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX", ".ipynb_checkpoints"}
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError)
@@ -84,7 +85,11 @@ def files_in(source: Path) -> Iterator[list[File]]:
     elif not source.exists():
         raise ValueError(f"{source}: there is no such folder or zip")
     elif zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
+        try:
+            archive = zipfile.ZipFile(source)
+        except _ZIP_ERRORS as error:
+            raise ValueError(f"{source}: is a damaged zip ({error}); fetch it again") from None
+        with archive:
             yield list(_in_zip(archive, source))
     else:
         raise ValueError(
@@ -102,6 +107,8 @@ def _in_folder(folder: Path, above: tuple[str, ...]) -> Iterator[File]:
             continue
         if entry.is_symlink():
             yield File(parts, refused="is a symbolic link, which is not followed")
+        elif len(parts) > DEEPEST:
+            yield File(parts, refused=f"lies in more than {DEEPEST} folders")
         elif entry.is_dir(follow_symlinks=False):
             try:
                 yield from _in_folder(Path(entry.path), parts)

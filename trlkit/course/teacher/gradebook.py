@@ -40,6 +40,8 @@ NOT_GRADED = "This could not be graded; the note at the notebook's head says why
 class ClassGradebook:
     """The one writer of nbgrader's gradebook, and of the notebooks that formgrader opens.
 
+    To be used in one thread; each submission is a transaction of its own.
+
     Parameters
     ----------
     root : Path
@@ -193,7 +195,8 @@ class ClassGradebook:
         where = record.chapter, record.student
         self._enroll(record.student)
         given = {"timestamp": timestamp} if timestamp else {}
-        submission = self.gradebook.update_or_create_submission(*where, **given)
+        with self.gradebook.db.no_autoflush:
+            submission = self.gradebook.update_or_create_submission(*where, **given)
         notebook = self.gradebook.find_submission_notebook(record.chapter, *where)
         failed = record.status == FAILED
         if failed != _was_failed(notebook):
