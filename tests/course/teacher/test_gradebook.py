@@ -31,6 +31,8 @@ from trlkit.course.teacher.record import ERROR, FAILED, GRADED, MISSING, Record,
 from trlkit.course.teacher.roster import Roster, Student
 from trlkit.course.teacher.submissions import Submission, find
 
+pytestmark = pytest.mark.xdist_group("gradebook")
+
 FIRST, LAST = "00_welcome", "09_capstone"
 REPORT = "capstone_report"
 LATE = '\nc.LateSubmissionPlugin.penalty_method = "zero"\n'
@@ -710,6 +712,14 @@ def test_cells_that_no_reader_expects(structure):
     made, _ = rebuilt(notebook, structure)
     assert [cell.cell_type for cell in made.cells[-2:]] == ["raw", "code"]
     assert made.cells[-1].source == "?"
+
+
+def test_more_than_anybody_reads_is_not_shown(structure):
+    notebook = answered()
+    code = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    code.outputs = [new_output("stream", text="x")] * 5000
+    made, own = rebuilt(notebook, structure)
+    assert own == {} and "more than 5000 cells" in made.cells[0].outputs[0].text
 
 
 def test_a_notebook_of_something_else_shows_its_cells_and_the_checks(structure):

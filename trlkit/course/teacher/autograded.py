@@ -10,6 +10,7 @@ from trlkit.course.learner.runner import CHECK
 from trlkit.course.teacher.record import Record, Row
 
 Clean = Callable[[NotebookNode], NotebookNode]
+MANY = 5000  # cells and outputs that are shown; each takes about a millisecond to validate
 
 
 def rebuild(
@@ -32,7 +33,9 @@ def rebuild(
     notes = [record.reason] * bool(record.reason) + list(record.notes)
     cells = []
     try:
-        if notebook is not None:
+        if notebook is not None and _size(notebook) > MANY:
+            notes.append(f"the notebook cannot be shown: it has more than {MANY} cells and outputs")
+        elif notebook is not None:
             cells = list(clean(_copied(notebook, structure, marked)).cells)
     except Exception as error:  # whatever is wrong with what a stranger wrote
         notes.append(f"the notebook cannot be shown ({type(error).__name__}: {error})")
@@ -63,6 +66,11 @@ def _name(cell: NotebookNode) -> str:
 def _is_check(cell: NotebookNode) -> bool:
     marks = cell.metadata.get("nbgrader", {})
     return bool(marks.get("grade")) and not marks.get("solution") and cell.cell_type == "code"
+
+
+def _size(notebook: NotebookNode) -> int:
+    outputs = [cell.get("outputs") for cell in notebook.cells]
+    return len(outputs) + sum(len(told) for told in outputs if isinstance(told, list))
 
 
 def _copied(

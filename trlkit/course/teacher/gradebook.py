@@ -258,6 +258,8 @@ def prepared(place: CourseDirectory, config: Config, chapter: str) -> NotebookNo
     tests = {cell.id: cell.source for cell in released.cells}
     for cell in notebook.cells:
         if "### AUTOTEST" in cell.source or "### HASHED AUTOTEST" in cell.source:
+            if cell.id not in tests:
+                raise ValueError(f"{paths[1]}: has no cell {cell.id}; trlkit build {chapter}")
             cell.source = tests[cell.id]
     resources = {"nbgrader": {"notebook": chapter, "assignment": chapter, "student": "."}}
     for step in config.GenerateAssignment.preprocessors:
