@@ -571,7 +571,7 @@ def structure(course):
 def rebuilt(notebook, structure, clean=same, one=None):
     made, own = rebuild(notebook, structure, one or record("ada"), clean)
     nbformat.validate(made)
-    json.dumps(made).encode("utf-8")
+    nbformat.writes(made).encode("utf-8")
     names = [cell.metadata.nbgrader.grade_id for cell in made.cells if "nbgrader" in cell.metadata]
     assert len(names) == len(set(names))
     checks = {f"check_{item.name}" for item in manifest.chapter(LAST).exercises}
@@ -697,20 +697,14 @@ def test_cells_that_no_reader_expects(structure):
     notebook = answered()
     notebook.cells[1].attachments = {"a": {"image/png": 7}}
     code = next(cell for cell in notebook.cells if cell.cell_type == "code")
-    nested = []
-    for _ in range(50_000):
-        nested = [nested]
-    code.outputs = [
-        {"output_type": "stream", "name": "stdout", "text": "kept"},
-        {"output_type": "nonsense"},
-        {"output_type": "display_data", "data": {"text/plain": nested}, "metadata": {}},
-    ]
+    code.outputs = [{"output_type": "nonsense"}, 7]
     notebook.cells += [
         nbformat.from_dict({"cell_type": "strange", "source": "x", "metadata": {}}),
         nbformat.from_dict({"cell_type": "code", "source": "\ud800", "metadata": {}, "outputs": 7}),
     ]
     made, _ = rebuilt(notebook, structure)
     assert [cell.cell_type for cell in made.cells[-2:]] == ["raw", "code"]
+    assert not any(cell.get("outputs") for cell in made.cells if not cell.id.startswith("check-"))
     assert made.cells[-1].source == "?"
 
 

@@ -4,6 +4,7 @@ import csv
 import difflib
 import io
 import unicodedata
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,10 @@ class Roster:
 
     def __init__(self, students: list[Student]):
         self.students = {student.id: student for student in students}
+        self._named: dict[str, list[Student]] = defaultdict(list)
+        for student in students:
+            for name in student.names:
+                self._named[name].append(student)
 
     def __contains__(self, student: str) -> bool:
         return student in self.students
@@ -51,9 +56,8 @@ class Roster:
         students = self.students.values()
         same = [s for s in students if lms_user_id and s.lms_user_id == lms_user_id]
         if not same:
-            key = compressed(name)
-            same = [s for s in students if key in s.names]
-            same = [s for s in same if not (s.lms_user_id and lms_user_id)]
+            called = self._named.get(compressed(name), [])
+            same = [s for s in called if not (s.lms_user_id and lms_user_id)]
         if len(same) == 1:
             return same[0]
         if same:
@@ -68,7 +72,8 @@ class Roster:
         return self.students[student]
 
     def _nearest(self, name: str) -> str:
-        keys = {key: s.id for s in self.students.values() for key in {*s.names, compressed(s.id)}}
+        keys = {compressed(student): student for student in self.students}
+        keys |= {key: students[0].id for key, students in self._named.items()}
         near = difflib.get_close_matches(compressed(name), keys, n=1)
         return f" (is it {keys[near[0]]}?)" if near else ""
 
