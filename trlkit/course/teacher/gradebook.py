@@ -294,7 +294,6 @@ def _complete(url: str) -> str:
 
 
 def _open(url: str, course: str) -> Gradebook:
-    nbgrader_setup.find_alembic()
     try:
         book = Gradebook(url, course)
     except ModuleNotFoundError as error:

@@ -82,16 +82,10 @@ class ClearFeedback(ClearHiddenTests):
         return super().preprocess_cell(cell, resources, cell_index)
 
 
-def find_alembic() -> None:
-    """nbgrader calls alembic by name, also where this environment is not activated."""
-    here = str(Path(sys.executable).parent)
-    if here not in os.environ["PATH"].split(os.pathsep):
-        os.environ["PATH"] = os.pathsep.join([here, os.environ["PATH"]])
-
-
 def configure(c: Any, root: Path) -> None:
     """Fill nbgrader's configuration ``c`` for the course in ``root``."""
-    find_alembic()
+    # nbgrader calls alembic by name, also where this environment is not activated.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     build = root / "build"
     build.mkdir(exist_ok=True)
     c.CourseDirectory.root = str(root)
