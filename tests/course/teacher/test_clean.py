@@ -179,6 +179,14 @@ def test_a_picture_of_too_many_pixels_is_none():
     assert markup.picture("image/jpeg", PNG) == ""
 
 
+def test_nbgraders_marks_stay_whole_or_go():
+    marks = {"grade": True, "grade_id": "check_unfold", "solution": False, "points": 2}
+    assert clean(notebook(code(nbgrader=marks))).cells[0].metadata.nbgrader == marks
+    for lost in marks:
+        half = {key: value for key, value in marks.items() if key != lost}
+        assert "nbgrader" not in clean(notebook(code(nbgrader=half))).cells[0].metadata
+
+
 def test_raw_cells_hold_no_tag():
     assert clean(notebook(raw("a < b <script>"))).cells[0].source == "a < b < script>"
 

@@ -22,13 +22,13 @@ from trlkit.course.teacher.markup import (
     verbatim,
 )
 
-__all__ = ["clean", "line", "text"]
+__all__ = ["cells", "clean", "joined", "line", "text"]
 
 CELLS = 1000
 OUTPUTS = 50  # of one cell
 SOURCE = 7 * TEXT  # characters of one cell: Markdown made harmless may have grown so much
 SOURCES = 1_000_000  # characters of all cells
-RENDERED = 200_000  # characters of Markdown of all cells that are rendered
+RENDERED = 200_000  # characters of Markdown and of HTML, each, that are read: that takes time
 SHOWN = 8_000_000  # characters of all outputs
 METADATA = {
     "kernelspec": {
@@ -65,11 +65,11 @@ def clean(notebook: Any) -> nbformat.NotebookNode:
     nbformat.NotebookNode
         A valid notebook of nbformat 4.5.
     """
-    left = {"source": SOURCES, "rendered": RENDERED, "shown": SHOWN}
-    cells = [cell for cell in _list(_dict(notebook).get("cells")) if isinstance(cell, dict)]
-    kept = [_cell(cell, left) for cell in cells[:CELLS]]
-    if len(cells) > CELLS:
-        kept.append(_remark(f"{len(cells) - CELLS:,} more cells are not shown."))
+    left = {"source": SOURCES, "markdown": RENDERED, "html": RENDERED, "shown": SHOWN}
+    given = cells(notebook)
+    kept = [_cell(cell, left) for cell in given[:CELLS]]
+    if len(given) > CELLS:
+        kept.append(_remark(f"{len(given) - CELLS:,} more cells are not shown."))
     seen: set[str] = set()
     for number, cell in enumerate(kept):
         if cell["id"] in seen or not cell["id"]:
@@ -83,10 +83,22 @@ def clean(notebook: Any) -> nbformat.NotebookNode:
     return nbformat.from_dict(content)
 
 
+def cells(notebook: Any) -> list[dict]:
+    """The cells of a stranger's notebook, in the order in which :func:`clean` keeps them."""
+    return [cell for cell in _list(_dict(notebook).get("cells")) if isinstance(cell, dict)]
+
+
+def joined(value: Any) -> str:
+    """A text of a notebook, which may be a list of its lines."""
+    if isinstance(value, list):
+        return "".join(part for part in value if isinstance(part, str))
+    return value if isinstance(value, str) else ""
+
+
 def _cell(cell: dict, left: dict[str, int]) -> dict:
     kind = cell.get("cell_type")
     kind = kind if kind in ("code", "markdown") else "raw"
-    source = _joined(cell.get("source"))
+    source = joined(cell.get("source"))
     kept = {
         "cell_type": kind,
         "id": cell.get("id") if _word(cell.get("id"), r"[\w-]{1,64}") else "",
@@ -104,12 +116,21 @@ def _cell(cell: dict, left: dict[str, int]) -> dict:
     elif kind == "raw":  # exported to HTML as it stands
         source = REACHING.sub("", re.sub(r"<(?=[A-Za-z/!?])", "< ", text(source)))
     else:
-        left["rendered"] -= len(source)
         attachments = _attachments(cell.get("attachments"), left)
-        source = markdown(source if left["rendered"] > 0 else verbatim(source), attachments)
+        source = _markdown(source, left, attachments)
         if attachments and "attachment:" in source:
             kept["attachments"] = attachments
     return {**kept, "source": source}
+
+
+def _markdown(source: str, left: dict[str, int], attachments: dict | None = None) -> str:
+    left["markdown"] -= len(source)
+    return markdown(source if left["markdown"] > 0 else verbatim(source), attachments)
+
+
+def _html(fragment: str, left: dict[str, int]) -> str:
+    left["html"] -= len(fragment)
+    return html(fragment) if len(fragment) <= TEXT and left["html"] > 0 else ""
 
 
 def _metadata(metadata: dict) -> dict:
@@ -124,7 +145,10 @@ def _metadata(metadata: dict) -> dict:
         kept["tags"] = list(dict.fromkeys(tags))[:20]
     marks = _dict(metadata.get("nbgrader"))
     known = {key: marks[key] for key, fits in MARKS.items() if key in marks and fits(marks[key])}
-    if known:
+    needed = {"grade", "grade_id", "solution"}
+    if known.get("grade") or known.get("task"):
+        needed |= {"points"}
+    if needed <= known.keys():  # formgrader stops at a notebook with half of them
         kept["nbgrader"] = known
     return kept
 
@@ -136,7 +160,7 @@ def _output(output: Any, left: dict[str, int]) -> dict | None:
     if left["shown"] <= 0:
         return None
     if kind == "stream":
-        said = text(_joined(output.get("text")), colors=True)
+        said = text(joined(output.get("text")), colors=True)
         left["shown"] -= len(said)
         return {
             "output_type": "stream",
@@ -144,17 +168,17 @@ def _output(output: Any, left: dict[str, int]) -> dict | None:
             "text": said,
         }
     if kind == "error":
-        lines = [text(_joined(part), 5000, True) for part in _list(output.get("traceback"))[:100]]
+        lines = [text(joined(part), 5000, True) for part in _list(output.get("traceback"))[:100]]
         left["shown"] -= sum(map(len, lines))
         return {
             "output_type": "error",
             "ename": line(output.get("ename", "")),
-            "evalue": text(_joined(output.get("evalue")), 5000),
+            "evalue": text(joined(output.get("evalue")), 5000),
             "traceback": lines,
         }
     if kind not in ("display_data", "execute_result"):
         return None
-    data = _data(_dict(output.get("data")))
+    data = _data(_dict(output.get("data")), left)
     left["shown"] -= sum(map(len, data.values()))
     sizes = _dict(output.get("metadata"))
     kept = {"output_type": kind, "data": data, "metadata": _sizes(sizes, data)}
@@ -163,16 +187,16 @@ def _output(output: Any, left: dict[str, int]) -> dict | None:
     return kept
 
 
-def _data(data: dict) -> dict[str, str]:
+def _data(data: dict, left: dict[str, int]) -> dict[str, str]:
     """What can be shown of an output, by its type; else a word about what cannot."""
     makers: dict[str, Callable[[str], str]] = {
         "text/plain": lambda value: text(value, colors=True),
-        "text/html": lambda value: html(value) if len(value) <= TEXT else "",
-        "text/markdown": lambda value: markdown(value),
+        "text/html": lambda value: _html(value, left),
+        "text/markdown": lambda value: _markdown(value, left),
         "text/latex": lambda value: REACHING.sub("", text(value)),
         **{kind: lambda value, kind=kind: picture(kind, value) for kind in PICTURES},
     }
-    kept = {kind: make(_joined(data[kind])) for kind, make in makers.items() if kind in data}
+    kept = {kind: make(joined(data[kind])) for kind, make in makers.items() if kind in data}
     kept = {kind: value for kind, value in kept.items() if value}
     if data and not kept:
         kinds = ", ".join(line(kind, 60) for kind in list(data)[:3])
@@ -233,10 +257,3 @@ def _dict(value: Any) -> dict:
 
 def _list(value: Any) -> list:
     return value if isinstance(value, list) else []
-
-
-def _joined(value: Any) -> str:
-    """A text of a notebook, which may be a list of its lines."""
-    if isinstance(value, list):
-        return "".join(part for part in value if isinstance(part, str))
-    return value if isinstance(value, str) else ""
