@@ -3,9 +3,10 @@
 from html import escape
 
 from docutils import nodes
-from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
+
+from trlkit.course.teacher.markup import mathml
 
 
 def setup(app: Sphinx) -> dict:
@@ -14,28 +15,12 @@ def setup(app: Sphinx) -> dict:
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def mathml(latex: str, display: bool = False) -> str:
-    """A formula as an element of HTML.
-
-    Raises
-    ------
-    ExtensionError
-        If the formula is not understood.
-
-    Examples
-    --------
-    >>> "<msub>" in mathml("x_i")
-    True
-    """
-    try:
-        return convert(latex, display="block" if display else "inline")
-    except Exception as error:
-        raise ExtensionError(f"no MathML for the formula {latex!r}: {error!r}") from error
-
-
 def _visit(display: bool):
     def visit(translator, node) -> None:
-        formula = mathml(node.astext(), display)
+        try:
+            formula = mathml(node.astext(), display)
+        except ValueError as error:
+            raise ExtensionError(str(error)) from error
         if display:
             number = (
                 f'<span class="eqno">({escape(node["number"])})</span>'
