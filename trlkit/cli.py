@@ -29,6 +29,31 @@ def main(argv: list[str] | None = None) -> int:
     progress = commands.add_parser("progress", help="show how far every chapter is")
     progress.add_argument("folder", type=Path, nargs="?", help="by default the course's notebooks")
 
+    grade = commands.add_parser(
+        "grade", help="grade a class's submissions in a sandbox, into nbgrader's gradebook"
+    )
+    grade.add_argument(
+        "submitted",
+        type=Path,
+        help="submitted/STUDENT/CHAPTER/CHAPTER.ipynb, or Moodle's or Canvas' folder or zip",
+    )
+    grade.add_argument("--chapter", help="grade this one alone, such as 01")
+    grade.add_argument("--workers", type=int, help="processes; by default as many as cores")
+    grade.add_argument("--scheduler", help="the address of a dask.distributed scheduler instead")
+    grade.add_argument("--db", help="the gradebook's URL; by default build/gradebook.db")
+    grade.add_argument("--resume", action="store_true", help="keep what an earlier run has graded")
+    grade.add_argument("--out", type=Path, help="the results' folder; by default build/graded")
+    grade.add_argument("--roster", type=Path, help="a CSV of the class: id, first_name, ...")
+    grade.add_argument(
+        "--course", type=Path, default=Path(), help="the course's folder, with solutions/"
+    )
+    grade.add_argument(
+        "--unsafe-local",
+        action="store_true",
+        help="without a sandbox: submissions run as you, can read and change what you can, and "
+        "can give themselves points",
+    )
+
     build = commands.add_parser("build", help="make the notebooks from the masters")
     build.add_argument("chapter", nargs="*", help="by default all")
     build.add_argument("--check", action="store_true", help="only say what would change")
@@ -89,6 +114,23 @@ def _progress(options: argparse.Namespace) -> int:
     from trlkit.course.learner import progress
 
     return progress.show(options.folder)
+
+
+def _grade(options: argparse.Namespace) -> int:
+    from trlkit.course.teacher import place
+
+    fault = place.fault(options.unsafe_local)
+    if fault:
+        print(f"trlkit grade: {fault}", file=sys.stderr)
+        return 2
+    from trlkit.course.teacher import classroom
+
+    given = {name: value for name, value in vars(options).items() if name != "command"}
+    try:
+        return classroom.grade_class(classroom.Options(**given))
+    except (ValueError, OSError) as error:
+        print(f"trlkit grade: {error}", file=sys.stderr)
+        return 2
 
 
 def _build(options: argparse.Namespace) -> int:

@@ -78,7 +78,12 @@ def code_digest() -> str:
     return made.hexdigest()
 
 
-def grade(submission: Submission, rules: Rules, sandbox: Sandbox) -> Record:
+def grade(
+    submission: Submission,
+    rules: Rules,
+    sandbox: Sandbox,
+    files: Sequence[tuple[str, bytes]] = (),
+) -> Record:
     """Grade a submission. The same submission under the same rules gets the same points.
 
     Parameters
@@ -88,6 +93,8 @@ def grade(submission: Submission, rules: Rules, sandbox: Sandbox) -> Record:
     rules : Rules
     sandbox : Sandbox
         A warm one, for one submission at a time.
+    files : sequence of (str, bytes)
+        What lies beside the notebook, from :func:`files_of`.
 
     Returns
     -------
@@ -112,7 +119,7 @@ def grade(submission: Submission, rules: Rules, sandbox: Sandbox) -> Record:
             submission=submission.digest,
             rules=rules.digest,
         )
-    run = Run(notebook, chapter, submission, rules, sandbox)
+    run = Run(notebook, chapter, files, rules, sandbox)
     try:
         rows = run.judged()
     finally:
@@ -145,16 +152,11 @@ class Run:
         self,
         notebook: nbformat.NotebookNode,
         chapter: Chapter,
-        submission: Submission,
+        files: Sequence[tuple[str, bytes]],
         rules: Rules,
         sandbox: Sandbox,
     ):
-        self.chapter, self.submission, self.rules, self.sandbox = (
-            chapter,
-            submission,
-            rules,
-            sandbox,
-        )
+        self.chapter, self.files, self.rules, self.sandbox = chapter, files, rules, sandbox
         self.notes: list[str] = list(runner._remarks(notebook))
         self.sources = _sources(notebook, chapter)
         names = [item.name for item in chapter.exercises]
@@ -203,7 +205,7 @@ class Run:
                     self.starts += 1
                     self.child = self.sandbox.fork(self.chapter.name)
                     with self.child.within(self.rules.cell_seconds):
-                        for name, data in _files(self.submission):
+                        for name, data in self.files:
                             self.child.file(name, data)
                     for running, source in enumerate(self.cells):
                         if running in self.lost:
@@ -310,10 +312,10 @@ def _makers(cells: Sequence[str], name: str) -> list[int]:
     return [k for k, source in enumerate(cells) if name in _read(source).makes]
 
 
-def _files(submission: Submission) -> list[tuple[str, bytes]]:
+def files_of(submission: Submission) -> tuple[tuple[str, bytes], ...]:
     """What lies beside a notebook in its folder; nothing where there is none or too much."""
     if submission.folder is None:
-        return []
+        return ()
     found, left = [], FILE_BYTES
     for path in sorted(submission.folder.rglob("*")):
         name = path.relative_to(submission.folder)
@@ -325,4 +327,4 @@ def _files(submission: Submission) -> list[tuple[str, bytes]]:
         if left < 0 or len(found) >= FILES:
             break
         found.append((str(name), path.read_bytes()))
-    return found
+    return tuple(found)

@@ -1,0 +1,170 @@
+"""``trlkit grade``: a class's submissions, from what was handed in to grades and reports."""
+
+import os
+import secrets
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from trlkit.course.teacher import classreport, clean, feedback, grades, workers
+from trlkit.course.teacher.grade import Rules, files_of
+from trlkit.course.teacher.gradebook import ClassGradebook
+from trlkit.course.teacher.letters import letters
+from trlkit.course.teacher.record import ERROR, GRADED, STATUSES, Record
+from trlkit.course.teacher.roster import Roster, read_roster, unfit
+from trlkit.course.teacher.submissions import Intake, Submission, find, parse
+from trlkit.course.teacher.workers import Job
+
+SECRET = "build/grading/secret"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says; see ``trlkit grade --help``."""
+
+    submitted: Path
+    course: Path = Path()
+    chapter: str | None = None
+    workers: int | None = None
+    scheduler: str | None = None
+    db: str | None = None
+    resume: bool = False
+    out: Path | None = None
+    roster: Path | None = None
+    unsafe_local: bool = False
+
+
+def grade_class(options: Options) -> int:
+    """Grade what was handed in; 0 when every submission has a result, 1 when some have none."""
+    course = options.course.resolve()
+    out = (options.out or course / "build" / "graded").resolve()
+    roster = read_roster(options.roster) if options.roster else None
+    rules = Rules(secret(course / SECRET), letters(course / "solutions"))
+    with ClassGradebook(course, clean.clean, options.db, roster) as book:
+        intake = find(options.submitted, options.chapter, roster, book.students)
+        _tell(intake)
+        kept, jobs = {}, []
+        for submission in intake.submissions:
+            record = _kept(out, submission, rules) if options.resume else None
+            if record is None:
+                jobs.append(Job(submission, files_of(submission), rules))
+            else:
+                kept[submission.student, submission.chapter] = record
+        handed = {(s.student, s.chapter): s for s in intake.handed}
+        records = [record for record, _ in intake.failed] + intake.missing
+        said: list[str] = []
+        for record in (*records, *kept.values()):
+            said += _keep(record, handed.get((record.student, record.chapter)), out, book)
+        for job, record in _progress(_graded(jobs, options), len(jobs)):
+            said += _keep(record, job.submission, out, book)
+            records.append(record)
+        records += kept.values()
+        records.sort(key=lambda record: (record.chapter, record.student))
+        table = grades.lines(records, book.totals())
+    out.mkdir(parents=True, exist_ok=True)
+    grades.write_grades(table, out / "grades.csv")
+    grades.write_moodle(table, out, intake.identifiers, roster)
+    grades.write_canvas(table, out / "canvas.csv", intake.identifiers, roster)
+    write(out / "class.html", classreport.page(records, _names(roster)))
+    for line in said:
+        print(f"  {line}")
+    _summary(records, len(kept), out)
+    return 1 if any(record.status == ERROR for record in records) else 0
+
+
+def secret(path: Path) -> str:
+    """The instructor's overlay, made at the first run: whoever reads it can tell hidden cases."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.new")
+        aside.touch(mode=0o600)
+        aside.write_text(secrets.token_hex(32) + "\n", encoding="ascii")
+        os.replace(aside, path)
+        print(f"made {path}: the hidden cases come from it. Keep it to yourself, and keep it.")
+    return path.read_text(encoding="ascii").strip()
+
+
+def _graded(jobs: list[Job], options: Options) -> Iterator[tuple[Job, Record]]:
+    if options.unsafe_local:
+        from trlkit.course.teacher import unsafe
+
+        return ((job, unsafe.grade(job)) for job in jobs)
+    if options.scheduler:
+        return workers.scheduled(jobs, options.scheduler)
+    count = options.workers or len(os.sched_getaffinity(0))
+    return workers.local(jobs, max(1, min(count, len(jobs) or 1)))
+
+
+def _progress(graded: Iterable[tuple[Job, Record]], count: int) -> Iterator[tuple[Job, Record]]:
+    from tqdm import tqdm
+
+    with tqdm(graded, total=count, unit="submission", disable=not count) as bar:
+        for job, record in bar:
+            bar.set_postfix_str(f"{record.student[:20]} {record.score:g}/{record.max_score:g}")
+            yield job, record
+
+
+def _keep(
+    record: Record, submission: Submission | None, out: Path, book: ClassGradebook
+) -> list[str]:
+    """Write a record, its feedback and its place in the gradebook; what is to be told."""
+    if not record.chapter or unfit(record.student):
+        return [f"{clean.text(record.student)}: {record.reason}"]
+    folder = out / record.student
+    write(folder / f"{record.chapter}.json", record.to_json())
+    notebook = None
+    if submission is not None and record.status == GRADED:
+        notebook = parse(submission.content)
+    write(folder / f"{record.chapter}.html", feedback.page(record, notebook))
+    return book.merge(record, submission)
+
+
+def _kept(out: Path, submission: Submission, rules: Rules) -> Record | None:
+    """What an earlier run left of the same submission under the same rules."""
+    if submission.chapter is None or unfit(submission.student):
+        return None
+    try:
+        path = out / submission.student / f"{submission.chapter}.json"
+        record = Record.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    same = (record.submission, record.rules) == (submission.digest, rules.digest)
+    return record if same and record.status != ERROR else None
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file aside, then put it in place: a reader finds the old text or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.new")
+    aside.write_text(text, encoding="utf-8", newline="\n", errors="replace")
+    os.replace(aside, path)
+
+
+def _names(roster: Roster | None) -> dict[str, str] | None:
+    if roster is None:
+        return None
+    return {
+        student.id: f"{student.first_name} {student.last_name}".strip() or student.id
+        for student in roster.students.values()
+    }
+
+
+def _tell(intake: Intake) -> None:
+    counts = f"{len(intake.submissions)} to grade, {len(intake.failed)} that cannot be read"
+    print(f"{counts}, {len(intake.missing)} not handed in, {len(intake.unknown)} files unknown")
+    for line in intake.unknown[:20]:
+        print(f"  unknown: {clean.text(line)}")
+    if len(intake.unknown) > 20:
+        print(f"  and {len(intake.unknown) - 20} more")
+
+
+def _summary(records: list[Record], kept: int, out: Path) -> None:
+    counts = {status: sum(r.status == status for r in records) for status in STATUSES}
+    words = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    more = f" ({kept} kept from before)" if kept else ""
+    print(f"{words or 'nothing was handed in'}{more}")
+    print(f"grades: {out / 'grades.csv'}   the class: {out / 'class.html'}")
+    for record in records:
+        if record.status == ERROR:
+            print(f"  {record.student} {record.chapter}: {record.reason}", file=sys.stderr)

@@ -1,0 +1,121 @@
+"""Many submissions at once: processes of this machine, or a cluster's through dask.
+
+A worker keeps one warm sandbox; it reads no database and writes nothing. What comes back is a
+:class:`Record`, equal wherever it was made but for its times.
+"""
+
+import atexit
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import NamedTuple
+
+from trlkit.course.teacher.record import ERROR, Record
+from trlkit.course.teacher.submissions import Submission
+
+TRIES = 3  # of a submission, where the fault is not its own
+_SANDBOXES: dict = {}
+
+
+class Job(NamedTuple):
+    """A submission with the files beside it, and what it is judged by."""
+
+    submission: Submission
+    files: tuple[tuple[str, bytes], ...]
+    rules: object
+
+
+def run(job: Job) -> Record:
+    """Grade one submission in this process's sandbox."""
+    from trlkit.course.teacher.grade import grade
+    from trlkit.course.teacher.sandbox import Sandbox
+
+    limits = job.rules.limits
+    if limits not in _SANDBOXES:
+        import torch
+
+        torch.set_num_threads(1)
+        _SANDBOXES[limits] = Sandbox(limits)
+        atexit.register(_SANDBOXES[limits].close)
+    try:
+        return grade(job.submission, job.rules, _SANDBOXES[limits], job.files)
+    except Exception:
+        _SANDBOXES.pop(limits).close()  # the next one starts anew
+        raise
+
+
+def local(jobs: Iterable[Job], workers: int) -> Iterator[tuple[Job, Record]]:
+    """Grade jobs with processes of this machine; each comes back once, in any order."""
+    waiting = [(job, 1) for job in reversed(list(jobs))]
+    while waiting:
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_quietly)
+        running: dict[Future, tuple[Job, int]] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < 2 * workers:
+                    job, tried = waiting.pop()
+                    running[pool.submit(run, job)] = job, tried
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                broken = False
+                for future in done:
+                    job, tried = running.pop(future)
+                    try:
+                        yield job, future.result()
+                    except Exception as error:
+                        broken |= isinstance(error, BrokenProcessPool)
+                        if tried < TRIES:
+                            waiting.append((job, tried + 1))
+                        else:
+                            yield job, _error(job, error)
+                if broken:
+                    # Which of the running ones broke it is not known: each is tried again.
+                    waiting += running.values()
+                    break
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list((getattr(pool, "_processes", None) or {}).values()):
+                process.terminate()
+
+
+def _quietly() -> None:
+    """A worker leaves an interrupt to the process that started it."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def scheduled(jobs: Iterable[Job], address: str) -> Iterator[tuple[Job, Record]]:
+    """Grade jobs with the workers of a dask.distributed scheduler."""
+    from distributed import Client, as_completed
+
+    with Client(address) as client:
+        given = {}
+        for job in jobs:
+            future = client.submit(run, job, pure=False, retries=TRIES - 1)
+            given[future.key] = job
+            given.setdefault("futures", []).append(future)
+        for future in as_completed(given.pop("futures", [])):
+            job = given[future.key]
+            try:
+                record = future.result()
+            except Exception as error:
+                record = _error(job, error)
+            yield job, record
+            future.release()
+
+
+def _error(job: Job, error: BaseException) -> Record:
+    reason = f"not graded, by no fault of its author: {type(error).__name__}: {error}"
+    submission = job.submission
+    return Record(
+        submission.student,
+        submission.chapter or "",
+        ERROR,
+        reason[:500],
+        submission=submission.digest,
+        rules=job.rules.digest,
+    )
