@@ -73,6 +73,10 @@ class Foreign:
     text: str
 
 
+# Kinds of tensors that a chapter's networks make, by name: they stay what they are in answers.
+MARKED: dict[str, type[Tensor]] = {}
+
+
 class Lost(BaseException):
     """The process in which an answer runs is gone, or no longer keeps to the rules."""
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trlkit.course.checking.answer import Lost
+from trlkit.course.checking.answer import MARKED, Lost
 
 MAGIC = b"TRL1"
 HEADER = struct.Struct("<4sII")  # magic, bytes of JSON, bytes of buffers
@@ -103,7 +103,9 @@ class Writer:
         data = flat.view(torch.uint8).numpy().tobytes() if lying.numel() else b""
         if requires_grad:
             self.graphs.append(given)
-        node = {"T": [NAMES[tensor.dtype], list(tensor.shape), order, self.size, requires_grad]}
+        marks = ["grad"] * requires_grad + ["inference"] * given.is_inference()
+        marks += [name for name, kind in MARKED.items() if type(given) is kind]
+        node = {"T": [NAMES[tensor.dtype], list(tensor.shape), order, self.size, marks]}
         self.buffers.append(data)
         self.size += len(data)
         return node
@@ -187,7 +189,7 @@ class Reader:
     def _tensor(self, held: Any) -> Tensor:
         if not isinstance(held, list) or len(held) != 5:
             raise Broken("no tensor")
-        name, shape, order, start, requires_grad = held
+        name, shape, order, start, marks = held
         dtype = self._dtype(name)
         if sorted(_sizes(order)) != list(range(len(_sizes(shape)))):
             raise Broken("no order of modes")
@@ -204,7 +206,14 @@ class Reader:
             flat = torch.empty(0, dtype=dtype)
         back = [order.index(mode) for mode in range(len(order))]
         tensor = flat.reshape(lying).permute(back)
-        if requires_grad is True and (dtype.is_floating_point or dtype.is_complex):
+        if not isinstance(marks, list):
+            raise Broken("no tensor")
+        if "inference" in marks:
+            with torch.inference_mode():
+                tensor = tensor.clone()
+        for kind in (MARKED[mark] for mark in marks if isinstance(mark, str) and mark in MARKED):
+            tensor = tensor.as_subclass(kind)
+        if "grad" in marks and (dtype.is_floating_point or dtype.is_complex):
             self.graphs.append(tensor.requires_grad_())
         self.tensors.append(tensor)
         return tensor

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from trlkit.course.checking.answer import MARKED
 from trlkit.layers import CPTRL
 
 
@@ -115,6 +116,9 @@ class Far(Tensor):
         where = {str(arg) for arg in (*args[1:], *(kwargs or {}).values()) if not is_tensor(arg)}
         home = function is Tensor.cpu or (function is Tensor.to and "cpu" in where)
         return result.as_subclass(Tensor) if home else result
+
+
+MARKED["Far"] = Far
 
 
 def is_tensor(value: Any) -> bool:
