@@ -134,6 +134,8 @@ class Peer:
         Answers further requests: ``serve(name, value)``.
     build : callable
         Makes a module of a known kind from what the other side says of it, or gives None.
+    refresh : callable
+        Takes over what a description says anew of a module that is here already.
     describe : callable
         Says of a module what the other side's ``build`` needs, or gives None.
     where : callable
@@ -147,10 +149,12 @@ class Peer:
         serve: Callable[[str, Any], Any] | None = None,
         build: Callable[[str, dict], nn.Module | None] = lambda kind, config: None,
         describe: Callable[[nn.Module], dict | None] = lambda module: None,
+        refresh: Callable[[nn.Module, dict], None] = lambda module, config: None,
         where: Callable[[BaseException], str] = lambda error: "",
     ):
         self.line, self.trusting, self.serve = line, trusting, serve
-        self.build, self.describe, self.where = build, describe, where
+        self.build, self.describe, self.refresh = build, describe, refresh
+        self.where = where
         self._twin: nn.Module | None = None
         self.forget()
 
@@ -689,6 +693,8 @@ class Peer:
             module._size = len(module._parameters)
         if isinstance(module, nn.ParameterDict):
             module._keys = dict.fromkeys(module._parameters)
+        if isinstance(said.get("config"), dict):
+            self.refresh(module, said["config"])
         module.training = said.get("training") is True
         self.seen_modes[number] = module.training
         if isinstance(module, RemoteModule) and type(said.get("hooks")) is int:
