@@ -5,7 +5,7 @@ import re
 import symtable
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 
 SURE = {"exec", "eval", "globals", "locals", "setattr", "vars", "delattr", "__import__"}
 SETTINGS = {  # calls that change what runs after them, whatever they are made on
@@ -64,6 +64,7 @@ def needed(sources: Sequence[str], names: Collection[str]) -> set[int]:
         wanted |= {name for k in more for name in cells[k].reads}
 
 
+@lru_cache(maxsize=4096)
 def _read(source: str) -> _Cell:
     found = _Cell()
     try:

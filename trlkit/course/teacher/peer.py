@@ -159,7 +159,7 @@ class Peer:
         self.forget()
 
     def forget(self) -> None:
-        """Drop all that was lent and borrowed; both sides do it at the same time."""
+        """Drop all that was lent and borrowed."""
         self.lent: dict[int, Any] = {}  # functions and opaque objects, by number
         self.modules = Lent()
         self.tensors = Lent()
@@ -284,10 +284,15 @@ class Peer:
             if not self.borrowed_tensors.has(number):
                 self.borrowed_tensors.put(number, tensor)
 
-    def request(self, kind: str, value: Any) -> Any:
-        """Ask the other side, serve what it asks meanwhile, and give back what it answers."""
+    def request(self, kind: str, value: Any, fresh: bool = False) -> Any:
+        """Ask the other side, serve what it asks meanwhile, and give back what it answers.
+
+        With ``fresh`` both sides first drop all that was lent and borrowed.
+        """
+        if fresh:
+            self.forget()
         with _unwatched():
-            self._send({"q": kind}, value)
+            self._send({"q": kind, "fresh": True} if fresh else {"q": kind}, value)
             while True:
                 tree, reader = self._receive()
                 if "q" in tree:
@@ -425,6 +430,8 @@ class Peer:
         tree, buffers = self.line.receive()
         if not isinstance(tree, dict):
             raise Broken("no message")
+        if self.trusting and tree.get("fresh") is True:
+            self.forget()
         reader = Reader(buffers, self._special)
         if "p" in tree:
             self._take_pushed(tree["p"], reader)

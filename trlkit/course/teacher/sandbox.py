@@ -267,23 +267,18 @@ class Child:
             raise Broken("a cell gave no result")
         return found
 
-    def look(self, name: str) -> tuple[str, Any]:
-        """Whether a name is "missing", "callable" or a "value", and what it stands for."""
-        found = self.peer.request("look", name)
+    def begin(self, name: str, pieces: Mapping[str, Any]) -> tuple[str, Any]:
+        """Look at what a name stands for: "missing", "callable" or a "value", and it.
+
+        All that was lent before is dropped. The pieces take the place of the learner's functions
+        of their names until the next beginning.
+        """
+        found = self.peer.request("begin", [name, dict(pieces)], fresh=True)
         if not isinstance(found, tuple) or len(found) != 2:
             raise Broken("a name stands for nothing")
         if found[0] not in ("missing", "callable", "value"):
             raise Broken("a name stands for nothing")
         return found
-
-    def forget(self) -> None:
-        """Drop all that both sides have lent each other."""
-        self.peer.request("forget", None)
-        self.peer.forget()
-
-    def pieces(self, pieces: Mapping[str, Any]) -> None:
-        """Put these in place of the learner's functions of their names, until the next call."""
-        self.peer.request("pieces", dict(pieces))
 
     def make(self, recipe: Recipe) -> Any:
         """What a recipe builds there; a module is built here too, and kept like it."""
