@@ -82,5 +82,6 @@ def test_a_cell_that_does_not_parse_is_needed_for_the_name_that_it_starts_to_def
 
 
 def test_a_cell_that_does_too_much_runs():
-    cells = ["def helper(x):\n    return x\nhistory = train(helper)", "def answer(x):\n    return helper(x)"]  # fmt: skip
+    helper = "def helper(x):\n    return x\nhistory = train(helper)"
+    cells = [helper, "def answer(x):\n    return helper(x)"]
     assert needed(cells, ["answer"]) == {0, 1}
