@@ -5,6 +5,7 @@
 
 import ast
 import contextlib
+import difflib
 import re
 import sys
 from collections.abc import Callable
@@ -47,7 +48,12 @@ def check(name: str, answer: Any, *, hidden: int | None = None) -> None:
     from trlkit.course.chapters.exercises import EXERCISES, judge, used
 
     if name not in EXERCISES:
-        raise ValueError(f"no exercise is called {name!r}; there are {', '.join(EXERCISES)}")
+        near = difflib.get_close_matches(name, EXERCISES, 5, 0.4)
+        raise ValueError(
+            f"no exercise is called {name!r}"
+            + (f"; is it {' or '.join(near)}?" if near else "")
+            + " A new one needs a line in EXERCISES of its chapter's checks.py"
+        )
     local = LocalAnswer(answer)
     proven = {use for use in PASSED if local.sees(use) is PASSED[use]}
     doubtful = [use for use in used(name) if use not in proven]

@@ -204,7 +204,7 @@ def test_an_answer_that_uses_no_earlier_function_is_not_told_about_pieces(capsys
 
 
 def test_an_unknown_exercise_is_told_with_the_names():
-    with pytest.raises(ValueError, match="no exercise is called 'unflod'; there are .*unfold"):
+    with pytest.raises(ValueError, match="no exercise is called 'unflod'; is it unfold"):
         check("unflod", len)
 
 

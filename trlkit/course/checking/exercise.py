@@ -109,6 +109,8 @@ class Exercise:
     picture: bool = False
 
     def __post_init__(self):
+        if isinstance(self.signature, str):
+            raise TypeError(f"{self.name}: the signature is a tuple: ({self.signature!r},)")
         object.__setattr__(self, "piece", self.piece or self.oracle)
 
     def judge(self, answer: Answer, seed: int | None = None, bank: Bank = tuple) -> Report:

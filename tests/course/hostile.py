@@ -1,0 +1,238 @@
+# ruff: noqa: E501
+"""Submissions to chapter 01 that want more points than their work is worth, or do harm.
+
+Each attack is code: that of the cell in which `unfold` should stand, unless it says otherwise.
+The honest work beside it is `fiber`, 1 point.
+"""
+
+STUB = "\n\ndef unfold(x, mode):\n    raise NotImplementedError\n"
+LINE = """
+import gc, json, struct
+def line():
+    return next(o for o in gc.get_objects() if type(o).__name__ == "Line")
+def peer():
+    return next(o for o in gc.get_objects() if type(o).__name__ == "Peer")
+def send(tree, data=b"", size=None, length=None):
+    text = tree if isinstance(tree, bytes) else json.dumps(tree).encode()
+    length = len(text) if length is None else length
+    size = len(data) if size is None else size
+    line().sock.sendall(struct.pack("<4sII", b"TRL1", length, size) + text + data)
+"""
+
+
+def call(body: str, before: str = "") -> str:
+    """An attack that is made when the answer is called."""
+    lines = "\n".join("    " + line for line in body.strip("\n").split("\n"))
+    return f"{before}\ndef unfold(x, mode):\n{lines}\n"
+
+
+def cell(code: str) -> str:
+    """An attack that is made when the cell runs."""
+    return code + STUB
+
+
+ATTACKS = {
+    # the checks and what is behind them
+    "a check that does nothing": cell(
+        "import trlkit.course\ncheck = lambda *a, **k: None\ntrlkit.course.check = check"
+    ),
+    "every report passed": cell(
+        "from trlkit.course.checking import report\nreport.Report.passed = True"
+    ),
+    "no difference": cell(
+        "from trlkit.course.checking import exercise, compare\n"
+        "exercise.difference = compare.difference = lambda *a: None"
+    ),
+    "no cases": cell(
+        "from trlkit.course.chapters.exercises import EXERCISES\n"
+        "for e in EXERCISES.values():\n    object.__setattr__(e, 'cases', lambda draw: [])"
+    ),
+    "the oracle imported": "from trlkit.course.chapters.ch01_tensors.checks import unfold",
+    "the oracle called": call(
+        "from trlkit.course.chapters.ch01_tensors import checks\nreturn checks.unfold(x, mode)"
+    ),
+    "the bank of answers": cell("from trlkit.course.chapters import bank\nbank.answers('right')"),
+    "trlkit's own": call("import trlkit\nreturn trlkit.unfold(x, mode)"),
+    "trlkit's own in a thread": call(
+        "import threading, trlkit\nfound = []\n"
+        "t = threading.Thread(target=lambda: found.append(trlkit.unfold(x, mode)))\n"
+        "t.start(); t.join()\nreturn found[0]"
+    ),
+    "trlkit's file": call(
+        "import trlkit, pathlib\nspace = {}\n"
+        "exec((pathlib.Path(trlkit.__file__).parent / 'tensors.py').read_text(), space)\n"
+        "return space['unfold'](x, mode)"
+    ),
+    "tensorly's": call("import tensorly\nreturn tensorly.unfold(x, mode)"),
+    "tensorly's file": call(
+        "import pathlib, torch, sys\n"
+        "file = next(pathlib.Path(p).glob('tensorly/base.py') for p in sys.path)\n"
+        "space = {}\nexec(next(file).read_text(), space)\nreturn space['unfold'](x, mode)"
+    ),
+    "right": call("return RIGHT", "from trlkit.course.checking.answer import RIGHT"),
+    "an empty verdict": call(
+        "return Verdict('')", "from trlkit.course.checking.answer import Verdict"
+    ),
+    "a tensor by name": call(
+        "import torch\nclass T:\n    __class__ = torch.Tensor\n    shape, dtype = (), x.dtype\n"
+        "return T()"
+    ),
+    "equal to everything": call(
+        "class T:\n    __eq__ = lambda s, o: True\n    __hash__ = lambda s: 0\nreturn T()"
+    ),
+    "torch.where": cell("import torch\ntorch.where = torch.equal = lambda *a, **k: True"),
+    "torch.allclose": cell("import torch\ntorch.allclose = torch.isclose = lambda *a, **k: True"),
+    "frames": call(
+        "import sys\nframe = sys._getframe()\nwhile frame:\n"
+        "    for value in list(frame.f_locals.values()):\n"
+        "        if getattr(value, 'expected', None) is not None:\n            return value.expected\n"
+        "    frame = frame.f_back\nreturn 0"
+    ),
+    "gc": call(
+        "import gc, torch\nfor o in gc.get_objects():\n"
+        "    if getattr(o, '__name__', '') in ('unfold', 'fiber_positions') and o is not unfold:\n"
+        "        return o(x, mode)\nreturn 0"
+    ),
+    "a tracer": cell("import sys\nsys.settrace(lambda *a: None)\nsys.setprofile(lambda *a: None)"),
+    "every exception swallowed": call(
+        "import builtins\nbuiltins.BaseException = Exception\nreturn None"
+    ),
+    "input transformers": cell(
+        "get_ipython().input_transformers_cleanup.append(lambda lines: ['pass'])"
+    ),
+    # the line to the grader
+    "a forged answer, then the end": cell(
+        LINE + "import os\nsend({'r': {'t': ['', '']}})\nos._exit(0)"
+    ),
+    "forged answers in advance": cell(LINE + "for k in range(50):\n    send({'r': True})"),
+    "an answer twice": call("send({'r': None})\nreturn x", LINE),
+    "never an answer": call("import time\nwhile True:\n    time.sleep(1)"),
+    "a length that lies": call("send(b'{}', length=4_000_000_000)\nreturn x", LINE),
+    "buffers that lie": call("send({'r': None}, size=4_000_000_000)\nreturn x", LINE),
+    "too few buffers": call(
+        "send({'r': {'t': [{'T': ['float64', [9, 9], [0, 1], 0, []]}, None, {'grad': True, 'dtype': "
+        "'float64', 'moved': [], 'shares': []}, None, '']}})\nreturn x",
+        LINE,
+    ),
+    "negative sizes": call(
+        "send({'r': {'T': ['float64', [-1, -8], [0, 1], 0, []]}}, bytes(64))\nreturn x", LINE
+    ),
+    "a shape without end": call(
+        "send({'r': {'T': ['float64', [1 << 39, 1 << 39], [0, 1], 0, []]}})\nreturn x", LINE
+    ),
+    "a dtype that is none": call(
+        "send({'r': {'T': ['__class__', [1], [0], 0, []]}}, bytes(8))\nreturn x", LINE
+    ),
+    "nested without end": call("send(b'[' * 100_000 + b']' * 100_000)\nreturn x", LINE),
+    "values nested without end": call(
+        "tree = None\nfor k in range(900):\n    tree = {'l': [tree]}\nsend({'r': tree})\nreturn x",
+        LINE,
+    ),
+    "no JSON": call("send(b'\\xff\\x00{')\nreturn x", LINE),
+    "an integer without end": call("send(b'{\"r\": ' + b'9' * 1_000_000 + b'}')\nreturn x", LINE),
+    "an integer in hexadecimal": call("send({'r': {'i': '0x' + 'f' * 9_000_000}})\nreturn x", LINE),
+    "a list for a key": call("send({'r': {'d': [[{'l': []}, 1]]}})\nreturn x", LINE),
+    "a function that was not lent": call("send({'r': {'F': ['y', 1]}})\nreturn x", LINE),
+    "a module that was not lent": call("send({'r': {'M': ['y', 7]}})\nreturn x", LINE),
+    "news of modules without end": call(
+        "said = {'kind': 'M', 'bases': [], 'training': True, 'children': {}, 'parameters': {}, "
+        "'buffers': {}, 'fleeting': [], 'own': {}, 'forward': False, 'hooks': 0}\n"
+        "send({'r': None, 'n': {'m': {str(k): said for k in range(1, 20_000)}, 't': {}}})\nreturn x",
+        LINE,
+    ),
+    "attributes of the grader's modules": call(
+        "said = {'kind': 'M', 'bases': [], 'training': True, 'children': {}, 'parameters': {}, "
+        "'buffers': {}, 'fleeting': [], 'own': {'__class__': ['plain', 1], 'forward': ['plain', 1]},"
+        " 'forward': False, 'hooks': 0}\n"
+        "send({'r': {'M': ['m', 1]}, 'n': {'m': {'1': said}, 't': {}}})\nreturn x",
+        LINE,
+    ),
+    "a question for the grader's notebook": call(
+        "return peer().request('begin', ['unfold', {}])", LINE
+    ),
+    "a question for a file": call("return peer().request('make', ['os', 'getcwd', []])", LINE),
+    "a backward pass of nothing": call("return peer().request('backward', [1, [x]])", LINE),
+    "questions without end": call(
+        "while True:\n    try:\n        peer().request('call', [1, (), {}, {}, []])\n"
+        "    except Exception:\n        pass",
+        LINE,
+    ),
+    "an exception with a name": call(
+        "raise type('<script>alert(1)</script>', (ValueError,), {})('<img src=x onerror=alert(1)>')"
+    ),
+    "escape sequences": call(r"raise ValueError('\x1b]0;owned\x07\x1b[31m\x9b2J' + '\u202e')"),
+    "text without end": call("raise ValueError('x' * 100_000_000)"),
+    "a repr that raises": call(
+        "class T:\n    def __repr__(self):\n        raise KeyboardInterrupt\nreturn T()"
+    ),
+    # resources
+    "a loop": call("while True:\n    pass"),
+    "a loop that swallows": call(
+        "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n"
+        "        pass"
+    ),
+    "a loop in the cell": cell("while True:\n    pass"),
+    "memory": call("import torch\nreturn [torch.ones(1 << 26) for k in range(1000)]"),
+    "memory in small pieces": cell("x = []\nwhile True:\n    x.append(bytes(100_000))"),
+    "memory mapped": cell(
+        "import mmap\nx = []\nwhile True:\n    x.append(mmap.mmap(-1, 1 << 28))\n"
+        "    x[-1].write(bytes(1 << 28))"
+    ),
+    "processes": cell("import os\nwhile True:\n    os.fork()"),
+    "programs": cell("import subprocess\nsubprocess.run(['/bin/sh', '-c', 'sleep 1000 &'])"),
+    "threads": cell(
+        "import threading, time\nfor k in range(5000):\n"
+        "    threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()"
+    ),
+    "the disk": cell(
+        "k = 0\nwhile True:\n    k += 1\n    open(f'{k}', 'wb').write(bytes(10_000_000))"
+    ),
+    "shared memory": cell(
+        "k = 0\nwhile True:\n    k += 1\n    open(f'/dev/shm/{k}', 'wb').write(bytes(10_000_000))"
+    ),
+    "output": cell("for k in range(20_000):\n    print('x' * 10_000)"),
+    "output on descriptor 2": cell(
+        "import os\nfor k in range(1000):\n    os.write(2, b'x' * 9999)"
+    ),
+    "the end of Python": cell("import os\nos._exit(0)"),
+    "the end of Python in a call": call("import os\nos._exit(0)"),
+    "a crash": call("import ctypes\nctypes.string_at(0)"),
+    "descriptors closed": call("import os\nos.closerange(0, 4096)\nreturn x"),
+    "limits raised": cell(
+        "import resource\nfor kind in (resource.RLIMIT_DATA, resource.RLIMIT_FSIZE):\n"
+        "    resource.setrlimit(kind, (resource.RLIM_INFINITY,) * 2)"
+    ),
+    # out of the sandbox
+    "signals": cell(
+        "import os, signal\nfor pid in range(-1, 100):\n"
+        "    try:\n        os.kill(pid, 9) if pid not in (0, 1) else None\n"
+        "    except OSError:\n        pass"
+    ),
+    "name spaces": cell(
+        "import ctypes\nassert ctypes.CDLL(None).unshare(0x10000000 | 0x20000) == 0"
+    ),
+    "mounts": cell(
+        "import ctypes\nassert ctypes.CDLL(None).umount2(b'/trees', 2) == 0\n"
+        "assert ctypes.CDLL(None).mount(b'none', b'/', None, 32, None) == 0"
+    ),
+    "the memory of others": cell(
+        "import ctypes\nassert ctypes.CDLL(None).ptrace(16, 1, 0, 0) == 0"
+    ),
+    "the network": cell("import socket\nsocket.create_connection(('1.1.1.1', 53), 2)"),
+    "a socket": cell("import socket\nsocket.socket(socket.AF_UNIX).bind('here')"),
+    "trlkit written to": cell("import trlkit\nopen(trlkit.__file__, 'a').write('unfold = 1')"),
+    "files of the system": cell(
+        "import pathlib\nfor place in ('/usr', '/', '/dev', '/course'):\n"
+        "    pathlib.Path(place, 'owned').write_text('x')"
+    ),
+    "what the teacher has": cell(
+        "import glob, pathlib\n"
+        "for place in ('/proc/1/environ', '/etc/shadow', '/root', '/home', '/trees/02_decompositions'):\n"
+        "    found = pathlib.Path(place)\n    assert found.exists() and (found.is_file() or any(found.iterdir()))"
+    ),
+    "the solutions": call(
+        "import glob, re\nfor file in glob.glob('/**/01_tensors.*', recursive=True):\n"
+        "    space = {}\n    exec(open(file).read(), space)\n    return space['unfold'](x, mode)\n"
+        "return 0"
+    ),
+}
