@@ -64,8 +64,8 @@ def test_an_attack_wins_nothing(name, rules, sandbox):
     assert all(row.message for row in record.rows if not row.points)
     text = record.to_json()
     assert len(text) < 300_000
-    assert not any(f"\\u00{code:02x}" in text for code in (0x1B, 0x07, 0x9B)), "control characters"
-    assert "\\u202e" not in text
+    said = "".join(row.message + row.technical for row in record.rows) + "".join(record.notes)
+    assert all(letter.isprintable() or letter == "\n" for letter in said)
     assert state() == before
     neighbor = grade(submission({"fiber": own["fiber"], "inner": own["inner"]}), rules, sandbox)
     assert points(neighbor) == {"fiber": 1.0, "inner": 2.0}
@@ -97,7 +97,7 @@ def test_files_beside_a_notebook_change_nothing(rules, sandbox):
 def test_what_is_left_behind_is_gone(rules, sandbox):
     leave = (
         "import os, pathlib\n"
-        "for place in ('/notebook', '/scratch', '/dev/shm', os.environ['TMPDIR']):\n"
+        "for place in ('/notebook', '/dev/shm', os.environ['TMPDIR']):\n"
         "    path = pathlib.Path(place, 'left')\n"
         "    assert not path.exists()\n    path.write_text('x')\n\n"
     )
