@@ -22,6 +22,9 @@ def main(argv: list[str] | None = None) -> int:
 
     check = commands.add_parser("check", help="run a notebook and list its exercises and points")
     check.add_argument("notebook", type=Path, nargs="+")
+    check.add_argument(
+        "--all", action="store_true", help="run every cell, not only what the answers need"
+    )
     check.add_argument("--timeout", type=float, default=None, help="seconds for one cell")
     check.add_argument("--json", action="store_true", help="print the result as JSON")
     check.add_argument("--verbose", action="store_true", help="show the whole report of a failure")
@@ -90,15 +93,16 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from trlkit.course.checking.report import printable
     from trlkit.course.learner import progress, runner
 
     limits = {} if options.timeout is None else {"cell_seconds": options.timeout}
     worst, found = 0, []
     for path in options.notebook:
         try:
-            chapter, result = runner.check_notebook(path, **limits)
+            chapter, result = runner.check_notebook(path, options.all, **limits)
         except runner.NotANotebook as error:
-            print(f"trlkit check: {error}", file=sys.stderr)
+            print(f"trlkit check: {printable(str(error))}", file=sys.stderr)
             worst = 2
             continue
         worst = max(worst, 0 if result.passed else 1)

@@ -151,6 +151,16 @@ def test_page_reads_for_everyone_light_and_dark_wide_and_narrow(page, tmp_path, 
     assert page.evaluate("[...document.images].filter(i => !i.naturalWidth || !i.alt).length") == 0
 
 
+def test_a_page_is_printed_dark_on_light(page, tmp_path):
+    file = tmp_path / "page.html"
+    file.write_text(feedback.page(records.mistaken()), encoding="utf-8")
+    page.emulate_media(media="print", color_scheme="dark")
+    page.goto(file.as_uri())
+    ink = page.evaluate("getComputedStyle(document.querySelector('h1')).color")
+    paper = page.evaluate("getComputedStyle(document.querySelector('.card')).backgroundColor")
+    assert (ink, paper) == ("rgb(27, 33, 39)", "rgb(255, 255, 255)")
+
+
 def test_the_second_wall_holds_where_the_first_has_a_hole(watched):
     """A page of ours with markup let in runs and fetches none of it."""
     hole = "<script>alert(1)</script><img src=http://ask.test/ onerror=alert(1)><style>h1{}</style>"

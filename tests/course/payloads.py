@@ -204,6 +204,10 @@ PAYLOADS = {
         notebook(code(output("text/html", f"<img src='x:'/onerror={RUN}>"))),
         "runs",
     ),
+    "raw, a tag made by what is taken out": (
+        notebook(raw(f"<\\style>@import url({ASK}i.css);</style>")),
+        "here",
+    ),
     "raw": (notebook(raw(f"<script>{RUN}</script>")), "here"),
     "raw as HTML": (notebook(raw(f"<img src=x: onerror={RUN}>", raw_mimetype="text/html")), "here"),
     "javascript": (notebook(code(output("application/javascript", RUN))), "here"),

@@ -49,7 +49,7 @@ def mistaken(student="ben"):
     )
     record = changed(record, "fiber", message="fiber\n  no    raises ValueError: no\n\n  Read it.")
     record = changed(record, "khatri_rao", technical="took longer than 120 s", seconds=120.0)
-    record = changed(record, "inner", message="inner\n  no    raises NotImplementedError")
+    record = changed(record, "inner", message="inner\n  no    `inner` is not written yet")
     answers = {"unfold": CODE, "khatri_rao": "def khatri_rao(a, b):\n    while True: pass"}
     return replace(record, extra={"answers": answers})
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import nbformat
+import psutil
 import pytest
 from filled import ROOT, filled, released, save, solutions
 from nbformat.v4 import new_code_cell, new_notebook
@@ -109,7 +110,7 @@ def test_cells_that_loop_exit_flood_and_die_cost_nothing_but_themselves(tmp_path
         tmp_path,
         *cells,
     )
-    code, out, _ = check(path, capsys, "--timeout", "10")
+    code, out, _ = check(path, capsys, "--all", "--timeout", "10")
     assert code == 0 and "22 of 22 points" in out
     notes = [f"cell {first + i} ({cell}) {cells[cell]}" for i, cell in enumerate(cells)]
     expected = [note for note, said in zip(notes, cells.values(), strict=True) if said]
@@ -127,7 +128,7 @@ def test_a_cell_that_will_not_be_interrupted_is_ended(tmp_path, capsys, monkeypa
         tmp_path,
         "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
     )
-    code, out, _ = check(path, capsys, "--timeout", "5")
+    code, out, _ = check(path, capsys, "--all", "--timeout", "5")
     assert code == 0 and f"note: cell {first} (while True:) took longer than 5 s" in out
 
 
@@ -145,6 +146,114 @@ def test_an_answer_that_does_not_run_is_told_by_its_own_error(tmp_path, capsys):
     _, out, _ = check(path, capsys)
     assert " no unfold 0/2 its cell raises SyntaxError: '(' was never closed" in out
     assert " no quiz_order 0/1 its cell raises NameError: name 'c' is not defined" in out
+
+
+def test_cells_that_no_answer_needs_are_not_run(tmp_path, capsys):
+    ran = tmp_path / "ran"
+    path, first = notebook_with(tmp_path, f"open({str(ran)!r}, 'w').close(); 1 / 0")
+    code, out, _ = check(path, capsys)
+    assert (code, ran.exists()) == (0, False) and "22 of 22 points" in out
+    code, out, _ = check(path, capsys, "--all")
+    assert (code, ran.exists()) == (0, True) and "22 of 22 points" in out
+    assert f"note: cell {first} (open(" in out and "raises ZeroDivisionError" in out
+
+
+@pytest.mark.parametrize("answer", ["RIGHT", 'Verdict("")', 'Verdict("", "")'])
+def test_an_answer_that_is_a_verdict_does_not_pass(answer, tmp_path, capsys):
+    source = "def unfold(x, mode):\n    from trlkit.course.checking.answer import RIGHT, Verdict\n"
+    wrong = {"unfold": f"{source}    return {answer}"}
+    path = save(filled(CHAPTER, solutions(CHAPTER) | wrong), tmp_path / "mine.ipynb")
+    code, out, _ = check(path, capsys)
+    assert code == 1 and " no unfold 0/2 takes unfold" not in out and " no unfold 0/2 " in out
+    assert " 20 of 22 points" in out
+
+
+def test_a_check_that_is_never_made_is_not_passed(tmp_path, capsys):
+    path, _ = notebook_with(tmp_path, "check = lambda *args, **kwargs: None")
+    code, out, _ = check(path, capsys)
+    assert code == 1 and " no fiber 0/1 its check cell ran, and no check was made" in out
+
+
+def test_a_quiz_takes_a_capital_and_spaces(tmp_path, capsys):
+    given = {"quiz_order": 'quiz_order = "C"', "quiz_unfolding": 'quiz_unfolding = " b "'}
+    path = save(filled(CHAPTER, solutions(CHAPTER) | given), tmp_path / "mine.ipynb")
+    code, out, _ = check(path, capsys)
+    assert (code, "22 of 22 points" in out) == (0, True)
+
+
+def test_what_lies_beside_the_notebook_is_found_and_stands_in_for_nothing(tmp_path, monkeypatch):
+    for name in ("trlkit/__init__", "trlkit/course/learner/cells", "torch", "json", "psutil"):
+        file = tmp_path / f"{name}.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("raise SystemExit('not the checker')")
+    (tmp_path / "mine.py").write_text("x = 7")
+    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", "") + os.pathsep)
+    cells = ["import mine; assert mine.x == 7", "import trlkit, torch, json, difflib, psutil"]
+    path = save(new_notebook(cells=[new_code_cell(cell) for cell in cells]), tmp_path / "n.ipynb")
+    result = runner.run_notebook(path, ())
+    assert (result.errors, result.notes) == ({}, [])
+
+
+PIPE = """import os
+def tell(text):
+    for n in range(3, 64):
+        try:
+            if os.readlink(f"/proc/self/fd/{n}").startswith("pipe"): os.write(n, text)
+        except OSError: pass
+"""
+JUNK = [
+    "tell(b'no json\\n')",
+    "tell(b'null\\n')",
+    "tell(b'\\xff\\xfe\\n')",
+    "tell(b'[' * 100_000 + b'\\n')",
+    """tell(b'{"end": "1"}\\n')""",
+    """tell(b'{"start": 99}\\n')""",
+    """tell(b'{"start": true}\\n')""",
+    """tell(b'{"end": 1, "error": 5, "story": [], "mistake": {}, "printed": 0}\\n')""",
+    "tell(b'x' * 3_000_000)",
+    "os.closerange(3, 64); import time; time.sleep(600)",
+]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+@pytest.mark.parametrize("junk", JUNK)
+def test_what_no_checker_tells_is_a_failure_of_that_cell(junk, tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "GRACE_SECONDS", 1.0)
+    cells = [PIPE, junk, "1 / 0"]
+    path = save(new_notebook(cells=[new_code_cell(cell) for cell in cells]), tmp_path / "n.ipynb")
+    result = runner.run_notebook(path, ())
+    assert result.errors[2].startswith("meddled with the pipe")
+    assert result.errors[3] == "ZeroDivisionError: division by zero"  # what follows is judged
+
+
+def test_learners_text_moves_no_cursor(tmp_path, capsys):
+    wrong = {"unfold": "def unfold(x, mode):\n    raise ValueError('\\x1b]0;owned\\x07\\r\\x9b2J')"}
+    notebook = filled(CHAPTER, solutions(CHAPTER) | wrong)
+    path = save(notebook, tmp_path / "mine.ipynb")
+    _, out, err = check(path, capsys, "--verbose")
+    assert "owned" in out and all(c == "\n" or c.isprintable() for c in out + err)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="orphans come back on Linux only")
+@pytest.mark.parametrize("then", ["", "os._exit(3)", "while True: pass"])
+def test_what_a_notebook_leaves_running_is_ended(then, tmp_path):
+    pids = tmp_path / "pids"
+    cell = f"""import os, time
+for sessions in (0, 1):
+    if os.fork() == 0:
+        if sessions:
+            os.setsid()
+            if os.fork(): os._exit(0)
+        open({str(pids)!r}, "a").write(f"{{os.getpid()}}\\n")
+        time.sleep(600)
+        os._exit(0)
+while not os.path.exists({str(pids)!r}) or len(open({str(pids)!r}).read().split()) < 2:
+    time.sleep(0.01)
+{then}"""
+    path = save(new_notebook(cells=[new_code_cell(cell)]), tmp_path / "n.ipynb")
+    runner.run_notebook(path, (), cell_seconds=5)
+    found = [int(pid) for pid in pids.read_text().split()]
+    assert len(found) >= 2 and not any(psutil.pid_exists(pid) for pid in found)
 
 
 def test_a_notebook_is_given_up_after_its_own_limit(tmp_path):

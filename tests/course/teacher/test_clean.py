@@ -189,6 +189,12 @@ def test_nbgraders_marks_stay_whole_or_go():
 
 def test_raw_cells_hold_no_tag():
     assert clean(notebook(raw("a < b <script>"))).cells[0].source == "a < b < script>"
+    assert clean(notebook(raw("<\\style>"))).cells[0].source == "< style>"
+
+
+def test_a_line_break_that_html_drops_is_dropped_at_once():
+    cleaned = clean(notebook(markdown("~~~mermaid\n\n\n~~~")))
+    assert clean(cleaned) == cleaned
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,35 @@ def test_every_ending_has_its_own_explanation(technical):
     assert feedback._explained(technical) != feedback.STOPPED
 
 
+@pytest.mark.parametrize(
+    "why",
+    [
+        "it took longer than 60 s",
+        "it used more memory than it is given",
+        "it started more threads than it is given",
+        "it ended Python (SIGSEGV)",
+    ],
+)
+def test_an_answer_stopped_as_its_cell_ran_is_explained(why):
+    message = f"fold\n  no    the cell of `fold` {why}"
+    said = words(feedback.page(records.changed(records.full(), "fold", message=message)))
+    assert f"Stopped: {why}" in said and feedback._explained(why) in said
+    assert feedback._explained(why) != feedback.STOPPED
+
+
+def test_what_stopped_an_answer_is_said_once():
+    why = "not judged: the notebook took too long or ended Python too often"
+    record = records.changed(records.full(), "fold", message=why, technical=why)
+    said = words(feedback.page(record))
+    assert said.count(why) == 1 and "Most often a loop never ends" in said
+
+
+def test_a_cell_as_handed_out_is_not_called_wrong():
+    message = "fold\n  no    `fold` is not written yet"
+    said = words(feedback.page(records.changed(records.full(), "fold", message=message)))
+    assert "12 right 1 not answered" in said and "Not right yet" not in said
+
+
 def test_an_ending_of_another_kind_is_explained_too():
     assert feedback._explained("?") == feedback.STOPPED
 

@@ -60,7 +60,11 @@ def difference(expected: Any, got: Any) -> Difference | None:
     In a dict the first key whose values differ is named. A verdict speaks for itself.
     """
     if isinstance(got, Verdict):
-        return None if got == expected else Difference("verdict", got.text)
+        return (
+            None
+            if got == expected
+            else Difference("verdict", got.text or f"a verdict, {got.kind!r}, is no answer")
+        )
     if isinstance(expected, Tensor):
         return _tensor_difference(expected, got)
     if isinstance(expected, Verdict):

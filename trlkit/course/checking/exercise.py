@@ -136,10 +136,11 @@ class Exercise:
                 expected, got = self._both(answer, case, gradient=True)
                 if not self._passes_gradients(report, case, expected, got):
                     break
-        if report.passed:
+        else:
             kinds = "values and gradients" if self.gradients else "values"
             count = f"{'hidden ' * (seed is not None)}case{'s' * (len(cases) != 1)}"
-            report.summary = f"{len(cases)} {count}, {kinds}"
+            report.right(f"{len(cases)} {count}, {kinds}")
+        if report.passed:
             if pieces:
                 names = " and ".join(f"`{name}`" for name in sorted(pieces))
                 report.advice.append(
@@ -292,14 +293,15 @@ class Quiz:
             return report.no(f"`{self.name}` is not answered yet")
         choices = ", ".join(f'"{letter}"' for letter in self.letters)
         given = answer.value
+        if isinstance(given, str):
+            given = str.lower(str.strip(given))
         if not isinstance(given, str) or given not in list(self.letters):
             return report.no(f"`{self.name}` must be one of {choices}, got {describe(given)}")
         for mistake, wrong in bank():
             if wrong.value == given:
                 report.mistake = mistake.name
                 return report.no(f'"{given}" is not the answer', mistake.message)
-        report.summary = f'"{given}"'
-        return report
+        return report.right(f'"{given}"')
 
 
 @functools.lru_cache(maxsize=256)

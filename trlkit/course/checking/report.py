@@ -7,6 +7,21 @@ WIDTH = 100
 GREEN, RED, BOLD, PLAIN = "\x1b[32m", "\x1b[1;31m", "\x1b[1m", "\x1b[0m"
 
 
+def printable(text: str) -> str:
+    r"""Text for a terminal: what would be obeyed and not shown is spelled out.
+
+    Examples
+    --------
+    >>> printable("\x1b[31mred\r\n")
+    '\\x1b[31mred\\r\n'
+    """
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(
+        c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
+
+
 @dataclass
 class Report:
     """The result of one check.
@@ -14,7 +29,8 @@ class Report:
     ``lines`` are (verdict, text) pairs, one for each thing tried; the verdict is
     "ok" or "no". ``mistake`` is the name of the known mistake that the answer agrees
     with, ``advice`` the paragraphs under the lines, ``picture`` the expected value and
-    the one that came, where seeing them side by side says more.
+    the one that came, where seeing them side by side says more. ``passed`` is what the
+    judge has decided: no line, and no text of an answer, makes a report pass.
     """
 
     exercise: str
@@ -24,15 +40,17 @@ class Report:
     mistake: str = ""
     picture: tuple | None = None
     points: float | None = None
+    passed: bool = False
 
-    @property
-    def passed(self) -> bool:
-        return all(verdict == "ok" for verdict, _ in self.lines)
+    def right(self, summary: str) -> "Report":
+        self.passed, self.summary = True, summary
+        return self
 
     def ok(self, text: str) -> None:
         self.lines.append(("ok", text))
 
     def no(self, text: str, *advice: str) -> "Report":
+        self.passed = False
         self.lines.append(("no", text))
         self.advice.extend(line for line in advice if line)
         return self

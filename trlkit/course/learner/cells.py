@@ -1,8 +1,7 @@
 """Run notebook cells in this process, one after the other, as Jupyter would.
 
-As a program (``python -m trlkit.course.learner.cells``) it takes its cells as JSON from
-standard input and writes an event for each start and end, one JSON object a line;
-:mod:`trlkit.course.learner.runner` watches it from outside.
+:func:`serve` takes its cells as JSON from standard input and writes an event for each start
+and end, one JSON object a line; :mod:`trlkit.course.learner.runner` watches it from outside.
 """
 
 import contextlib
@@ -32,6 +31,7 @@ class Ran:
     mistake: str = ""
     printed: str = ""
     lines: int = 0  # how many lines it printed, kept or not
+    passed: tuple[str, ...] = ()  # the exercises that the judge has found right
 
 
 class Session:
@@ -57,12 +57,21 @@ class Session:
         error = result.error_before_exec or result.error_in_exec
         text, lines = printed.getvalue(), printed.lines
         if error is None:
-            return Ran(printed=text, lines=lines)
+            passed = tuple(report.exercise for report in reports if report.passed is True)
+            return Ran(printed=text, lines=lines, passed=passed)
         if isinstance(error, CheckFailed):
             report = error.report
             return Ran(_reason(report), report.render(), report.mistake, text, lines)
+        return Ran(_raised(error), "", "", text, lines)
+
+
+def _raised(error: BaseException) -> str:
+    """An exception in one line: its type, and the first line of its text."""
+    try:
         first = str(error).strip().split("\n")[0]
-        return Ran(f"{type(error).__name__}: {first}".rstrip(": "), "", "", text, lines)
+    except Exception as other:
+        first = f"its text raises {type(other).__name__}"
+    return f"{type(error).__name__}: {first}".rstrip(": ")
 
 
 def _reason(report: Report) -> str:
@@ -95,11 +104,15 @@ def main(job: dict[str, Any], events: TextIO) -> None:
         say(end=number, **asdict(ran))
 
 
-if __name__ == "__main__":
+def serve() -> None:
+    """Run the cells that standard input holds, tell standard output, and end this process."""
+    from trlkit.course.chapters import exercises  # noqa: F401 (before any cell can be in the way)
+
     task = json.load(sys.stdin)
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
+    sys.path.append("")  # a cell may import what lies beside the notebook; nothing is hidden by it
     main(task, channel)
     os._exit(0)  # whatever threads the cells left behind

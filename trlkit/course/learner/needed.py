@@ -1,6 +1,7 @@
 """Which cells of a notebook must run so that its answers exist: the others only explore."""
 
 import ast
+import builtins
 import re
 import symtable
 from collections.abc import Collection, Sequence
@@ -22,6 +23,12 @@ class _Cell:
     changes: set[str] = field(default_factory=set)
     reads: set[str] = field(default_factory=set)
     plain: set[str] = field(default_factory=set)  # made by def, class or import
+    sets: set[str] = field(default_factory=set)  # an attribute or an entry of it
+    uses: set[str] = field(default_factory=set)  # outside of functions
+    aliases: set[tuple[str, str]] = field(default_factory=set)  # (a, b): a may be part of b
+    inner: set[str] = field(default_factory=set)  # changed or called in a function
+    lambdas: set[str] = field(default_factory=set)
+    effects: dict[str, set[str]] = field(default_factory=dict)  # what a function may reach
     always: bool = False
 
 
@@ -39,7 +46,9 @@ def needed(sources: Sequence[str], names: Collection[str]) -> set[int]:
     -------
     set of int
         Each cell that makes one of the names, or what these read, at any distance; each that
-        may change such a thing; and those that nobody can tell. Rather one too many.
+        may change such a thing, by another name or through a function too; and those that
+        nobody can tell. Rather one too many. That a cell draws random numbers is no reason to
+        run it; a cell that does nothing but set seeds is run.
 
     Examples
     --------
@@ -49,19 +58,60 @@ def needed(sources: Sequence[str], names: Collection[str]) -> set[int]:
     cells = [_read(source) for source in sources]
     plain = {name for cell in cells for name in cell.plain}
     plain -= {name for cell in cells for name in cell.makes - cell.plain}
+    tools = plain | set(dir(builtins))
+    aliases = {(a, b) for cell in cells for a, b in cell.aliases if b not in tools}
+    effects = {name: reached - tools for name, reached in _effects(cells).items()}
+    for cell in cells:
+        cell.changes |= {name for used in cell.uses for name in effects.get(used, ())}
     wanted, found = set(names), {k for k, cell in enumerate(cells) if cell.always}
     for k in found:
         wanted |= cells[k].reads
     while True:
+        touched = _reached(wanted, aliases)
         more = {
             k
             for k, cell in enumerate(cells)
-            if k not in found and wanted & (cell.makes | (cell.changes - plain))
+            if k not in found
+            and (wanted & cell.makes or touched & (cell.sets | (cell.changes - plain)))
         }
         if not more:
             return found
         found |= more
         wanted |= {name for k in more for name in cells[k].reads}
+
+
+def makes(source: str) -> set[str]:
+    """The names that a cell gives a value, a function or a class."""
+    return set(_read(source).makes)
+
+
+def reads(source: str) -> set[str]:
+    """The names that a cell uses."""
+    return set(_read(source).reads)
+
+
+def _effects(cells: Sequence[_Cell]) -> dict[str, set[str]]:
+    """What a call of each function of the notebook may reach, by calls of others too."""
+    found: dict[str, set[str]] = {}
+    for cell in cells:
+        for name, reached in cell.effects.items():
+            found.setdefault(name, set()).update(reached)
+    growing = True
+    while growing:
+        growing = False
+        for reached in found.values():
+            more = {name for other in reached for name in found.get(other, ())} - reached
+            reached |= more
+            growing = growing or bool(more)
+    return found
+
+
+def _reached(wanted: set[str], aliases: set[tuple[str, str]]) -> set[str]:
+    """The names, and those by which parts of the same objects are known."""
+    found = set(wanted)
+    while more := {a for a, b in aliases if b in found} - found:
+        found |= more
+    return found
 
 
 def _read(source: str) -> _Cell:
@@ -75,7 +125,19 @@ def _read(source: str) -> _Cell:
         return found
     try:
         _Names(found).visit(tree)
-        _scopes(symtable.symtable(code, "<cell>", "exec"), found, top=True)
+        found.always |= bool(tree.body) and all(map(_seeds, tree.body))
+        table = symtable.symtable(code, "<cell>", "exec")
+        _scopes(table, found, top=True)
+        for inner in table.get_children():
+            outside = _Cell()
+            _scopes(inner, outside)
+            reached = outside.makes | (outside.reads & found.inner)
+            name = inner.get_name()
+            if name in found.makes:
+                found.effects.setdefault(name, set()).update(reached)
+            elif name == "lambda":
+                for name in found.lambdas:
+                    found.effects.setdefault(name, set()).update(reached)
     except (RecursionError, SyntaxError, ValueError):
         found.always = True
     return found
@@ -107,10 +169,13 @@ class _Names(ast.NodeVisitor):
     def __init__(self, found: _Cell):
         self.found = found
         self.depth = 0  # of functions and classes
+        self.lambdas = 0
 
     def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Load):
             self.found.always |= node.id in SURE and self.depth == 0
+            if self.depth == 0:
+                self.found.uses.add(node.id)
         elif isinstance(node.ctx, ast.Del) and self.depth == 0:
             self.found.changes.add(node.id)
 
@@ -142,14 +207,42 @@ class _Names(ast.NodeVisitor):
 
     visit_AsyncFunctionDef = visit_ClassDef = visit_FunctionDef
 
-    def visit_Lambda(self, node: ast.Lambda) -> None:
-        self.depth += 1
+    def visit_Assign(self, node: ast.Assign) -> None:
+        for target in node.targets:
+            self._alias(target, node.value)
+            if isinstance(node.value, ast.Lambda) and self.depth == 0:
+                self.found.lambdas |= _bases(target)
         self.generic_visit(node)
-        self.depth -= 1
+
+    def visit_NamedExpr(self, node: ast.NamedExpr | ast.AnnAssign) -> None:
+        if node.value is not None:
+            self._alias(node.target, node.value)
+        self.generic_visit(node)
+
+    visit_AnnAssign = visit_NamedExpr
+
+    def visit_For(self, node: ast.For | ast.comprehension) -> None:
+        for part in ast.walk(node.iter):  # zip(layers, others) gives parts of both
+            self._alias(node.target, part)
+        self.generic_visit(node)
+
+    visit_AsyncFor = visit_comprehension = visit_For
+
+    def visit_withitem(self, node: ast.withitem) -> None:
+        if node.optional_vars is not None:
+            self._alias(node.optional_vars, node.context_expr)
+        self.generic_visit(node)
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self.lambdas += 1
+        self.generic_visit(node)
+        self.lambdas -= 1
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
         if self.depth == 0:
             self.found.changes |= _bases(node.target)
+            self.found.sets |= _bases(node.target)
+        self.found.inner |= _bases(node.target)
         self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute | ast.Subscript) -> None:
@@ -161,9 +254,12 @@ class _Names(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         function = node.func
+        for part in (function, *node.args, *(keyword.value for keyword in node.keywords)):
+            self.found.inner |= _bases(part)
         if self.depth == 0:
-            for part in (*node.args, *(keyword.value for keyword in node.keywords)):
-                self.found.changes |= _bases(part)
+            if not self.lambdas:
+                for part in (*node.args, *(keyword.value for keyword in node.keywords)):
+                    self.found.changes |= _bases(part)
             if isinstance(function, ast.Attribute):
                 bases = _bases(function)
                 self.found.changes |= bases
@@ -179,6 +275,26 @@ class _Names(ast.NodeVisitor):
         """An attribute or an entry is set: that changes functions and modules too."""
         if self.depth == 0:
             self.found.makes |= names
+            self.found.sets |= names
+        self.found.inner |= names
+
+    def _alias(self, target: ast.AST, value: ast.AST) -> None:
+        if self.depth == 0:
+            self.found.aliases |= {(a, b) for a in _bases(target) for b in _bases(value) if a != b}
+
+
+def _seeds(node: ast.stmt) -> bool:
+    """Whether a statement only imports, or calls something for its effect with plain values."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return True
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return True
+    call = node.value if isinstance(node, ast.Expr) else None
+    return (
+        isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and "seed" in call.func.attr
+    )
 
 
 def _bases(node: ast.AST) -> set[str]:

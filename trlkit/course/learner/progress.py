@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -10,8 +13,11 @@ from platformdirs import user_cache_path
 from trlkit import __version__
 from trlkit.course.chapters import manifest
 from trlkit.course.chapters.manifest import FILE, Chapter
+from trlkit.course.checking.report import printable
 from trlkit.course.learner import runner
 from trlkit.course.learner.lab import find_notebooks
+
+AT_ONCE = 2  # notebooks; each takes about a gigabyte
 
 
 def table(path: Path, chapter: Chapter, result: runner.Result, verbose: bool = False) -> str:
@@ -29,7 +35,7 @@ def table(path: Path, chapter: Chapter, result: runner.Result, verbose: bool = F
         others = f", and {len(result.raised) - 1} more" * (len(result.raised) > 1)
         rows.append(f"  note: {result.places[number]}, which is not graded, raises {error}{others}")
     rows.append(f"  {result.points:g} of {result.out_of:g} points, {result.seconds:.0f} s")
-    return "\n".join(rows)
+    return printable("\n".join(rows))
 
 
 def as_dict(path: Path, chapter: Chapter, result: runner.Result) -> dict:
@@ -52,13 +58,17 @@ def show(folder: Path | None) -> int:
         return 2
     print(f"{'chapter':44s} {'exercises':>9s} {'points':>9s}")
     got = out_of = 0.0
-    for chapter in manifest.chapters():
+    cores = os.cpu_count() or 1
+    pool = ThreadPoolExecutor(min(AT_ONCE, cores))
+    counts = partial(_counts, folder, threads=max(1, cores // AT_ONCE))
+    counted = [pool.submit(counts, chapter) for chapter in manifest.chapters()]
+    for chapter, future in zip(manifest.chapters(), counted, strict=True):
         title = f"{chapter.name}  {chapter.title}"[:44]
         out_of += chapter.points
         try:
-            done, points = _counts(_find(folder, chapter))
+            done, points = future.result()
         except runner.NotANotebook as error:
-            print(f"{title:44s}   {error}")
+            print(f"{title:44s}   {printable(str(error))}")
             continue
         got += points
         exercises, score = f"{done}/{len(chapter.exercises)}", f"{points:g}/{chapter.points:g}"
@@ -75,15 +85,16 @@ def _find(folder: Path, chapter: Chapter) -> Path:
     raise runner.NotANotebook(f"{chapter.name}.ipynb is not there")
 
 
-def _counts(path: Path) -> tuple[int, float]:
+def _counts(folder: Path, chapter: Chapter, threads: int) -> tuple[int, float]:
     """Exercises and points of a notebook; run anew only when it or the course has changed."""
+    path = _find(folder, chapter)
     content = path.read_bytes() + FILE.read_bytes() + __version__.encode()
     cache = user_cache_path("trlkit") / "progress" / f"{hashlib.sha256(content).hexdigest()}.json"
     try:
         return tuple(json.loads(cache.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         pass
-    _, result = runner.check_notebook(path)
+    _, result = runner.check_notebook(path, threads=threads)
     counts = sum(row.passed for row in result.rows), result.points
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ time limit. A cell that loops is interrupted, one that ends Python costs its own
 result: the cells around it run again without it.
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -19,12 +20,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import nbformat
 
 from trlkit.course.chapters import manifest
 from trlkit.course.chapters.manifest import Chapter, Item
-from trlkit.course.learner.cells import Ran
+from trlkit.course.learner.cells import PRINTED, Ran
+from trlkit.course.learner.needed import needed, reads
 
 CELL_SECONDS = 120.0
 GRACE_SECONDS = 5.0
@@ -33,6 +36,9 @@ NOTEBOOK_SECONDS = 1800.0
 RESTARTS = 5
 MANY_LINES = 1000
 FOLDER_BYTES = 50_000_000
+EVENT = 1_000_000  # characters of the longest line that is read from a notebook's process
+REASON, STORY = 1000, 100_000
+KEEPER = Path(__file__).with_name("keeper.py")
 CHECK = re.compile(r'^\s*check\(\s*"(\w+)"', re.MULTILINE)
 
 
@@ -101,12 +107,14 @@ class _Cell:
         return f"cell {self.number} ({first})" if self.number else "the check added at the end"
 
 
-def check_notebook(path: Path, **limits: float) -> tuple[Chapter, Result]:
+def check_notebook(path: Path, everything: bool = False, **limits: float) -> tuple[Chapter, Result]:
     """Run a notebook of the course and grade it by the course's own checks.
 
     Parameters
     ----------
     path : Path
+    everything : bool
+        Run every cell, not only those that the answers need.
     **limits
         As for :func:`run_notebook`.
 
@@ -121,7 +129,7 @@ def check_notebook(path: Path, **limits: float) -> tuple[Chapter, Result]:
     """
     notebook = read_notebook(path)
     chapter = _chapter_of(notebook, path)
-    result = run_notebook(path, chapter.exercises, trusted=True, **limits)
+    result = run_notebook(path, chapter.exercises, True, not everything, **limits)
     return chapter, result
 
 
@@ -129,8 +137,10 @@ def run_notebook(
     path: Path,
     items: Sequence[Item],
     trusted: bool = False,
+    sparing: bool = False,
     cell_seconds: float = CELL_SECONDS,
     notebook_seconds: float = NOTEBOOK_SECONDS,
+    threads: int | None = None,
 ) -> Result:
     """Run a notebook and say of each item whether its check passed.
 
@@ -142,8 +152,12 @@ def run_notebook(
         The exercises to look for.
     trusted : bool
         Run the items' own check cells in place of the notebook's.
+    sparing : bool
+        Run only the cells that the items' answers need.
     cell_seconds, notebook_seconds : float
         Time limits in seconds.
+    threads : int, optional
+        For torch's work; by default as many as it takes.
 
     Raises
     ------
@@ -155,14 +169,19 @@ def run_notebook(
     result = Result()
     result.notes += _remarks(notebook)
     cells = _plan(notebook, items, trusted, result.notes)
+    if sparing:
+        cells = _needed(cells)
     with tempfile.TemporaryDirectory(prefix="trlkit-check-") as folder:
         _copy_folder(path.resolve().parent, Path(folder))
-        _run(cells, Path(folder), cell_seconds, began + notebook_seconds, result.notes)
+        until = began + notebook_seconds
+        _run(cells, Path(folder), cell_seconds, until, result.notes, threads)
     for item in items:
         runs = [cell.ran or Ran("was not run") for cell in cells if cell.item is item]
         failed = next(
             (ran for ran in runs if ran.error), None if runs else Ran("has no check cell")
         )
+        if failed is None and not all(item.name in ran.passed for ran in runs):
+            failed = Ran("its check cell ran, and no check was made")
         if failed is not None and failed.error.startswith("NameError"):
             own = [c.ran.error for c in cells if c.solves == item.name and c.ran and c.ran.error]
             failed = replace(failed, error=f"its cell raises {own[-1]}") if own else failed
@@ -213,7 +232,7 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
     return notebook
 
 
-_STOPPED = ("took longer", "ended Python")
+_STOPPED = ("took longer", "ended Python", "meddled")
 _MEND = "look into .ipynb_checkpoints beside it, or take a fresh copy of the chapter"
 
 
@@ -306,13 +325,27 @@ def _plan(
     return cells
 
 
+def _needed(cells: list[_Cell]) -> list[_Cell]:
+    """The checks, the cells that are to hold their answers, and what these need."""
+    graded = {cell.item.name for cell in cells if cell.item}
+    names = {name for cell in cells if cell.item for name in reads(cell.source)} | graded
+    others = [cell for cell in cells if cell.item is None]
+    kept = {id(others[k]) for k in needed([cell.source for cell in others], names)}
+    return [c for c in cells if c.item or c.solves in graded or id(c) in kept]
+
+
 def _run(
-    cells: list[_Cell], folder: Path, cell_seconds: float, until: float, notes: list[str]
+    cells: list[_Cell],
+    folder: Path,
+    cell_seconds: float,
+    until: float,
+    notes: list[str],
+    threads: int | None = None,
 ) -> None:
     """Run the cells in child processes until each has a result or is given up."""
     skip: set[int] = set()
     for attempt in range(RESTARTS + 1):
-        stopped = _run_once(cells, folder, skip, cell_seconds, until)
+        stopped = _run_once(cells, folder, skip, cell_seconds, until, threads)
         if stopped is None:
             break
         number, why = stopped
@@ -334,22 +367,33 @@ def _run(
 
 
 def _run_once(
-    cells: list[_Cell], folder: Path, skip: set[int], cell_seconds: float, until: float
+    cells: list[_Cell],
+    folder: Path,
+    skip: set[int],
+    cell_seconds: float,
+    until: float,
+    threads: int | None = None,
 ) -> tuple[int | None, str] | None:
     """One child's life. The cell that ended it and why; None when all cells ran."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "trlkit.course.learner.cells"],
+        [sys.executable, str(KEEPER)],
         cwd=folder,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         encoding="utf-8",
+        errors="replace",
         start_new_session=True,
-        env={**os.environ, "MPLBACKEND": "agg"},
+        env=_environment(threads),
     )
-    events: queue.Queue[dict | None] = queue.Queue()
-    threading.Thread(target=_listen, args=(child.stdout, events), daemon=True).start()
+    events: queue.Queue[Any] = queue.Queue()
+    to_run = [number for number in range(len(cells)) if number not in skip]
+    listener = threading.Thread(
+        target=_listen, args=(child.stdout, events, 2 * len(to_run)), daemon=True
+    )
+    listener.start()
     running: int | None = None
+    last: int | None = None
     limit = START_SECONDS
     interrupted = False
     try:
@@ -366,33 +410,76 @@ def _run_once(
                     return None, "Python did not start in time; is trlkit[course] installed here?"
                 if interrupted or os.name == "nt":
                     return running, f"took longer than {cell_seconds:g} s"
-                os.kill(child.pid, signal.SIGINT)
+                os.killpg(child.pid, signal.SIGINT)
                 interrupted, limit = True, GRACE_SECONDS
                 continue
             if event is None:
                 if running is None:
-                    done = all(cell.ran for cell in cells)
-                    return None if done else (None, "Python ended between two cells")
-                code = child.wait()
+                    return (None, "Python ended between two cells") if to_run else None
+                try:
+                    code = child.wait(timeout=GRACE_SECONDS)
+                except subprocess.TimeoutExpired:
+                    return running, _MEDDLED
                 how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
                 return running, f"ended Python ({how})"
-            if "start" in event:
-                running, limit, interrupted = event["start"], cell_seconds, False
-            else:
-                number, running = event.pop("end"), None
-                if interrupted:
-                    event["error"] = f"took longer than {cell_seconds:g} s"
-                cells[number].ran = Ran(**event)
-                limit, interrupted = START_SECONDS, False
+            if running is None and to_run and event == {"start": to_run[0]}:
+                running = last = to_run.pop(0)
+                limit, interrupted = cell_seconds, False
+                continue
+            ran = None if running is None else _ran(event, running)
+            if ran is None:
+                return last, _MEDDLED
+            if interrupted:
+                ran = replace(ran, error=f"took longer than {cell_seconds:g} s", passed=())
+            cells[running].ran = ran
+            running, limit, interrupted = None, START_SECONDS, False
     finally:
         _end(child)
 
 
-def _listen(stream, events: queue.Queue) -> None:
-    for line in stream:
+_MEDDLED = "meddled with the pipe on which the results are told"
+
+
+def _environment(threads: int | None) -> dict[str, str]:
+    """The variables of a notebook's process: no path of it leads to the notebook's folder."""
+    found = {**os.environ, "MPLBACKEND": "agg"}
+    paths = [path for path in found.pop("PYTHONPATH", "").split(os.pathsep) if path]
+    if paths:
+        found["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, paths))
+    if threads is not None:
+        found.setdefault("OMP_NUM_THREADS", str(threads))
+    return found
+
+
+def _ran(event: Any, number: int) -> Ran | None:
+    """The result of the cell ``number`` that an event tells, or None if it tells none."""
+    kinds = {"end": int, "lines": int, "passed": list} | dict.fromkeys(
+        ("error", "story", "mistake", "printed"), str
+    )
+    if not isinstance(event, dict) or event.keys() != kinds.keys():
+        return None
+    if any(type(event[key]) is not kind for key, kind in kinds.items()):
+        return None
+    if event.pop("end") != number or event["lines"] < 0 or len(event["passed"]) > EVENT:
+        return None
+    if not all(type(name) is str for name in event["passed"]):
+        return None
+    first = " ".join(event["error"].split("\n"))[:REASON]
+    cut = {"error": first, "story": event["story"][:STORY], "printed": event["printed"][:PRINTED]}
+    return Ran(**{**event, **cut, "passed": tuple(event["passed"])})
+
+
+def _listen(stream, events: queue.Queue, most: int) -> None:
+    """Put at most so many events into the queue; what is no JSON comes as a text."""
+    for _ in range(most):
+        line = stream.readline(EVENT)
+        if not line:
+            break
         try:
-            events.put(json.loads(line))
-        except json.JSONDecodeError:
+            event = json.loads(line)
+            events.put("null" if event is None else event)
+        except (ValueError, RecursionError):
+            events.put("no JSON")
             break
     events.put(None)
 
@@ -410,10 +497,12 @@ def _end(child: subprocess.Popen) -> None:
     if os.name == "nt":
         child.kill()
     else:
-        try:
+        if sys.platform == "linux" and child.poll() is None:
+            child.terminate()  # the keeper ends what is below it, whatever its session
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=2 * GRACE_SECONDS)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     child.wait()
     child.stdout.close()
 

@@ -368,16 +368,13 @@ class Notebook:
     def answer(self, peer: Any, kind: str, value: Any) -> Any:
         if kind == "cell":
             return self.cell(value)
-        if kind == "look":
-            return self.look(value)
-        if kind == "pieces":
-            return self.pieces(value)
+        if kind == "begin":
+            name, pieces = value
+            self.pieces(pieces)
+            return self.look(name)
         if kind == "make":
             module, name, args = value
             return getattr(importlib.import_module(module), name)(*args)
-        if kind == "forget":
-            peer.forget()
-            return None
         if kind == "file":
             return self.file(*value)
         raise ValueError(f"{kind!r} is not asked here")

@@ -114,7 +114,7 @@ def _cell(cell: dict, left: dict[str, int]) -> dict:
         kept["outputs"] = [output for output in shown if output]
         kept["execution_count"] = _count(cell.get("execution_count"))
     elif kind == "raw":  # exported to HTML as it stands
-        source = REACHING.sub("", re.sub(r"<(?=[A-Za-z/!?])", "< ", text(source)))
+        source = re.sub(r"<(?=[A-Za-z/!?])", "< ", REACHING.sub("", text(source)))
     else:
         attachments = _attachments(cell.get("attachments"), left)
         source = _markdown(source, left, attachments)

@@ -16,10 +16,10 @@ from trlkit.course.teacher.record import Record, Row
 from trlkit.course.teacher.story import Story
 
 ROWS = 50
-EMPTY = ("NotImplementedError", "has no answer", "no cell")
+EMPTY = ("is not written yet", "NotImplementedError")
 EXPLAINED = (  # words in Row.technical, and what they mean to who wrote the answer
     (
-        ("time", "longer", "loop", "timeout"),
+        ("time", "longer", "too long", "loop"),
         "It was stopped when its time was over. Most often a loop never ends, or one runs over "
         "entries where a single tensor operation does the work: try your function on a tensor "
         "of 2 x 3 entries, and print in the loop how far it is.",
@@ -48,6 +48,7 @@ EXPLAINED = (  # words in Row.technical, and what they mean to who wrote the ans
         "computer, the network, a large disk. An answer works on what it is given.",
     ),
 )
+CELL = re.compile(r"the cell of `\w+` (it (?:took|used|started|ended) [^\n]+)")
 STOPPED = (
     "It was stopped before it gave a result, so nothing can be said of the answer itself. Restart "
     "the kernel, run all cells, and see whether this one comes to its end."
@@ -111,18 +112,20 @@ def page(record: Record, notebook: Any = None) -> str:
 
 def _part(row: Row, item: Item | None, answers: dict[str, str]) -> Part:
     title = line(row.title or (item.title if item else row.exercise)) or "an exercise"
+    technical = _technical(row)
+    message = "" if row.message == row.technical else row.message  # the badge says it
     return Part(
         row=row,
         title=title,
         named=story.named(row.mistake),
         kind=_kind(row),
         item=item,
-        story=story.read(row.message, row.exercise, row.mistake),
+        story=story.read(message, row.exercise, row.mistake),
         code=answers.get(row.exercise, ""),
         picture=picture("image/png", row.picture),
         alt=f"{title}: the expected numbers above yours, colored where they differ.",
-        technical=line(row.technical),
-        explained=_explained(row.technical),
+        technical=line(technical),
+        explained=_explained(technical),
         again=next((x for x in item.cell.split("\n") if x.startswith("check(")), "")
         if item
         else "",
@@ -130,11 +133,17 @@ def _part(row: Row, item: Item | None, answers: dict[str, str]) -> Part:
 
 
 def _kind(row: Row) -> str:
-    if row.out_of > 0 and row.points >= row.out_of:
+    if row.points >= row.out_of:
         return "right"
-    if row.technical:
+    if _technical(row):
         return "halt"
     return "open" if any(word in row.message for word in EMPTY) else "wrong"
+
+
+def _technical(row: Row) -> str:
+    """What stopped an answer: as it was checked, or already as its cell ran."""
+    found = CELL.search(row.message)
+    return row.technical or (found[1] if found else "")
 
 
 def _explained(technical: str) -> str:

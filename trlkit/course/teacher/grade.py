@@ -20,7 +20,7 @@ from trlkit.course.checking.answer import Lost
 from trlkit.course.checking.exercise import Quiz
 from trlkit.course.checking.report import Report
 from trlkit.course.learner import runner
-from trlkit.course.learner.needed import needed
+from trlkit.course.learner.needed import makes, needed
 from trlkit.course.teacher import clean
 from trlkit.course.teacher.record import FAILED, GRADED, Record, Row
 from trlkit.course.teacher.remote import RemoteAnswer
@@ -162,7 +162,8 @@ class Run:
         names = [item.name for item in chapter.exercises]
         wanted = needed(self.sources, names)
         self.cells = [source for k, source in enumerate(self.sources) if k in wanted]
-        self.makers = {name: _makers(self.cells, name) for name in names}
+        made = [makes(source) for source in self.cells]
+        self.makers = {name: [k for k, own in enumerate(made) if name in own] for name in names}
         self.lost: dict[int, str] = {}  # cells that are not run any more, and why
         self.errors: dict[int, str] = {}
         self.child: Child | None = None
@@ -303,13 +304,6 @@ def _sources(notebook: nbformat.NotebookNode, chapter: Chapter) -> list[str]:
         for cell in notebook.cells
         if cell.cell_type == "code" and runner._grades(cell) not in checks
     ]
-
-
-def _makers(cells: Sequence[str], name: str) -> list[int]:
-    """The cells that make a name."""
-    from trlkit.course.learner.needed import _read
-
-    return [k for k, source in enumerate(cells) if name in _read(source).makes]
 
 
 def files_of(submission: Submission) -> tuple[tuple[str, bytes], ...]:

@@ -345,6 +345,8 @@ class _Rewriter(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         data = text(data)
+        if self.out and self.out[-1].startswith("<pre"):  # where HTML drops the first line break
+            data = data.lstrip("\n")
         self.out.append(_entities(data if self.verbatim else REACHING.sub("", data)))
 
 

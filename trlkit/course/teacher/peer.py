@@ -134,6 +134,8 @@ class Peer:
         Answers further requests: ``serve(name, value)``.
     build : callable
         Makes a module of a known kind from what the other side says of it, or gives None.
+    refresh : callable
+        Takes over what a description says anew of a module that is here already.
     describe : callable
         Says of a module what the other side's ``build`` needs, or gives None.
     where : callable
@@ -147,15 +149,17 @@ class Peer:
         serve: Callable[[str, Any], Any] | None = None,
         build: Callable[[str, dict], nn.Module | None] = lambda kind, config: None,
         describe: Callable[[nn.Module], dict | None] = lambda module: None,
+        refresh: Callable[[nn.Module, dict], None] = lambda module, config: None,
         where: Callable[[BaseException], str] = lambda error: "",
     ):
         self.line, self.trusting, self.serve = line, trusting, serve
-        self.build, self.describe, self.where = build, describe, where
+        self.build, self.describe, self.refresh = build, describe, refresh
+        self.where = where
         self._twin: nn.Module | None = None
         self.forget()
 
     def forget(self) -> None:
-        """Drop all that was lent and borrowed; both sides do it at the same time."""
+        """Drop all that was lent and borrowed."""
         self.lent: dict[int, Any] = {}  # functions and opaque objects, by number
         self.modules = Lent()
         self.tensors = Lent()
@@ -280,10 +284,15 @@ class Peer:
             if not self.borrowed_tensors.has(number):
                 self.borrowed_tensors.put(number, tensor)
 
-    def request(self, kind: str, value: Any) -> Any:
-        """Ask the other side, serve what it asks meanwhile, and give back what it answers."""
+    def request(self, kind: str, value: Any, fresh: bool = False) -> Any:
+        """Ask the other side, serve what it asks meanwhile, and give back what it answers.
+
+        With ``fresh`` both sides first drop all that was lent and borrowed.
+        """
+        if fresh:
+            self.forget()
         with _unwatched():
-            self._send({"q": kind}, value)
+            self._send({"q": kind, "fresh": True} if fresh else {"q": kind}, value)
             while True:
                 tree, reader = self._receive()
                 if "q" in tree:
@@ -421,6 +430,8 @@ class Peer:
         tree, buffers = self.line.receive()
         if not isinstance(tree, dict):
             raise Broken("no message")
+        if self.trusting and tree.get("fresh") is True:
+            self.forget()
         reader = Reader(buffers, self._special)
         if "p" in tree:
             self._take_pushed(tree["p"], reader)
@@ -689,6 +700,8 @@ class Peer:
             module._size = len(module._parameters)
         if isinstance(module, nn.ParameterDict):
             module._keys = dict.fromkeys(module._parameters)
+        if isinstance(said.get("config"), dict):
+            self.refresh(module, said["config"])
         module.training = said.get("training") is True
         self.seen_modes[number] = module.training
         if isinstance(module, RemoteModule) and type(said.get("hooks")) is int:

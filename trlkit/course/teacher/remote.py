@@ -20,8 +20,7 @@ class RemoteAnswer:
 
     def __init__(self, child: Child, name: str, pieces: Mapping[str, Callable] | None = None):
         self.child, self.name, self.pieces = child, name, dict(pieces or {})
-        child.forget()
-        self.kind, found = child.look(name)
+        self.kind, found = child.begin(name, {})
         self._value = plain(found)
 
     @property
@@ -32,16 +31,15 @@ class RemoteAnswer:
         self, args: Sequence[Any], gradient: bool = False, probe: Callable | None = None
     ) -> Outcome:
         used: set[str] = set()
-        self.child.forget()
-        self.child.pieces({n: _noting(n, piece, used) for n, piece in self.pieces.items()})
-        _, function = self.child.look(self.name)
+        pieces = {name: _noting(name, piece, used) for name, piece in self.pieces.items()}
+        _, function = self.child.begin(self.name, pieces)
         if probe:
             function = functools.partial(probe, function)
         outcome = run(function, args, gradient, self.child.make)
         return replace(outcome, pieces=frozenset(used))
 
     def with_pieces(self, pieces: Mapping[str, Callable]) -> "RemoteAnswer":
-        return RemoteAnswer(self.child, self.name, pieces)
+        return RemoteAnswer(self.child, self.name, pieces) if pieces else self
 
     def watching(self, function: Callable) -> "RemoteAnswer":
         return self  # what it is meant to be is not there to be called

@@ -31,6 +31,7 @@ from trlkit.course.teacher import child, trees
 from trlkit.course.teacher.peer import Peer
 from trlkit.course.teacher.wire import Broken, Late, Line
 from trlkit.dropout import TensorDropout
+from trlkit.regression import TRL
 
 START_SECONDS, END_SECONDS = 180.0, 3.0
 HIDDEN = ("tensorly", "tltorch", "trlkit", "nbgrader")  # packages that hold answers, or a door
@@ -232,7 +233,7 @@ class Child:
     def __init__(self, talk: socket.socket, control: socket.socket):
         self._talk, self._control = talk, control
         self.line = Line(talk)
-        self.peer = Peer(self.line, trusting=False, build=built)
+        self.peer = Peer(self.line, trusting=False, build=built, refresh=refreshed)
         self.ended: dict | None = None
 
     def __enter__(self) -> "Child":
@@ -269,23 +270,18 @@ class Child:
             raise Broken("a cell gave no result")
         return found
 
-    def look(self, name: str) -> tuple[str, Any]:
-        """Whether a name is "missing", "callable" or a "value", and what it stands for."""
-        found = self.peer.request("look", name)
+    def begin(self, name: str, pieces: Mapping[str, Any]) -> tuple[str, Any]:
+        """Look at what a name stands for: "missing", "callable" or a "value", and it.
+
+        All that was lent before is dropped. The pieces take the place of the learner's functions
+        of their names until the next beginning.
+        """
+        found = self.peer.request("begin", [name, dict(pieces)], fresh=True)
         if not isinstance(found, tuple) or len(found) != 2:
             raise Broken("a name stands for nothing")
         if found[0] not in ("missing", "callable", "value"):
             raise Broken("a name stands for nothing")
         return found
-
-    def forget(self) -> None:
-        """Drop all that both sides have lent each other."""
-        self.peer.request("forget", None)
-        self.peer.forget()
-
-    def pieces(self, pieces: Mapping[str, Any]) -> None:
-        """Put these in place of the learner's functions of their names, until the next call."""
-        self.peer.request("pieces", dict(pieces))
 
     def make(self, recipe: Recipe) -> Any:
         """What a recipe builds there; a module is built here too, and kept like it."""
@@ -348,14 +344,30 @@ def explained(lost: Lost, fate: dict, seconds: float) -> str:
     return f"what came of it cannot be read ({lost})"
 
 
+def refreshed(module: nn.Module, config: dict) -> None:
+    """Give a layer of trlkit the dropout that a submission says it has by now."""
+    if not isinstance(module, TRL):
+        return
+    try:
+        dropout = _dropout(config)
+        if module.dropout != dropout:
+            module.dropout = dropout
+    except (KeyError, TypeError, ValueError):
+        raise Broken("no dropout of a layer") from None
+
+
+def _dropout(config: dict) -> TensorDropout:
+    p, modes, per_sample, drop_test = config["dropout"]
+    return TensorDropout(p, modes and tuple(modes), bool(per_sample), bool(drop_test))
+
+
 def built(kind: str, config: dict) -> nn.Module | None:
     """A layer of trlkit as a submission describes one, or None where it is none."""
     cls = {"CPTRL": layers.CPTRL, "TuckerTRL": layers.TuckerTRL, "TTTRL": layers.TTTRL}.get(kind)
     if cls is None:
         return None
     try:
-        p, modes, per_sample, drop_test = config["dropout"]
-        dropout = TensorDropout(p, modes and tuple(modes), bool(per_sample), bool(drop_test))
+        dropout = _dropout(config)
         rank = config["rank"]
         rank = tuple(rank) if isinstance(rank, list) else rank
         sizes = config["input_shape"], config["output_shape"]
