@@ -66,7 +66,7 @@ def both(key, seed):
     local = judge(name, LocalAnswer(answer.make(PIECES)), seed, used(name))
     with warm().fork(chapter) as child, child.within(SECONDS):
         assert child.run(imports(chapter))[0] == ""
-        child.pieces(pieces)
+        child.begin(name, pieces)
         assert child.run(answer.source)[0] == ""
         return local, judge(name, RemoteAnswer(child, name), seed, used(name))
 
