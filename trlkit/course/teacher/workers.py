@@ -99,7 +99,12 @@ def _quietly() -> None:
 
 def scheduled(jobs: Iterable[Job], address: str) -> Iterator[tuple[Job, Record]]:
     """Grade jobs with the workers of a dask.distributed scheduler."""
-    from distributed import Client, as_completed
+    try:
+        from distributed import Client, as_completed
+    except ImportError:
+        raise ValueError(
+            "--scheduler needs dask.distributed: pip install 'trlkit[cluster]'"
+        ) from None
 
     with Client(address) as client:
         given = {client.submit(run, job, pure=False, retries=TRIES - 1): job for job in jobs}
