@@ -6,7 +6,7 @@ import re
 import symtable
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 
 SURE = {"exec", "eval", "globals", "locals", "setattr", "vars", "delattr", "__import__"}
 SETTINGS = {  # calls that change what runs after them, whatever they are made on
@@ -114,6 +114,7 @@ def _reached(wanted: set[str], aliases: set[tuple[str, str]]) -> set[str]:
     return found
 
 
+@lru_cache(maxsize=4096)  # a class's notebooks have most of their cells in common
 def _read(source: str) -> _Cell:
     found = _Cell()
     try:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,12 +27,15 @@ from trlkit.course.teacher.record import FAILED, GRADED, Record, Row
 from trlkit.course.teacher.remote import RemoteAnswer
 from trlkit.course.teacher.sandbox import Child, Limits, Sandbox, explained
 from trlkit.course.teacher.submissions import Submission, parse
+from trlkit.course.teacher.wire import Writer
 
 CELL_SECONDS = 60.0
 EXERCISE_SECONDS = 90.0
 SUBMISSION_SECONDS = 600.0
 STARTS = 12  # processes that one submission may use up
+PICTURES = 200  # that are kept: a class makes the same mistakes, and drawing takes its time
 FILES, FILE_BYTES = 50, 20_000_000  # that may lie beside a notebook
+_PICTURES: dict[bytes, str] = {}
 
 
 @dataclass(frozen=True)
@@ -284,6 +288,17 @@ def _row(item: Item, report: Report | None, technical: str, seconds: float) -> R
 
 def drawn(expected: Any, got: Any) -> str:
     """The target beside an answer, as a PNG in base64; nothing where they cannot be drawn."""
+    writer = Writer()
+    told = json.dumps(writer.tree([expected, got])).encode()
+    key = hashlib.sha256(b"".join([told, *writer.buffers])).digest()
+    if key not in _PICTURES:
+        while len(_PICTURES) >= PICTURES:
+            _PICTURES.pop(next(iter(_PICTURES)))
+        _PICTURES[key] = _draw(expected, got)
+    return _PICTURES[key]
+
+
+def _draw(expected: Any, got: Any) -> str:
     import io
 
     from trlkit.lab import plotting

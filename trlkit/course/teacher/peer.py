@@ -897,11 +897,11 @@ def _left(settings: dict) -> dict:
     }
 
 
-def _generators() -> dict[str, bytes]:
+def _generators() -> dict[str, Any]:
     kind, keys, position, *_ = np.random.get_state()
     return {
         "torch": torch.get_rng_state().numpy().tobytes(),
-        "Python": repr(random.getstate()[1]).encode(),
+        "Python": random.getstate()[1],
         "numpy": keys.tobytes() + str(position).encode(),
     }
 

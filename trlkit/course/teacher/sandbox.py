@@ -33,7 +33,7 @@ from trlkit.course.teacher.wire import Broken, Late, Line
 from trlkit.dropout import TensorDropout
 from trlkit.regression import TRL
 
-START_SECONDS = 180.0
+START_SECONDS, END_SECONDS = 180.0, 3.0
 HIDDEN = ("tensorly", "tltorch", "trlkit", "nbgrader")  # packages that hold answers, or a door
 LARGEST = 50_000_000  # numbers in a layer that a submission asks the grader to build
 
@@ -77,9 +77,12 @@ class Sandbox:
     def close(self) -> None:
         """End the warm process and all that it forked."""
         if self._process is not None:
-            self._line.close()
-            self._process.kill()
-            self._process.wait()
+            self._line.close()  # it ends by itself then
+            try:
+                self._process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
             self._process = None
             self._folder.cleanup()
 

@@ -7,6 +7,7 @@ A worker keeps one warm sandbox; it reads no database and writes nothing. What c
 import atexit
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +18,7 @@ from trlkit.course.teacher.submissions import Submission
 
 TRIES = 3  # of a submission, where the fault is not its own
 _SANDBOXES: dict = {}
+_ONE = threading.Lock()  # a cluster's worker may have several threads
 
 
 class Job(NamedTuple):
@@ -33,49 +35,56 @@ def run(job: Job) -> Record:
     from trlkit.course.teacher.sandbox import Sandbox
 
     limits = job.rules.limits
-    if limits not in _SANDBOXES:
-        import torch
+    with _ONE:
+        if limits not in _SANDBOXES:
+            import torch
 
-        torch.set_num_threads(1)
-        _SANDBOXES[limits] = Sandbox(limits)
-        atexit.register(_SANDBOXES[limits].close)
-    try:
-        return grade(job.submission, job.rules, _SANDBOXES[limits], job.files)
-    except Exception:
-        _SANDBOXES.pop(limits).close()  # the next one starts anew
-        raise
+            torch.set_num_threads(1)
+            _SANDBOXES[limits] = Sandbox(limits)
+            atexit.register(_SANDBOXES[limits].close)
+        try:
+            return grade(job.submission, job.rules, _SANDBOXES[limits], job.files)
+        except Exception:
+            _SANDBOXES.pop(limits).close()  # the next one starts anew
+            raise
 
 
 def local(jobs: Iterable[Job], workers: int) -> Iterator[tuple[Job, Record]]:
-    """Grade jobs with processes of this machine; each comes back once, in any order."""
+    """Grade jobs with processes of this machine; each comes back once, in any order.
+
+    Where a worker dies, all that were under way are tried again, one alone at a time: so the one
+    whose worker dies again is known, and costs no other its result.
+    """
     waiting = [(job, 1) for job in reversed(list(jobs))]
-    while waiting:
+    suspects: list[tuple[Job, int]] = []
+    while waiting or suspects:
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_quietly)
         running: dict[Future, tuple[Job, int]] = {}
+        broken = False
         try:
-            while waiting or running:
-                while waiting and len(running) < 2 * workers:
-                    job, tried = waiting.pop()
-                    running[pool.submit(run, job)] = job, tried
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                broken = False
-                for future in done:
-                    job, tried = running.pop(future)
+            while not broken and (waiting or suspects or running):
+                source, most = (suspects, 1) if suspects else (waiting, 2 * workers)
+                while source and len(running) < most and not broken:
                     try:
+                        future = pool.submit(run, source[-1][0])
+                        running[future] = source.pop()
+                    except BrokenProcessPool:  # a worker died that had nothing to do
+                        broken = True
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    job, tried = running.pop(future)
+                    error = future.exception()
+                    broken |= isinstance(error, BrokenProcessPool)
+                    if error is None:
                         yield job, future.result()
-                    except Exception as error:
-                        broken |= isinstance(error, BrokenProcessPool)
-                        if tried < TRIES:
-                            waiting.append((job, tried + 1))
-                        else:
-                            yield job, _error(job, error)
-                if broken:
-                    # Which of the running ones broke it is not known: each is tried again.
-                    waiting += running.values()
-                    break
+                    elif tried >= TRIES:
+                        yield job, _error(job, error)
+                    else:
+                        (suspects if broken else waiting).append((job, tried + 1))
+            suspects += [(job, tried + 1) for job, tried in running.values()]
+            running.clear()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=not running, cancel_futures=True)
             for process in list((getattr(pool, "_processes", None) or {}).values()):
                 process.terminate()
 
@@ -90,22 +99,22 @@ def _quietly() -> None:
 
 def scheduled(jobs: Iterable[Job], address: str) -> Iterator[tuple[Job, Record]]:
     """Grade jobs with the workers of a dask.distributed scheduler."""
-    from distributed import Client, as_completed
+    try:
+        from distributed import Client, as_completed
+    except ImportError:
+        raise ValueError(
+            "--scheduler needs dask.distributed: pip install 'trlkit[cluster]'"
+        ) from None
 
     with Client(address) as client:
-        given = {}
-        for job in jobs:
-            future = client.submit(run, job, pure=False, retries=TRIES - 1)
-            given[future.key] = job
-            given.setdefault("futures", []).append(future)
-        for future in as_completed(given.pop("futures", [])):
-            job = given[future.key]
+        given = {client.submit(run, job, pure=False, retries=TRIES - 1): job for job in jobs}
+        for future in as_completed(list(given)):
+            job = given.pop(future)
             try:
                 record = future.result()
             except Exception as error:
                 record = _error(job, error)
             yield job, record
-            future.release()
 
 
 def _error(job: Job, error: BaseException) -> Record:

@@ -1,0 +1,99 @@
+"""Every known answer is told the same by the grader's sandbox as by the notebook's own check."""
+
+import re
+from functools import cache
+
+import pytest
+import torch
+from filled import released
+
+from trlkit.course.chapters import bank, manifest
+from trlkit.course.chapters.exercises import EXERCISES, PIECES, judge, used
+from trlkit.course.checking.answer import LocalAnswer
+from trlkit.course.checking.exercise import Quiz
+from trlkit.course.checking.mistake import KINDS
+from trlkit.course.teacher import sandbox
+from trlkit.course.teacher.remote import RemoteAnswer
+
+SECONDS = 120  # for one answer, on a busy machine
+SEED = 11
+CHAPTER_OF = {item.name: c.name for c in manifest.chapters() for item in c.exercises}
+KNOWN = {(a.exercise, a.kind, a.name): a for kind in KINDS for a in bank.answers(kind)}
+SAMPLE = {key for place, key in enumerate(sorted(KNOWN)) if place % 8 == 0}
+HIDDEN = [k for k in KNOWN if k[1] == "right" or k in SAMPLE and k[0] in PIECES]
+
+
+def by_chapter(keys):
+    """Keys of known answers, those of one chapter for the same worker."""
+    return [
+        pytest.param(
+            k, marks=pytest.mark.xdist_group(CHAPTER_OF[k[0]]), id="-".join(filter(None, k))
+        )
+        for k in sorted(keys, key=lambda key: CHAPTER_OF[key[0]])
+    ]
+
+
+@cache
+def warm():
+    """The worker's sandbox: it ends with this process."""
+    try:
+        sandbox.probe()
+    except sandbox.NoSandbox as error:
+        pytest.skip(str(error))
+    torch.set_num_threads(1)
+    return sandbox.Sandbox()
+
+
+@cache
+def imports(chapter):
+    """What a chapter's notebook and the answers of the bank import."""
+    code = (cell.source for cell in released(chapter).cells if cell.cell_type == "code")
+    first = next(code)
+    return f"import math\nimport torch\nfrom torch import nn\n{first}"
+
+
+def said(report):
+    """What a report says, but for numbers and the line of the learner's code."""
+    text = re.sub(r"(?m)^ *in \w+, line .*\n?", "", report.render())
+    return re.sub(r"\d+(\.\d+)?(e[-+]?\d+)?", "#", text).strip()
+
+
+def both(key, seed):
+    """The reports on a known answer, here and in the sandbox, each with the course's pieces."""
+    answer = KNOWN[key]
+    name, chapter = answer.exercise, CHAPTER_OF[answer.exercise]
+    pieces = {use: PIECES[use] for use in used(name)}
+    local = judge(name, LocalAnswer(answer.make(PIECES)), seed, used(name))
+    with warm().fork(chapter) as child, child.within(SECONDS):
+        assert child.run(imports(chapter))[0] == ""
+        child.begin(name, pieces)
+        assert child.run(answer.source)[0] == ""
+        return local, judge(name, RemoteAnswer(child, name), seed, used(name))
+
+
+def compared(key, seed):
+    local, remote = both(key, seed)
+    assert (remote.passed, remote.mistake) == (local.passed, local.mistake), remote.render()
+    assert said(remote) == said(local)
+    return remote
+
+
+@pytest.mark.parametrize("key", by_chapter(KNOWN))
+def test_it_is_told_the_same_as_in_the_notebook(key):
+    remote = compared(key, None)
+    assert remote.passed is (key[1] in ("right", "answer"))
+    if key[1] == "mistake":
+        messages = {m.name: m.message for m in bank.mistakes(key[0])}
+        assert messages[remote.mistake] == KNOWN[key].message
+
+
+@pytest.mark.parametrize("key", by_chapter(HIDDEN))
+def test_on_hidden_cases_too(key):
+    assert compared(key, SEED).passed is (key[1] in ("right", "answer"))
+
+
+def test_every_exercise_has_answers_that_are_compared():
+    assert {exercise for exercise, _, _ in KNOWN} == set(EXERCISES)
+    functions = {name for name, e in EXERCISES.items() if not isinstance(e, Quiz)}
+    assert {exercise for exercise, kind, _ in HIDDEN if kind == "right"} == functions
+    assert {kind for _, kind, _ in HIDDEN} == set(KINDS)
