@@ -20,7 +20,7 @@ from trlkit.course.checking.answer import Lost
 from trlkit.course.checking.exercise import Quiz
 from trlkit.course.checking.report import Report
 from trlkit.course.learner import runner
-from trlkit.course.learner.needed import _read, needed
+from trlkit.course.learner.needed import makes, needed
 from trlkit.course.teacher import clean
 from trlkit.course.teacher.record import FAILED, GRADED, Record, Row
 from trlkit.course.teacher.remote import RemoteAnswer
@@ -162,8 +162,8 @@ class Run:
         names = [item.name for item in chapter.exercises]
         wanted = needed(self.sources, names)
         self.cells = [source for k, source in enumerate(self.sources) if k in wanted]
-        made = [_read(source).makes for source in self.cells]
-        self.makers = {name: [k for k, makes in enumerate(made) if name in makes] for name in names}
+        made = [makes(source) for source in self.cells]
+        self.makers = {name: [k for k, own in enumerate(made) if name in own] for name in names}
         self.lost: dict[int, str] = {}  # cells that are not run any more, and why
         self.errors: dict[int, str] = {}
         self.child: Child | None = None
