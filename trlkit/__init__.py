@@ -4,6 +4,12 @@
 is :mod:`trlkit.course`; it needs the extra ``trlkit[course]``.
 """
 
+import os
+import sys
+
+if sys.argv[:1] == ["-m"] and "trlkit.cli" in sys.orig_argv and sys.path[0] == os.getcwd():
+    del sys.path[0]  # a torch.py beside a notebook must not stand in for torch in its checker
+
 from trlkit.dropout import TensorDropout, remove_tensor_dropout, tensor_dropout
 from trlkit.layers import CPTRL, TCL, TTTRL, TuckerTRL, rank_penalty
 from trlkit.ranks import break_even_rank, rank_for_budget

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trlkit.course.learner.needed import needed
+from trlkit.course.learner.needed import makes, needed
 
 CHANGES = {  # what comes before the answer, and must run, though it does not make its names
     "an entry": ["layers = [0]", "layers[0] = 1"],
@@ -35,6 +35,53 @@ CHANGES = {  # what comes before the answer, and must run, though it does not ma
     "a walrus": ["print(layers := [1])"],
     "a star": ["from math import *", "layers = pi"],
     "magics": ["%matplotlib inline\nlayers = 1", "lines = !ls\nlayers = lines"],
+    "a timed cell": ["%%time\nlayers = [1]"],
+    "a timed line": ["%time layers = [1]"],
+    "a captured cell": ["%%capture out\nlayers = [1]"],
+    "another file's run": ["%run helpers.py"],
+    "the shell's names": ["get_ipython().user_ns['layers'] = 1"],
+    "the module's names": ["import sys", "sys.modules['__main__'].layers = 1"],
+    "exec by another name": ["import builtins as b", "b.exec('layers = 1')"],
+    "exec in a function": ["def make():\n    exec('layers = 1', globals())", "make()"],
+    "globals in a function": ["def make():\n    globals()['layers'] = 1", "make()"],
+    "a loop's name": ["for layers in range(3): pass"],
+    "a with's name": ["with open('x') as layers: pass"],
+    "an except's name": ["try:\n    1 / 0\nexcept Exception as e:\n    layers = e"],
+    "a try": ["try:\n    import fast as layers\nexcept ImportError:\n    layers = None"],
+    "a match": ["match [1]:\n    case [*layers]: pass"],
+    "a loop over attributes": ["layers = make", "for layers.rank in range(3): pass"],
+    "a class's body": ["layers = []", "class Grow:\n    layers.append(1)"],
+    "a method of a class": [
+        "layers = []",
+        "class Grow:\n    def go(self):\n        layers.append(1)",
+        "grow = Grow()",
+        "grow.go()",
+    ],
+    "a patch in a function": ["import torch as layers", "def p():\n    layers.relu = None", "p()"],
+    "a setting in a function": [
+        "import torch",
+        "def double():\n    torch.set_default_dtype(torch.float64)",
+        "double()",
+        "layers = torch.ones(3)",
+    ],
+    "a setting by its own name": [
+        "from torch import set_default_device",
+        "set_default_device('meta')",
+        "layers = 1",
+    ],
+    "a partial": [
+        "from functools import partial",
+        "layers = []",
+        "grow = partial(layers.append, 1)",
+        "grow()",
+    ],
+    "a bound method": ["layers = []", "grow = layers.append", "grow(1)"],
+    "an entry elsewhere": ["layers = []", "kept = {'a': layers}", "kept['a'].append(1)"],
+    "a lambda elsewhere": ["layers = []", "t = {'g': lambda: layers.append(1)}", "t['g']()"],
+    "a default": ["layers = []", "def grow(x=layers):\n    x.append(1)", "grow()"],
+    "a backward pass": ["layers = weights()", "loss = layers.sum()", "loss.backward()"],
+    "an optimizer": ["layers = net()", "steps = optim.SGD(layers.parameters())", "steps.step()"],
+    "twice": ["layers = 1", "layers = 2"],
 }
 
 
@@ -55,6 +102,18 @@ def test_a_cell_that_changes_what_an_answer_uses_runs(what):
 )
 def test_a_cell_that_changes_what_nobody_names_runs(cell):
     assert needed([cell, "def answer(x):\n    return x"], ["answer"]) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["%%time\nhistory = train()", "%timeit answer(3)", "!ls", "%%bash\nls", "%matplotlib inline"],
+)
+def test_a_magic_that_changes_nothing_is_no_reason_to_run(cell):
+    assert needed([cell, "def answer(x):\n    return x"], ["answer"]) == {1}
+
+
+def test_a_method_makes_no_name_of_the_notebook():
+    assert makes("class Layer:\n    import math\n    def forward(self): pass") == {"Layer"}
 
 
 def test_what_is_defined_later_or_used_as_a_default_or_base_runs():

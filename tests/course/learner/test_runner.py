@@ -3,8 +3,11 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
+from functools import partial
 
 import nbformat
 import psutil
@@ -14,7 +17,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from trlkit import cli
 from trlkit.course.chapters import manifest
-from trlkit.course.learner import runner
+from trlkit.course.learner import progress, runner
 
 CHAPTER = "01_tensors"
 ALL = f"{manifest.chapter(CHAPTER).points:g}"
@@ -196,6 +199,53 @@ def test_what_lies_beside_the_notebook_is_found_and_stands_in_for_nothing(tmp_pa
     assert (result.errors, result.notes) == ({}, [])
 
 
+@pytest.mark.parametrize("way", ["module", "command"])
+def test_the_checker_imports_nothing_from_the_notebooks_folder(way, tmp_path):
+    path = save(new_notebook(), tmp_path / "mine.ipynb")
+    beside = ["torch", "json", "nbformat", "psutil", "platformdirs", "argparse"]
+    for name in [*beside, *(["trlkit/__init__", "trlkit/cli"] if way == "command" else [])]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('not the checker')")
+    command = [sys.executable, "-m", "trlkit.cli"]
+    if way == "command":
+        command = [shutil.which("trlkit", path=sysconfig.get_path("scripts"))]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([*command, "check", path.name], cwd=tmp_path, env=env,
+                          capture_output=True, text=True)  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "trlkit check: mine.ipynb: holds no exercise of this course\n"
+
+
+def event(**other):
+    """What a notebook's process tells of a cell, and what else is said."""
+    told = {"end": 1, "error": "", "story": "", "mistake": "", "printed": "", "lines": 0}
+    return {**told, "passed": [], **other}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"end": 2},
+        {"end": True},
+        {"lines": -1},
+        {"lines": 10**4000},
+        {"lines": 1.0},
+        {"passed": "unfold"},
+        {"passed": [1]},
+        {"error": None},
+        {"more": 1},
+    ],
+)
+def test_an_event_of_the_wrong_kind_or_size_tells_nothing(other):
+    assert runner._ran(event(**other), 1) is None
+    assert runner._ran(event(), 1) == runner.Ran()
+
+
+def test_what_an_event_tells_is_cut_to_what_a_report_holds():
+    ran = runner._ran(event(error="x\n" * 900_000, mistake="x" * 900_000), 1)
+    assert max(len(ran.error), len(ran.mistake)) <= runner.REASON and "\n" not in ran.error
+
+
 PIPE = """import os
 def tell(text):
     for n in range(3, 64):
@@ -347,6 +397,24 @@ def test_progress_of_blank_and_solved_folders(tmp_path, capsys, monkeypatch):
     (tmp_path / "empty").mkdir()
     assert cli.main(["progress", str(tmp_path / "empty")]) == 1
     assert "01_tensors.ipynb is not there" in capsys.readouterr().out
+
+
+def test_progress_runs_again_what_may_come_out_otherwise(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    chapter = manifest.chapter(CHAPTER)
+    save(released(CHAPTER), tmp_path / f"{CHAPTER}.ipynb")
+    results = [runner.Result(complete=False), *(runner.Result() for _ in range(3))]
+    left = iter(results)
+    monkeypatch.setattr(runner, "check_notebook", lambda path, threads: (chapter, next(left)))
+
+    counts = partial(progress._counts, tmp_path, chapter, 1)
+    counts(), counts()  # the first was cut short: not remembered
+    counts()
+    (tmp_path / "mine.py").write_text("x = 1")  # a cell may import it
+    counts()
+    monkeypatch.setattr(progress, "_course", lambda: "another course")
+    counts(), counts()
+    assert len([*left]) == 0
 
 
 def test_the_command_line_says_its_commands():

@@ -8,10 +8,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 
-SURE = {"exec", "eval", "globals", "locals", "setattr", "vars", "delattr", "__import__"}
+SURE = {
+    *("exec", "eval", "globals", "locals", "setattr", "vars", "delattr", "__import__"),
+    *("builtins", "__builtins__", "__main__"),
+}
+WILD = {"exec", "globals"}  # in a function: who calls it may make any name
 SETTINGS = {  # calls that change what runs after them, whatever they are made on
     *("set_default_dtype", "set_default_device", "set_grad_enabled", "set_num_threads"),
-    *("use_deterministic_algorithms", "setrecursionlimit"),
+    *("use_deterministic_algorithms", "setrecursionlimit", "exec"),
+}
+TIMED = re.compile(r"^%%(?:time|capture)\b.*|^([ \t]*)%time\b", re.MULTILINE)  # around plain code
+PASSIVE = {  # magics that give the notebook no name and no setting
+    *("matplotlib", "timeit", "config", "pip", "conda", "load_ext", "pwd", "ls", "who", "whos"),
+    *("bash", "sh", "script", "html", "HTML", "javascript", "js", "latex", "markdown", "svg"),
+    *("writefile", "file"),
 }
 
 
@@ -27,8 +37,10 @@ class _Cell:
     uses: set[str] = field(default_factory=set)  # outside of functions
     aliases: set[tuple[str, str]] = field(default_factory=set)  # (a, b): a may be part of b
     inner: set[str] = field(default_factory=set)  # changed or called in a function
+    patched: set[str] = field(default_factory=set)  # an attribute or an entry of it, in a function
     lambdas: set[str] = field(default_factory=set)
     effects: dict[str, set[str]] = field(default_factory=dict)  # what a function may reach
+    wild: bool = False  # a function of it changes what no name tells
     always: bool = False
 
 
@@ -57,12 +69,14 @@ def needed(sources: Sequence[str], names: Collection[str]) -> set[int]:
     """
     cells = [_read(source) for source in sources]
     plain = {name for cell in cells for name in cell.plain}
-    plain -= {name for cell in cells for name in cell.makes - cell.plain}
-    tools = plain | set(dir(builtins))
+    plain -= {name for cell in cells for name in (cell.makes - cell.plain) | cell.patched}
+    tools = plain | (set(dir(builtins)) - {name for cell in cells for name in cell.makes})
     aliases = {(a, b) for cell in cells for a, b in cell.aliases if b not in tools}
-    effects = {name: reached - tools for name, reached in _effects(cells).items()}
+    effects = _effects(cells)
     for cell in cells:
-        cell.changes |= {name for used in cell.uses for name in effects.get(used, ())}
+        reached = {name for used in cell.uses for name in effects.get(used, ())}
+        cell.always |= not reached.isdisjoint(WILD)
+        cell.changes |= reached - tools
     wanted, found = set(names), {k for k, cell in enumerate(cells) if cell.always}
     for k in found:
         wanted |= cells[k].reads
@@ -72,7 +86,7 @@ def needed(sources: Sequence[str], names: Collection[str]) -> set[int]:
             k
             for k, cell in enumerate(cells)
             if k not in found
-            and (wanted & cell.makes or touched & (cell.sets | (cell.changes - plain)))
+            and (wanted & cell.makes or touched & (cell.sets | (cell.changes - tools)))
         }
         if not more:
             return found
@@ -96,9 +110,16 @@ def _effects(cells: Sequence[_Cell]) -> dict[str, set[str]]:
     for cell in cells:
         for name, reached in cell.effects.items():
             found.setdefault(name, set()).update(reached)
+    # a call of what is made from a function or a class may call that
+    made = {(name, whole) for cell in cells for name, whole in cell.aliases}
     growing = True
     while growing:
         growing = False
+        for name, whole in made:
+            more = found.get(whole, set()) - found.get(name, set())
+            if more:
+                found.setdefault(name, set()).update(more)
+                growing = True
         for reached in found.values():
             more = {name for other in reached for name in found.get(other, ())} - reached
             reached |= more
@@ -118,7 +139,7 @@ def _reached(wanted: set[str], aliases: set[tuple[str, str]]) -> set[str]:
 def _read(source: str) -> _Cell:
     found = _Cell()
     try:
-        code = _transform()(source)
+        code = _transform()(TIMED.sub(r"\1", source))
         tree = ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         words = re.findall(r"^\s*(?:def|class)\s+(\w+)|^(\w+)\s*=", source, re.MULTILINE)
@@ -139,6 +160,9 @@ def _read(source: str) -> _Cell:
             elif name == "lambda":
                 for name in found.lambdas:
                     found.effects.setdefault(name, set()).update(reached)
+        if found.wild:
+            for name in found.plain | found.lambdas:
+                found.effects.setdefault(name, set()).update(WILD)
     except (RecursionError, SyntaxError, ValueError):
         found.always = True
     return found
@@ -169,7 +193,8 @@ class _Names(ast.NodeVisitor):
 
     def __init__(self, found: _Cell):
         self.found = found
-        self.depth = 0  # of functions and classes
+        self.depth = 0  # of functions
+        self.classes = 0
         self.lambdas = 0
 
     def visit_Name(self, node: ast.Name) -> None:
@@ -184,14 +209,13 @@ class _Names(ast.NodeVisitor):
         for alias in node.names:
             if alias.name == "*":
                 self.found.always = True
-            elif self.depth == 0:
+            else:
                 self._make(alias.asname or alias.name.split(".")[0])
 
     visit_ImportFrom = visit_Import
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.ClassDef) -> None:
-        if self.depth == 0:
-            self._make(node.name)
+        self._make(node.name)
         for part in node.decorator_list:
             self.visit(part)
         if isinstance(node, ast.ClassDef):
@@ -201,10 +225,17 @@ class _Names(ast.NodeVisitor):
             self.visit(node.args)
             if node.returns is not None:
                 self.visit(node.returns)
-        self.depth += 1
+            if self.depth == 0:
+                kept = self.found.effects.setdefault(node.name, set())
+                for part in (*node.args.defaults, *filter(None, node.args.kw_defaults)):
+                    kept |= _names(part)
+        function = not isinstance(node, ast.ClassDef)  # a class's body runs at once
+        self.depth += function
+        self.classes += not function
         for part in node.body:
             self.visit(part)
-        self.depth -= 1
+        self.depth -= function
+        self.classes -= not function
 
     visit_AsyncFunctionDef = visit_ClassDef = visit_FunctionDef
 
@@ -223,8 +254,7 @@ class _Names(ast.NodeVisitor):
     visit_AnnAssign = visit_NamedExpr
 
     def visit_For(self, node: ast.For | ast.comprehension) -> None:
-        for part in ast.walk(node.iter):  # zip(layers, others) gives parts of both
-            self._alias(node.target, part)
+        self._alias(node.target, node.iter)
         self.generic_visit(node)
 
     visit_AsyncFor = visit_comprehension = visit_For
@@ -244,11 +274,14 @@ class _Names(ast.NodeVisitor):
             self.found.changes |= _bases(node.target)
             self.found.sets |= _bases(node.target)
         self.found.inner |= _bases(node.target)
+        self._alias(node.target, node.value)
         self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute | ast.Subscript) -> None:
         if not isinstance(node.ctx, ast.Load):
             self._change(_bases(node))
+        elif isinstance(node, ast.Attribute) and (node.attr, _bases(node)) == ("modules", {"sys"}):
+            self.found.always = True
         self.generic_visit(node)
 
     visit_Subscript = visit_Attribute
@@ -261,27 +294,39 @@ class _Names(ast.NodeVisitor):
             if not self.lambdas:
                 for part in (*node.args, *(keyword.value for keyword in node.keywords)):
                     self.found.changes |= _bases(part)
-            if isinstance(function, ast.Attribute):
-                bases = _bases(function)
-                self.found.changes |= bases
-                if function.attr in SETTINGS:
-                    self.found.always = True
+            self.found.changes |= _bases(function)
+        called = function.attr if isinstance(function, ast.Attribute) else _bases(function)
+        if called in SETTINGS if isinstance(called, str) else called & SETTINGS:
+            self._set()
+        if isinstance(function, ast.Name) and function.id == "get_ipython":
+            self._set()
+        if _magic(node):
+            return
         self.generic_visit(node)
 
+    def _set(self) -> None:
+        """Something that no name tells is changed, at once or when a function here is called."""
+        if self.depth == 0:
+            self.found.always = True
+        self.found.wild |= self.depth > 0
+
     def _make(self, name: str) -> None:
-        self.found.makes.add(name)
-        self.found.plain.add(name)
+        if self.depth == self.classes == 0:
+            self.found.makes.add(name)
+            self.found.plain.add(name)
 
     def _change(self, names: set[str]) -> None:
         """An attribute or an entry is set: that changes functions and modules too."""
         if self.depth == 0:
             self.found.makes |= names
             self.found.sets |= names
+        else:
+            self.found.patched |= names
         self.found.inner |= names
 
     def _alias(self, target: ast.AST, value: ast.AST) -> None:
         if self.depth == 0:
-            self.found.aliases |= {(a, b) for a in _bases(target) for b in _bases(value) if a != b}
+            self.found.aliases |= {(a, b) for a in _bases(target) for b in _names(value) if a != b}
 
 
 def _seeds(node: ast.stmt) -> bool:
@@ -296,6 +341,25 @@ def _seeds(node: ast.stmt) -> bool:
         and isinstance(call.func, ast.Attribute)
         and "seed" in call.func.attr
     )
+
+
+def _magic(node: ast.Call) -> bool:
+    """Whether a call is a magic of those that change nothing, or a shell's command."""
+    function = node.func
+    if not (isinstance(function, ast.Attribute) and isinstance(function.value, ast.Call)):
+        return False
+    if _bases(function.value.func) != {"get_ipython"}:
+        return False
+    if function.attr in ("system", "getoutput"):
+        return True
+    first = node.args[0] if node.args else None
+    name = first.value if isinstance(first, ast.Constant) else None
+    return function.attr in ("run_line_magic", "run_cell_magic") and name in PASSIVE
+
+
+def _names(node: ast.AST) -> set[str]:
+    """The names in an expression: what it gives may hold a part of each."""
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
 
 
 def _bases(node: ast.AST) -> set[str]:

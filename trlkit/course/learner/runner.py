@@ -37,6 +37,7 @@ RESTARTS = 5
 MANY_LINES = 1000
 FOLDER_BYTES = 50_000_000
 EVENT = 1_000_000  # characters of the longest line that is read from a notebook's process
+LINES = 10**12  # more than any cell can print
 REASON, STORY = 1000, 100_000
 KEEPER = Path(__file__).with_name("keeper.py")
 CHECK = re.compile(r'^\s*check\(\s*"(\w+)"', re.MULTILINE)
@@ -71,6 +72,7 @@ class Result:
     places: dict[int, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    complete: bool = True  # each cell had its time: no limit of the whole notebook came first
 
     @property
     def raised(self) -> dict[int, str]:
@@ -174,7 +176,7 @@ def run_notebook(
     with tempfile.TemporaryDirectory(prefix="trlkit-check-") as folder:
         _copy_folder(path.resolve().parent, Path(folder))
         until = began + notebook_seconds
-        _run(cells, Path(folder), cell_seconds, until, result.notes, threads)
+        result.complete = _run(cells, Path(folder), cell_seconds, until, result.notes, threads)
     for item in items:
         runs = [cell.ran or Ran("was not run") for cell in cells if cell.item is item]
         failed = next(
@@ -341,9 +343,13 @@ def _run(
     until: float,
     notes: list[str],
     threads: int | None = None,
-) -> None:
-    """Run the cells in child processes until each has a result or is given up."""
+) -> bool:
+    """Run the cells in child processes until each has a result or is given up.
+
+    False where it was not a cell that ended the run.
+    """
     skip: set[int] = set()
+    complete = True
     for attempt in range(RESTARTS + 1):
         stopped = _run_once(cells, folder, skip, cell_seconds, until, threads)
         if stopped is None:
@@ -351,6 +357,7 @@ def _run(
         number, why = stopped
         if number is None:
             notes.append(why)
+            complete = False
             break
         cells[number].ran = Ran(why)
         skip = {
@@ -364,6 +371,7 @@ def _run(
             notes.append(f"{cell.place} {ran.error}")
         if ran and ran.lines > MANY_LINES:
             notes.append(f"{cell.place} printed {ran.lines:,} lines; only the first were kept")
+    return complete
 
 
 def _run_once(
@@ -460,12 +468,13 @@ def _ran(event: Any, number: int) -> Ran | None:
         return None
     if any(type(event[key]) is not kind for key, kind in kinds.items()):
         return None
-    if event.pop("end") != number or event["lines"] < 0 or len(event["passed"]) > EVENT:
+    if event.pop("end") != number or not 0 <= event["lines"] <= LINES:
         return None
     if not all(type(name) is str for name in event["passed"]):
         return None
     first = " ".join(event["error"].split("\n"))[:REASON]
     cut = {"error": first, "story": event["story"][:STORY], "printed": event["printed"][:PRINTED]}
+    cut["mistake"] = event["mistake"][:REASON]
     return Ran(**{**event, **cut, "passed": tuple(event["passed"])})
 
 
