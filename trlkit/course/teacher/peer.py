@@ -252,9 +252,12 @@ class Peer:
         """Ask for a module that is made here too: the one here is kept like the other."""
         self._twin = local
         try:
-            return self.request(kind, value)
+            found = self.request(kind, value)
         finally:
             self._twin = None
+        if found is not local:
+            raise Broken("what was to be made alike on both sides is not")
+        return local
 
     def _bind(self, tree: Any, news: Any) -> None:
         """Give the modules and tensors of the twin the numbers of those on the other side."""
@@ -300,7 +303,8 @@ class Peer:
                 elif "e" in tree:
                     raise _raised(tree["e"])
                 elif "r" in tree:
-                    return reader.value(tree["r"])
+                    with _well_formed():
+                        return reader.value(tree["r"])
                 else:
                     raise Broken("neither a question nor an answer")
 
@@ -433,12 +437,13 @@ class Peer:
         if self.trusting and tree.get("fresh") is True:
             self.forget()
         reader = Reader(buffers, self._special)
-        if "p" in tree:
-            self._take_pushed(tree["p"], reader)
-        if "n" in tree:
-            if self._twin is not None and isinstance(tree.get("r"), dict) and "M" in tree["r"]:
-                self._bind(tree["r"], tree["n"])
-            self._take_news(tree["n"], reader)
+        with _well_formed():
+            if "p" in tree:
+                self._take_pushed(tree["p"], reader)
+            if "n" in tree:
+                if self._twin is not None and isinstance(tree.get("r"), dict) and "M" in tree["r"]:
+                    self._bind(tree["r"], tree["n"])
+                self._take_news(tree["n"], reader)
         reader.graphs.clear()
         return tree, reader
 
@@ -839,6 +844,15 @@ class Borrowed:
 
 
 # ---- settings of torch ----------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _well_formed() -> Iterator[None]:
+    """Whatever goes wrong in reading a message is the message's fault."""
+    try:
+        yield
+    except Exception as error:
+        raise Broken(f"no message ({type(error).__name__}: {str(error)[:80]})") from None
 
 
 def _unwatched() -> contextlib.AbstractContextManager:
