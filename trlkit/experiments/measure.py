@@ -24,9 +24,7 @@ NOISE = (0.05, 0.1, 0.2)  # standard deviations of pictures in [0, 1]
 PIXELS = (0.1, 0.3, 0.5)
 ATTACK = (1, 2, 4)  # of 255
 ATTACKED = 2000  # test pictures, the first
-LATENCIES = tuple(
-    f"latency_{size}_{how}_us" for size in (1, 256) for how in ("eager", "graphed")
-)
+LATENCIES = tuple(f"latency_{size}_{how}_us" for size in (1, 256) for how in ("eager", "graphed"))
 ATTACKS = tuple(
     f"{name}_{strength:g}"
     for name, strengths in (

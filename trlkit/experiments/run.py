@@ -103,9 +103,7 @@ def _go(plan: Plan, pending: list[Run], table: Table, crew, bar, started, second
     flying: dict[Future, Run] = {}
     longest, failed = 0.0, 0
     while True:
-        late = seconds is not None and (
-            time.perf_counter() - started + SLACK * longest > seconds
-        )
+        late = seconds is not None and (time.perf_counter() - started + SLACK * longest > seconds)
         while not late and len(flying) < crew.size:
             run = _next(plan, pending, table, alone=not flying)
             if run is None:

@@ -80,7 +80,7 @@ class Worker:
         shape = tuple(data.train.x.shape[1:]) if bare else activation(backbone)
         net = network(backbone, head, shape, data.classes, run.seed).to(self.device)
         if not bare:
-            net = net.to(memory_format=torch.channels_last)
+            net.body.to(memory_format=torch.channels_last)  # cores of a TRL stay as they are
         row = {
             **{name: getattr(run, name) for name in ("plan", "stage", "case", "head", "seed")},
             **{"rate": run.rate, "decay": run.decay, "backbone": backbone, "kind": head.kind},

@@ -36,8 +36,6 @@ PLAN = Plan(
         tries=((1e-3, 0.05), (3e-3, 0.05), (3e-3, 0.5)),
         least_steps=600,
     ),
-    cases=tuple(
-        Case(f"{percent} %", fraction=percent / 100) for percent in (1, 3, 10, 30, 100)
-    ),
+    cases=tuple(Case(f"{percent} %", fraction=percent / 100) for percent in (1, 3, 10, 30, 100)),
     budget_s=300,
 )
