@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,27 @@ def main(argv: list[str] | None = None) -> int:
     )
     bench.add_argument("--seconds", type=float, help="to time the rivals of one case")
     bench.add_argument("--out", type=Path, help="a .md or .csv file, or a folder for both")
+
+    experiments = commands.add_parser(
+        "experiments", help="train many heads on one backbone, and report what they cost and bring"
+    )
+    doing = experiments.add_subparsers(dest="action", required=True)
+    run = doing.add_parser("run", help="do what is left of a plan")
+    run.add_argument("plan", help="heads, samples, robustness, transfer or pays")
+    run.add_argument(
+        "--data", type=Path, help="CIFAR-10: an .npz of JPEG files, or torchvision's folder"
+    )
+    run.add_argument("--out", type=Path, default=Path("results/experiments.csv"))
+    run.add_argument("--cache", type=Path, default=Path("build/experiments"))
+    run.add_argument("--seconds", type=float, help="begin no run that would end later than this")
+    run.add_argument("--processes", type=int, help="runs at a time on one GPU")
+    run.add_argument("--smoke", action="store_true", help="a few steps of a few heads")
+    run.add_argument("--eager", action="store_true", help="without CUDA graphs")
+    run.add_argument("--compile", action="store_true", help="with torch.compile")
+    run.add_argument("--revision", help="the code's, where git's history is not at hand")
+    report = doing.add_parser("report", help="make the page and its figures of the rows alone")
+    report.add_argument("--rows", type=Path, default=Path("results/experiments.csv"))
+    report.add_argument("--out", type=Path, default=Path("docs/results"))
 
     options = parser.parse_args(argv)
     return globals()[f"_{options.command}"](options)
@@ -194,6 +216,38 @@ def _bench(options: argparse.Namespace) -> int:
         for path in results.write(found, command, options.device, options.out, len(cases)):
             print(f"written: {path}")
     return 0
+
+
+def _experiments(options: argparse.Namespace) -> int:
+    from trlkit.experiments import plan
+
+    try:
+        if options.action == "report":
+            from trlkit.experiments import report
+
+            for path in report.write(options.rows, options.out):
+                print(f"written: {path}")
+            return 0
+        # Before CUDA starts: without it cuBLAS may give other numbers every time.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        from trlkit.experiments import run
+
+        left, failed = run.run_plan(
+            plan.load(options.plan, options.smoke),
+            options.data,
+            options.out,
+            options.cache,
+            options.seconds,
+            options.processes,
+            options.revision,
+            not options.eager,
+            options.compile,
+        )
+    except (ValueError, FileNotFoundError) as error:
+        print(f"trlkit experiments: {error}", file=sys.stderr)
+        return 2
+    print(f"{options.plan}: {left} runs left, {failed} failed; the rows are in {options.out}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

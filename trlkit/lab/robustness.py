@@ -113,6 +113,144 @@ def fgsm_accuracy(
     return _accuracies(model, data, strengths, batch_size, attacked, lambda: None)
 
 
+def pgd_accuracy(
+    model: nn.Module,
+    data: Dataset | DataLoader,
+    strengths: Sequence[float],
+    batch_size: int = 256,
+    bounds: tuple[float, float] | None = None,
+    steps: int = 10,
+) -> list[float]:
+    """Measure the accuracy on inputs that were moved in many steps, each to raise the loss.
+
+    Parameters
+    ----------
+    model : Module
+        Run in eval mode; it returns to the mode that it was in, its gradients as they were.
+    data : Dataset or DataLoader of (Tensor, int)
+    strengths : sequence of float
+        How far each number of an input may be moved at most, in its units.
+    batch_size : int
+        For a Dataset.
+    bounds : (float, float), optional
+        What inputs are cut off at, such as (0, 1) for images.
+    steps : int
+        Each of 2.5 strengths over the number of steps, from the input itself.
+
+    Returns
+    -------
+    list of float
+        The share classified right, for each strength.
+
+    Raises
+    ------
+    ValueError
+        If a strength is negative.
+
+    Notes
+    -----
+    Projected gradient descent: Madry et al., "Towards Deep Learning Models Resistant to
+    Adversarial Attacks" (arXiv 1706.06083), without its random start.
+
+    Examples
+    --------
+    >>> data = torch.utils.data.TensorDataset(torch.eye(2), torch.tensor([0, 1]))
+    >>> pgd_accuracy(nn.Identity(), data, [0.0, 0.4, 0.6])
+    [1.0, 1.0, 0.0]
+    """
+
+    def attacked(x: Tensor, labels: Tensor, strength: float) -> Tensor:
+        moved = x
+        for _ in range(steps):
+            gradient = _loss_gradient(model, moved, labels)
+            moved = moved + 2.5 * strength / steps * gradient.sign()
+            moved = x + (moved - x).clamp(-strength, strength)
+            moved = moved if bounds is None else moved.clamp(*bounds)
+        return moved
+
+    return _accuracies(model, data, strengths, batch_size, attacked, lambda: None)
+
+
+def pixel_dropout_accuracy(
+    model: nn.Module,
+    data: Dataset | DataLoader,
+    shares: Sequence[float],
+    batch_size: int = 256,
+    seed: int = 0,
+) -> list[float]:
+    """Measure the accuracy on images with pixels set to 0, all channels of each.
+
+    Parameters
+    ----------
+    model : Module
+        Run in eval mode; it returns to the mode that it was in.
+    data : Dataset or DataLoader of (Tensor of shape (C, H, W), int)
+    shares : sequence of float in [0, 1]
+        How probable it is that a pixel is dropped.
+    batch_size : int
+        For a Dataset.
+    seed : int
+        The same pixels every time: those dropped at one share are dropped at all above.
+
+    Returns
+    -------
+    list of float
+        The share classified right, for each share of pixels.
+
+    Raises
+    ------
+    ValueError
+        If a share is negative.
+
+    Examples
+    --------
+    >>> images = torch.tensor([0.0, 1.0]).reshape(2, 1, 1, 1) * torch.ones(2, 2, 1, 1)
+    >>> data = torch.utils.data.TensorDataset(images, torch.tensor([0, 0]))
+    >>> pixel_dropout_accuracy(nn.Flatten(), data, [0.0, 1.0])
+    [1.0, 1.0]
+    """
+    generator = torch.Generator()
+
+    def holed(x: Tensor, labels: Tensor, share: float) -> Tensor:
+        kept = torch.rand(len(x), 1, *x.shape[2:], generator=generator) >= share
+        return x * kept.to(x)
+
+    return _accuracies(model, data, shares, batch_size, holed, partial(generator.manual_seed, seed))
+
+
+def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
+    """Measure how far a classifier's confidence is from its accuracy.
+
+    Parameters
+    ----------
+    probabilities : Tensor of shape (B, classes)
+    labels : Tensor of shape (B,)
+    bins : int
+        Of equal width, of the probability of the class that is told.
+
+    Returns
+    -------
+    float
+        The expected calibration error: the mean over all samples of the distance between
+        accuracy and mean confidence of their bin.
+
+    Notes
+    -----
+    Guo et al., "On Calibration of Modern Neural Networks" (arXiv 1706.04599), equation 3.
+
+    Examples
+    --------
+    >>> sure = torch.tensor([[0.8, 0.2], [0.8, 0.2]])
+    >>> round(calibration_error(sure, torch.tensor([0, 1])), 6)
+    0.3
+    """
+    confidence, told = probabilities.double().max(1)
+    right = (told == labels).double()
+    bin_of = (confidence * bins).long().clamp(max=bins - 1)
+    gaps = [(right - confidence)[bin_of == k].sum().abs() for k in range(bins)]
+    return (torch.stack(gaps).sum() / len(labels)).item()
+
+
 class Uncertainty(NamedTuple):
     """What many forward passes with tensor dropout say of each sample.
 

@@ -42,7 +42,12 @@ def build(root: Path) -> Path:
     for old in (source, html):
         shutil.rmtree(old, ignore_errors=True)
     shutil.copytree(root / "docs", source)
-    shutil.copytree(root / "results", source / "results", ignore=shutil.ignore_patterns("*.csv"))
+    shutil.copytree(
+        root / "results",
+        source / "results",
+        ignore=shutil.ignore_patterns("*.csv"),
+        dirs_exist_ok=True,  # the experiments have a page there
+    )
     shutil.copy(root / "CHANGELOG.md", source / "changelog.md")
     shutil.copytree(slides.build(root), source / "extra/slides")
     for chapter in manifest.chapters():

@@ -1,0 +1,90 @@
+"""Experiments: what is done stays done, rivals are of one size, the report is one of the rows."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from trlkit.experiments import plan as plans
+from trlkit.experiments import report, rows
+from trlkit.experiments.heads import RIVALS, Head, make, parameters
+from trlkit.experiments.networks import activation
+from trlkit.experiments.run import run_plan
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Two hundred random JPEG files in one npz."""
+    draw, arrays = np.random.default_rng(0), {}
+    for part in ("train", "test"):
+        files = []
+        for _ in range(100):
+            file = io.BytesIO()
+            Image.fromarray(draw.integers(0, 256, (32, 32, 3), np.uint8)).save(file, "JPEG")
+            files.append(np.frombuffer(file.getvalue(), np.uint8))
+        arrays[f"{part}_bytes"] = np.concatenate(files)
+        arrays[f"{part}_offsets"] = np.cumsum([0, *map(len, files)])
+        arrays[f"{part}_labels"] = (np.arange(100) % 10).astype(np.uint8)
+    path = tmp_path_factory.mktemp("data") / "tiny.npz"
+    np.savez(path, **arrays)
+    return path
+
+
+def test_a_stopped_plan_goes_on_and_repeats_its_numbers(pictures, tmp_path):
+    plan = plans.load("samples", smoke=True)
+    whole, out = tmp_path / "whole.csv", tmp_path / "rows.csv"
+    assert run_plan(plan, pictures, whole, tmp_path) == (0, 0)
+    lines = whole.read_text(encoding="utf-8").splitlines(keepends=True)
+    out.write_text("".join(lines[:-2]) + lines[-2][:20], encoding="utf-8")  # killed while writing
+    assert run_plan(plan, pictures, out, tmp_path) == (0, 0)
+    accuracies = [
+        {rows.key(row): (row["accuracy"], row["validation"]) for row in rows.read(path)}
+        for path in (whole, out)
+    ]
+    assert len(accuracies[0]) == len(list(plans.runs(plan)))
+    assert accuracies[0] == accuracies[1]
+
+
+def test_no_run_begins_after_the_time_is_up(pictures, tmp_path):
+    plan = plans.load("samples", smoke=True)
+    left, failed = run_plan(plan, pictures, tmp_path / "rows.csv", tmp_path, seconds=0)
+    assert (left, failed) == (len(list(plans.runs(plan))), 0)
+
+
+@pytest.mark.parametrize("name", plans.NAMES)
+def test_rivals_have_the_parameters_of_the_trl(name):
+    plan = plans.load(name)
+    for case in plan.cases:
+        backbone = plan.backbone_of(case)
+        shape = case.shape if backbone == "none" else activation(backbone)
+        with torch.device("meta"):
+            size = parameters(make(plan.head("CP"), shape, case.classes))
+        for kind in RIVALS:
+            assert parameters(make(Head(kind, kind), shape, case.classes)) == pytest.approx(
+                size, rel=0.05
+            ), (case.name, kind)
+
+
+def test_paired_intervals_are_those_of_a_hand_computation():
+    # differences 1, 3, 5, 7: mean 4, variance 20/3, t(0.975, 3) = 3.182446
+    center, half = report.paired_interval([1.0, 3.0, 5.0, 7.0])
+    assert center == 4.0
+    assert half == pytest.approx(3.182446 * math.sqrt(20 / 3 / 4), rel=1e-6)
+
+
+def test_the_report_twice_gives_the_same_bytes(tmp_path):
+    table = rows.Table(tmp_path / "rows.csv")
+    for name in plans.NAMES:
+        plan = plans.load(name)
+        for run in (run for run in plans.runs(plan) if run.stage == "final" and run.seed < 2):
+            found = {column: 0.1 + len(run.head) / 100 for column in rows.ATTACKS}
+            found |= {"accuracy": 0.5 + len(run.head) / 100 + run.seed / 10, "ece": 0.1}
+            key = dict(zip(("plan", "stage", "case", "head", "seed"), run.key, strict=True))
+            table.add({**key, **found, "parameters": 10 + len(run.head)})
+    first, second = (report.write(table.path, tmp_path / name) for name in ("a", "b"))
+    assert len(first) == 7
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    assert "CP beats all three nowhere." in first[0].read_text(encoding="utf-8")
