@@ -15,7 +15,7 @@ from trlkit.course.checking.mistake import KINDS
 from trlkit.course.teacher import sandbox
 from trlkit.course.teacher.remote import RemoteAnswer
 
-SECONDS = 120  # for one answer, on a busy machine
+SECONDS = 240  # for one answer, on a busy machine
 SEED = 11
 CHAPTER_OF = {item.name: c.name for c in manifest.chapters() for item in c.exercises}
 KNOWN = {(a.exercise, a.kind, a.name): a for kind in KINDS for a in bank.answers(kind)}
