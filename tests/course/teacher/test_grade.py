@@ -354,7 +354,7 @@ def test_a_worker_killed_from_outside_costs_nobody_a_point(serial):
     assert timeless(found, jobs) == expected
 
 
-def test_a_submission_whose_worker_always_dies_is_an_error_of_its_own(odd, tmp_path, monkeypatch):
+def test_a_submission_whose_worker_always_dies_is_an_error_of_its_own(tmp_path, monkeypatch):
     root = course(tmp_path / "course")
     for student in ("ada", "eve", "zoe"):
         submit(released(ONE), root / "submitted", student, ONE)
@@ -375,7 +375,7 @@ def test_a_submission_whose_worker_always_dies_is_an_error_of_its_own(odd, tmp_p
     assert records(root)["eve", ONE].score == 0
 
 
-def test_a_zip_of_moodles(odd, tmp_path, monkeypatch):
+def test_a_zip_of_moodles(tmp_path, monkeypatch):
     root, path = course(tmp_path / "course"), tmp_path / "moodle.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for name, number, notebook in (
