@@ -15,22 +15,25 @@ from trlkit.course.checking.mistake import KINDS
 from trlkit.course.teacher import sandbox
 from trlkit.course.teacher.remote import RemoteAnswer
 
-SECONDS = 120  # for one answer, on a busy machine
+SECONDS = 240  # for one answer, on a busy machine
 SEED = 11
 CHAPTER_OF = {item.name: c.name for c in manifest.chapters() for item in c.exercises}
 KNOWN = {(a.exercise, a.kind, a.name): a for kind in KINDS for a in bank.answers(kind)}
 SAMPLE = {key for place, key in enumerate(sorted(KNOWN)) if place % 8 == 0}
 HIDDEN = [k for k in KNOWN if k[1] == "right" or k in SAMPLE and k[0] in PIECES]
 
+# A tensor that the grader lends crosses as a copy: writing into it changes nothing there.
+UNSEEN = {("expected_weight", "mistake", "written into the dropout's weight")}
+OTHERWISE = pytest.mark.xfail(strict=True, reason="what it does in place is not seen from outside")
+
 
 def by_chapter(keys):
     """Keys of known answers, those of one chapter for the same worker."""
-    return [
-        pytest.param(
-            k, marks=pytest.mark.xdist_group(CHAPTER_OF[k[0]]), id="-".join(filter(None, k))
-        )
-        for k in sorted(keys, key=lambda key: CHAPTER_OF[key[0]])
-    ]
+    found = []
+    for key in sorted(keys, key=lambda key: CHAPTER_OF[key[0]]):
+        marks = [pytest.mark.xdist_group(CHAPTER_OF[key[0]]), *[OTHERWISE] * (key in UNSEEN)]
+        found.append(pytest.param(key, marks=marks, id="-".join(filter(None, key))))
+    return found
 
 
 @cache
@@ -52,22 +55,37 @@ def imports(chapter):
     return f"import math\nimport torch\nfrom torch import nn\n{first}"
 
 
+@cache
+def imported(chapter):
+    space = {}
+    exec(imports(chapter), space)
+    return space
+
+
+@cache
+def earlier(name):
+    """The right answers above an exercise in its notebook."""
+    names = [item.name for item in manifest.chapter(CHAPTER_OF[name]).exercises]
+    above = [(other, "right", "") for other in names[: names.index(name)]]
+    return "\n\n".join(KNOWN[key].source for key in above if key in KNOWN)
+
+
 def said(report):
-    """What a report says, but for numbers and the line of the learner's code."""
-    text = re.sub(r"(?m)^ *in \w+, line .*\n?", "", report.render())
-    return re.sub(r"\d+(\.\d+)?(e[-+]?\d+)?", "#", text).strip()
+    """What a report says, but for numbers, addresses and the line of the learner's code."""
+    text = re.sub(r"(?m)^ *in [\w<>]+, line .*\n?", "", report.render())
+    text = re.sub(r"<function .*>", "<function>", text)
+    return re.sub(r"0x[0-9a-f]+|\d+(\.\d+)?(e[-+]?\d+)?", "#", text).strip()
 
 
 def both(key, seed):
     """The reports on a known answer, here and in the sandbox, each with the course's pieces."""
     answer = KNOWN[key]
     name, chapter = answer.exercise, CHAPTER_OF[answer.exercise]
-    pieces = {use: PIECES[use] for use in used(name)}
-    local = judge(name, LocalAnswer(answer.make(PIECES)), seed, used(name))
+    made = answer.make({**imported(chapter), **PIECES})
+    local = judge(name, LocalAnswer(made), seed, used(name))
     with warm().fork(chapter) as child, child.within(SECONDS):
-        assert child.run(imports(chapter))[0] == ""
-        child.begin(name, pieces)
-        assert child.run(answer.source)[0] == ""
+        for source in (imports(chapter), earlier(name), answer.source):
+            assert child.run(source)[0] == ""
         return local, judge(name, RemoteAnswer(child, name), seed, used(name))
 
 
@@ -89,7 +107,9 @@ def test_it_is_told_the_same_as_in_the_notebook(key):
 
 @pytest.mark.parametrize("key", by_chapter(HIDDEN))
 def test_on_hidden_cases_too(key):
-    assert compared(key, SEED).passed is (key[1] in ("right", "answer"))
+    remote = compared(key, SEED)
+    if key[1] != "wrong":  # wrong in rare cases, which need not be among these
+        assert remote.passed is (key[1] != "mistake")
 
 
 def test_every_exercise_has_answers_that_are_compared():

@@ -58,6 +58,9 @@ class RemoteFunction(Elsewhere):
         self.peer, self.number, self.type, self.text = peer, number, type, text
         self.__name__ = text.split("(")[0][:60] or "function"
 
+    def __repr__(self) -> str:
+        return f"<{self.type} {self.text}>"
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.peer.call("call", self.number, args, kwargs)
 
