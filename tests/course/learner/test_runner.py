@@ -17,6 +17,9 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from trlkit import cli
 from trlkit.course.chapters import manifest
+from trlkit.course.checking.answer import RIGHT, LocalAnswer, Verdict
+from trlkit.course.checking.exercise import Case, Exercise
+from trlkit.course.checking.report import Report
 from trlkit.course.learner import progress, runner
 
 CHAPTER = "01_tensors"
@@ -171,6 +174,34 @@ def test_an_answer_that_is_a_verdict_does_not_pass(answer, tmp_path, capsys):
     code, out, _ = check(path, capsys)
     assert code == 1 and " no unfold 0/2 takes unfold" not in out and " no unfold 0/2 " in out
     assert f" {MORE} of {ALL} points" in out
+
+
+@pytest.mark.parametrize("given", [RIGHT, Verdict("right", "x"), {"a": [RIGHT]}])
+def test_an_answers_own_verdict_is_no_verdict(given):
+    def judged(value, args):
+        return value if value != 1 else RIGHT if given == RIGHT else {"a": [RIGHT]}
+
+    exercise = Exercise("one", ("x",), lambda x: 1, lambda draw: [Case((0,))],
+                        gradients=False, judged=judged)  # fmt: skip
+    assert exercise.judge(LocalAnswer(lambda x: 1)).passed is True
+    assert exercise.judge(LocalAnswer(lambda x: given)).passed is False
+
+
+def test_a_judge_that_is_stopped_midway_has_passed_nothing():
+    def judged(value, args):
+        if value == 1:
+            return value
+        raise RuntimeError("midway")
+
+    reports = []
+    exercise = Exercise("one", ("x",), lambda x: 1, lambda draw: [Case((0,))],
+                        gradients=False, judged=judged)  # fmt: skip
+    with pytest.raises(RuntimeError, match="midway"):
+        reports.append(exercise.judge(LocalAnswer(lambda x: 2)))
+    assert reports == [] and Report("one").passed is False
+    halfway = Report("one")
+    halfway.ok("the first case")
+    assert halfway.passed is False
 
 
 def test_a_check_that_is_never_made_is_not_passed(tmp_path, capsys):

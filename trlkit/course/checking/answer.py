@@ -296,6 +296,17 @@ def plain(value: Any) -> Any:
     return Foreign(name, text)
 
 
+def unjudged(value: Any) -> Any:
+    """A plain value whose verdicts are :class:`Foreign`: where no probe judges, none is ours."""
+    if isinstance(value, Verdict):
+        return Foreign("Verdict", repr(value)[:PRINTED])
+    if isinstance(value, tuple | list):
+        return type(value)(unjudged(item) for item in value)
+    if isinstance(value, dict):
+        return {unjudged(key): unjudged(item) for key, item in value.items()}
+    return value
+
+
 class Bounded(io.StringIO):
     """Text that keeps its first ``limit`` characters and counts the rest."""
 

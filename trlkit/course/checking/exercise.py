@@ -9,7 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trlkit.course.checking.answer import Answer, LocalAnswer, Outcome, Problem, Recipe, Remembered
+from trlkit.course.checking.answer import (
+    Answer,
+    LocalAnswer,
+    Outcome,
+    Problem,
+    Recipe,
+    Remembered,
+    unjudged,
+)
 from trlkit.course.checking.compare import agrees, describe, difference
 from trlkit.course.checking.mistake import Mistake
 from trlkit.course.checking.report import Report
@@ -261,6 +269,8 @@ class Exercise:
 
     def _call(self, answer: Answer, case: Case, gradient: bool) -> Outcome:
         outcome = answer.call(case.args, gradient, self.probe)
+        if self.probe is None:
+            outcome = replace(outcome, value=unjudged(outcome.value))
         if self.judged is None or outcome.problem:
             return outcome
         try:
