@@ -11,10 +11,13 @@ from filled import ROOT, filled, solutions
 from hostile import LINE, call, cell
 from nbformat import writes
 
+from trlkit.course.chapters.ch04_cp_trl import checks as ch04
 from trlkit.course.teacher.grade import Rules, grade
 from trlkit.course.teacher.letters import letters
 from trlkit.course.teacher.sandbox import Limits, NoSandbox, Sandbox, probe
 from trlkit.course.teacher.submissions import Submission
+from trlkit.course.teacher.wire import Late
+from trlkit.lab import capstone
 
 LIMITS = Limits(memory=400_000_000, disk=32_000_000, seconds=60)
 LEFT = "{'grad': True, 'dtype': 'float32', 'moved': [], 'shares': [], 'strangers': 0}"
@@ -30,7 +33,8 @@ def told(value, left=LEFT, after="None"):
     """An attack that answers a call by hand, and so the rest of the questions."""
     answer = f"{{'t': [{value}, None, {{'d': list(map(list, left.items()))}}, {after}, '']}}"
     return call(
-        f"left = {left}\nleft = {{k: {{'l': v}} if type(v) is list else v for k, v in left.items()}}"
+        f"left = {left}\n"
+        "left = {k: {'l': v} if type(v) is list else v for k, v in left.items()}"
         f"\nsend({{'r': {answer}}})\nreturn None",
         LINE,
     )
@@ -175,3 +179,54 @@ def test_memory_that_is_shared_is_refused(rules, sandbox):
         refused = f"try:\n    {code.replace(chr(10), chr(10) + '    ')}\nexcept PermissionError:\n"
         answers = {"fiber": f"{refused}    pass\nelse:\n    raise SystemExit\n" + own["fiber"]}
         assert points(grade(submission(answers), rules, sandbox)) == {"fiber": 1.0}
+
+
+LOOKED_UP = """
+import torch
+from torch import nn
+
+
+class Table(nn.Module):
+    def __init__(self, rank):
+        super().__init__()
+        sizes = (8, 8, 10)
+        self.factors = nn.ParameterList([nn.Parameter(torch.randn(n, rank)) for n in sizes])
+        self.bias = nn.Parameter(torch.zeros(10))
+
+    def forward(self, x):
+        from sklearn.datasets import load_digits
+
+        known = load_digits()
+        images = torch.from_numpy(known.images).float().flatten(1) / 16
+        best = torch.cdist(x.flatten(1), images).argmin(1)
+        scores = nn.functional.one_hot(torch.from_numpy(known.target)[best], 10).float()
+        x.zero_()
+        return scores + 0 * self.bias
+
+
+def train_cptrl_digits(images, labels, rank):
+    return Table(rank)
+"""
+
+
+def test_digits_that_are_looked_up_are_not_learned_and_stay_what_they_are(rules, sandbox):
+    before = [tensor.clone() for tensor in ch04.digits()]
+    answers = {"train_cptrl_digits": LOOKED_UP, "cp_flops": solutions("04_cp_trl")["cp_flops"]}
+    record = grade(submission(answers, "04_cp_trl"), rules, sandbox)
+    assert "train_cptrl_digits" not in points(record) and "cp_flops" in points(record)
+    assert all(map(torch.equal, before, ch04.digits()))
+
+
+def test_what_a_head_is_given_is_a_copy():
+    for made in (capstone.activations, lambda: capstone.part("second half").tensors, ch04.digits):
+        before = [tensor.clone() for tensor in made()]
+        for tensor in made():
+            tensor.zero_()
+        assert all(map(torch.equal, before, made()))
+
+
+def test_a_grader_that_is_kept_busy_stops(sandbox, monkeypatch):
+    monkeypatch.setattr("trlkit.course.teacher.sandbox.GRACE", 0.1)
+    with sandbox.fork("01_tensors") as child, pytest.raises(Late), child.within(0.2):
+        while True:
+            pass
