@@ -97,7 +97,7 @@ def test_files_beside_a_notebook_change_nothing(rules, sandbox):
 def test_what_is_left_behind_is_gone(rules, sandbox):
     leave = (
         "import os, pathlib\n"
-        "for place in ('/notebook', '/scratch', '/dev/shm', os.environ['TMPDIR']):\n"
+        "for place in {'/notebook', '/scratch', '/dev/shm', os.environ['TMPDIR']}:\n"
         "    path = pathlib.Path(place, 'left')\n"
         "    assert not path.exists()\n    path.write_text('x')\n\n"
     )
