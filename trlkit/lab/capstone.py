@@ -72,22 +72,26 @@ class Trial(NamedTuple):
         return statistics.mean(self.fgsms)
 
 
-@cache
 def part(name: str) -> TensorDataset:
-    """A part of the digits: images (1, 8, 8) in [0, 1] and labels.
+    """A part of the digits: images (1, 8, 8) in [0, 1] and labels, a copy for each call.
 
     Examples
     --------
     >>> len(part("train")), part("train")[0][0].shape
     (600, torch.Size([1, 8, 8]))
     """
+    return TensorDataset(*(tensor.clone() for tensor in _part(name)))
+
+
+@cache
+def _part(name: str) -> tuple[Tensor, Tensor]:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     order = torch.randperm(len(bunch.target), generator=torch.Generator().manual_seed(SPLIT))
     chosen = dict(zip(SIZES, order.split(list(SIZES.values())), strict=True))[name]
     images = torch.from_numpy(bunch.images).float().unsqueeze(1) / 16  # (1797, 1, 8, 8)
-    return TensorDataset(images[chosen], torch.from_numpy(bunch.target).long()[chosen])
+    return images[chosen], torch.from_numpy(bunch.target).long()[chosen]
 
 
 def filters() -> Tensor:
@@ -125,9 +129,17 @@ def backbone() -> nn.Module:
     return net.eval()
 
 
-@cache
 def activations() -> tuple[Tensor, Tensor]:
-    """What the backbone makes of the training digits: (600, 16, 4, 4), and their labels."""
+    """What the backbone makes of the training digits: (600, 16, 4, 4), and their labels.
+
+    A copy for each call: a head may work in place.
+    """
+    x, labels = _activations()
+    return x.clone(), labels.clone()
+
+
+@cache
+def _activations() -> tuple[Tensor, Tensor]:
     images, labels = part("train").tensors
     return backbone()(images), labels
 

@@ -48,16 +48,20 @@ FORBIDDEN = {
         *(165, 166, 155, 272, 308, 428, 429, 430, 431, 432, 433, 442),  # mounts, namespaces
         *(101, 310, 311, 312, 321, 298, 323, 246, 320, 175, 313, 176),  # ptrace ... modules
         *(41, 53, 425, 426, 427, 248, 249, 250, 167, 168, 169, 161, 163),  # sockets, io_uring
+        *(319, 447, 29, 68),  # memory that belongs to no process: memfd, shmget, msgget
     ),
     "aarch64": (
         *(221, 281, 435),  # execve, execveat, clone3
         *(39, 40, 41, 97, 268, 428, 429, 430, 431, 432, 433, 442),
         *(117, 270, 271, 272, 280, 241, 282, 104, 294, 105, 273, 106),
         *(198, 199, 425, 426, 427, 217, 218, 219, 224, 225, 142, 51, 89),
+        *(279, 447, 194, 186),
     ),
 }
 ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 CLONE = {"x86_64": 56, "aarch64": 220}
+MMAP = {"x86_64": 9, "aarch64": 222}
+MAP_SHARED = 1
 CLONE3 = 435
 ENOSYS, EPERM = 38, 1
 
@@ -268,7 +272,10 @@ def _call(name: str, *args: Any) -> None:
 
 
 def forbid() -> None:
-    """Have the kernel refuse what is FORBIDDEN, and every new process that is no thread."""
+    """Have the kernel refuse what is FORBIDDEN, and every new process that is no thread.
+
+    Memory is counted as a process's own; what is shared, though by nobody, would not count.
+    """
     machine = platform.machine()
     load, jump_equal, jump_least, jump_set, give = 0x20, 0x15, 0x35, 0x45, 0x06
     allow, refuse = 0x7FFF0000, 0x00050000
@@ -284,6 +291,11 @@ def forbid() -> None:
         (jump_equal, 0, 4, CLONE[machine]),
         (load, 0, 0, 16),  # its first argument: the flags
         (jump_set, 1, 0, CLONE_THREAD),
+        (give, 0, 0, refuse | EPERM),
+        (load, 0, 0, 0),
+        (jump_equal, 0, 4, MMAP[machine]),
+        (load, 0, 0, 40),  # its fourth argument: the flags
+        (jump_set, 0, 1, MAP_SHARED),
         (give, 0, 0, refuse | EPERM),
         (load, 0, 0, 0),
     ]

@@ -1,17 +1,21 @@
 """Grade one submission: run what its answers need in the sandbox, judge them here."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
+import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
+import torch
 
 import trlkit
 from trlkit.course.chapters import manifest
@@ -27,7 +31,7 @@ from trlkit.course.teacher.record import FAILED, GRADED, Record, Row
 from trlkit.course.teacher.remote import RemoteAnswer
 from trlkit.course.teacher.sandbox import Child, Limits, Sandbox, explained
 from trlkit.course.teacher.submissions import Submission, parse
-from trlkit.course.teacher.wire import Writer
+from trlkit.course.teacher.wire import Broken, Writer
 
 CELL_SECONDS = 60.0
 EXERCISE_SECONDS = 90.0
@@ -124,10 +128,11 @@ def grade(
             rules=rules.digest,
         )
     run = Run(notebook, chapter, files, rules, sandbox)
-    try:
-        rows = run.judged()
-    finally:
-        run.end()
+    with _generators_kept():
+        try:
+            rows = run.judged()
+        finally:
+            run.end()
     return Record(
         student=submission.student,
         chapter=chapter.name,
@@ -140,6 +145,18 @@ def grade(
         rules=rules.digest,
         extra={"answers": run.answers()},
     )
+
+
+@contextlib.contextmanager
+def _generators_kept() -> Iterator[None]:
+    """Leave random numbers where they were: an answer that moves them does so here too."""
+    states = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
 
 
 def chapter_of(notebook: nbformat.NotebookNode, name: str | None) -> Chapter:
@@ -252,10 +269,14 @@ class Run:
         if isinstance(EXERCISES[name], Quiz):
             return self._quiz(name, answer)
         doubtful = [use for use in used(name) if use not in passed]
-        report = judge(name, answer, None, doubtful)
-        if report.passed:
-            hidden = judge(name, answer, self.rules.seed(name), doubtful)
-            report = report if hidden.passed else hidden.hide()
+        try:
+            report = judge(name, answer, None, doubtful)
+            if report.passed:
+                hidden = judge(name, answer, self.rules.seed(name), doubtful)
+                report = report if hidden.passed else hidden.hide()
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            # A value of a kind that no check has thought of: the answer's doing.
+            raise Broken(f"its value cannot be compared: {type(error).__name__}") from error
         return report
 
     def _quiz(self, name: str, answer: RemoteAnswer) -> Report:

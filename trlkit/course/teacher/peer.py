@@ -30,6 +30,7 @@ from trlkit.course.teacher.wire import NAMES, Broken, Line, Reader, Writer
 MOST_OBJECTS = 5000  # modules, tensors, functions that one side lends the other
 MOST_GRAPHS = 2000  # calls whose graphs are kept for a backward pass
 PRINTED = 2000
+OWN = {*vars(nn.Module()), *vars(nn.Module), "_line"}  # what no part of a module is named
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 # Containers without a forward, which are made of the real thing: code goes through their entries.
 CONTAINERS = (nn.ParameterList, nn.ParameterDict, nn.ModuleList, nn.ModuleDict)
@@ -37,8 +38,18 @@ ERRORS = {  # those that can be made of a text
     name: error
     for name, error in vars(builtins).items()
     if isinstance(error, type) and issubclass(error, Exception) and "Group" not in name
-    if not issubclass(error, UnicodeError)
+    # The last two would end a loop here, as if it had come to its end.
+    if not issubclass(error, UnicodeError | StopIteration | StopAsyncIteration)
 }
+
+
+@contextlib.contextmanager
+def checked() -> Iterator[None]:
+    """What fails here over a message of the other side is a fault of that message."""
+    try:
+        yield
+    except Exception as error:
+        raise Broken(f"no message that can be read: {type(error).__name__}") from error
 
 
 class RemoteError(Exception):
@@ -200,8 +211,9 @@ class Peer:
         value, call, left, after, printed = found
         if isinstance(printed, str) and printed:
             print(printed[:PRINTED], end="")
-        _adopt((args, kwargs), after)
-        strangers = [] if self.trusting else self._settle(left, given)
+        with checked():
+            _adopt((args, kwargs), after)
+            strangers = [] if self.trusting else self._settle(left, given)
         graphs = [t for t in _tensors(value) if t.requires_grad and t.is_leaf]
         graphs = [
             t for t in graphs if not (self.borrowed_tensors.number(t) or self.tensors.number(t))
@@ -235,7 +247,7 @@ class Peer:
         ):
             if name in moved:
                 draw()
-        for pair in shares:
+        for pair in shares if given else ():
             if not isinstance(pair, list) or len(pair) != 2 or type(pair[0]) is not int:
                 raise Broken("no settings")
             tensor, own = self.borrowed_tensors.get(pair[1]), given[pair[0] % len(given)]
@@ -304,9 +316,11 @@ class Peer:
                 if "q" in tree:
                     self._serve(tree, reader)
                 elif "e" in tree:
-                    raise _raised(tree["e"])
+                    with checked():
+                        error = _raised(tree["e"])
+                    raise error
                 elif "r" in tree:
-                    with _well_formed():
+                    with checked():
                         return reader.value(tree["r"])
                 else:
                     raise Broken("neither a question nor an answer")
@@ -440,7 +454,7 @@ class Peer:
         if self.trusting and tree.get("fresh") is True:
             self.forget()
         reader = Reader(buffers, self._special)
-        with _well_formed():
+        with checked():
             if "p" in tree:
                 self._take_pushed(tree["p"], reader)
             if "n" in tree:
@@ -623,6 +637,8 @@ class Peer:
             fresh.append((number, said))
         for number, said in fresh:
             self._fill(number, said)
+        if fresh:
+            _count_paths([self.borrowed_modules.get(number) for number, _ in fresh])
 
     def _take_tensor(self, number: int, node: Any, reader: Reader) -> None:
         if not isinstance(node, dict) or node.keys() != {"v", "p", "r", "g"}:
@@ -769,6 +785,25 @@ class Peer:
             self.told_tensors[number] = _snapshot(tensor)
 
 
+def _count_paths(modules: Sequence[nn.Module]) -> None:
+    """Refuse modules that lie in themselves, or in one another in more ways than can be walked."""
+    ways: dict[int, int] = {}
+    open_now: set[int] = set()
+
+    def count(module: nn.Module) -> int:
+        if id(module) in open_now:
+            raise Broken("a module that lies in itself")
+        if id(module) not in ways:
+            open_now.add(id(module))
+            inner = [child for child in module._modules.values() if child is not None]
+            ways[id(module)] = 1 + sum(map(count, inner))
+            open_now.discard(id(module))
+        return ways[id(module)]
+
+    if max(map(count, modules)) > MOST_OBJECTS:
+        raise Broken("too many modules")
+
+
 def _no_hook(*args: Any) -> None:
     """Stands for a hook of the other side, which runs there."""
 
@@ -847,15 +882,6 @@ class Borrowed:
 
 
 # ---- settings of torch ----------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _well_formed() -> Iterator[None]:
-    """Whatever goes wrong in reading a message is the message's fault."""
-    try:
-        yield
-    except Exception as error:
-        raise Broken(f"no message ({type(error).__name__}: {str(error)[:80]})") from None
 
 
 def _unwatched() -> contextlib.AbstractContextManager:
@@ -1145,6 +1171,8 @@ def _number(key: Any) -> int:
 def _name(name: Any) -> str:
     if not isinstance(name, str) or not name or len(name) > 200 or name.startswith("__"):
         raise Broken("no name")
+    if name in OWN:
+        raise Broken("a name of the module's own")
     return name
 
 

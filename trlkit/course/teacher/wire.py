@@ -23,7 +23,7 @@ HEADER = struct.Struct("<4sII")  # magic, bytes of JSON, bytes of buffers
 MOST_TEXT = 16_000_000  # bytes of JSON in one message
 MOST_BYTES = 256_000_000  # bytes of buffers in one message
 DEEPEST = 40
-LONGEST_INT = 100_000  # hexadecimal digits
+LONGEST_INT = 3_000  # hexadecimal digits: Python writes no number of 4,300 in decimals
 DTYPES = {
     str(dtype).removeprefix("torch."): dtype
     for dtype in (
