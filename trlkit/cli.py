@@ -34,22 +34,55 @@ def main(argv: list[str] | None = None) -> int:
     progress.add_argument("folder", type=Path, nargs="?", help="by default the course's notebooks")
 
     grade = commands.add_parser(
-        "grade", help="grade a class's submissions in a sandbox, into nbgrader's gradebook"
+        "grade",
+        help="grade a class's submissions in a sandbox, into nbgrader's gradebook",
+        description="Grade a class's submissions in a sandbox, into nbgrader's gradebook. "
+        "Run it in the course's folder. It leaves grades.csv, class.html, and for each "
+        "submission a record and a feedback page.",
+        epilog="The exit code is 0 when every submission has a result, 1 when some are to be "
+        "graded again (--resume), 2 for bad input.",
     )
     grade.add_argument(
         "submitted",
         type=Path,
         help="submitted/STUDENT/CHAPTER/CHAPTER.ipynb, or Moodle's or Canvas' folder or zip",
     )
-    grade.add_argument("--chapter", help="grade this one alone, such as 01")
-    grade.add_argument("--workers", type=int, help="processes; by default as many as cores")
-    grade.add_argument("--scheduler", help="the address of a dask.distributed scheduler instead")
-    grade.add_argument("--db", help="the gradebook's URL; by default build/gradebook.db")
-    grade.add_argument("--resume", action="store_true", help="keep what an earlier run has graded")
-    grade.add_argument("--out", type=Path, help="the results' folder; by default build/graded")
-    grade.add_argument("--roster", type=Path, help="a CSV of the class: id, first_name, ...")
+    grade.add_argument("--chapter", metavar="NN", help="grade this one alone, such as 01")
+    where = grade.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers",
+        type=_positive,
+        metavar="N",
+        help="processes of this machine; by default as many as cores",
+    )
+    where.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="a dask.distributed scheduler, whose workers grade instead",
+    )
     grade.add_argument(
-        "--course", type=Path, default=Path(), help="the course's folder, with solutions/"
+        "--db",
+        metavar="URL",
+        help="the gradebook, sqlite:///FILE or postgresql://USER@HOST/DATABASE; by default "
+        "build/gradebook.db",
+    )
+    grade.add_argument("--resume", action="store_true", help="keep what an earlier run has graded")
+    grade.add_argument(
+        "--out", type=Path, metavar="DIR", help="the results' folder; by default build/graded"
+    )
+    grade.add_argument(
+        "--roster",
+        type=Path,
+        metavar="FILE",
+        help="a CSV of the class with the column id, and first_name, last_name, email, "
+        "lms_user_id; nobody else is enrolled",
+    )
+    grade.add_argument(
+        "--course",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="the course's folder, with solutions/; by default this one",
     )
     grade.add_argument(
         "--unsafe-local",
@@ -100,6 +133,13 @@ def main(argv: list[str] | None = None) -> int:
 
     options = parser.parse_args(argv)
     return globals()[f"_{options.command}"](options)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no number of processes; at least 1")
+    return number
 
 
 def _lab(options: argparse.Namespace) -> int:

@@ -30,6 +30,7 @@ import websocket
 from filled import ROOT, solutions
 
 from trlkit.course.chapters import bank
+from trlkit.course.teacher import place
 
 PAGE = ROOT / "docs/guide/hub.md"
 CHAPTER = "01_tensors"
@@ -145,8 +146,10 @@ def walk(folder: Path) -> Outcome:
     Raises
     ------
     NoHub
-        If node or npm is missing, or the proxy cannot be installed.
+        If node or npm is missing, the proxy cannot be installed, or there can be no sandbox.
     """
+    if fault := place.fault(unsafe_local=False):
+        raise NoHub(fault)
     page = Page.read(folder)
     setup, start = page.of("administrator")
     install_proxy(setup)
@@ -210,8 +213,8 @@ def line_with(commands: str, word: str) -> str:
 
 
 def course(folder: Path) -> None:
-    """The course's folder with one chapter, as a teacher would clone it."""
-    shutil.copytree(ROOT / "solutions" / CHAPTER, folder / "solutions" / CHAPTER)
+    """The course's folder, as a teacher would clone it."""
+    shutil.copytree(ROOT / "solutions", folder / "solutions")
     for name in ("nbgrader_config.py", "autotests.yml"):
         shutil.copy(ROOT / name, folder)
 
@@ -328,9 +331,9 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="trlkit-hub-") as place:
+    with tempfile.TemporaryDirectory(prefix="trlkit-hub-") as temporary:
         try:
-            outcome = walk(Path(place))
+            outcome = walk(Path(temporary))
         except NoHub as error:
             sys.exit(f"hub.py: {error}")
     for student, row in outcome.grades.items():

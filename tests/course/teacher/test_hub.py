@@ -45,7 +45,8 @@ def test_feedback_arrives_at_its_own_learner_only(outcome):
     assert outcome.feedback == {name: [page] for name, page in outcome.made.items()}
     for name, row in outcome.grades.items():
         [page] = outcome.feedback[name]
-        assert re.search(rf"Score: {float(row['score'])} / {float(row['max_score'])}\b", page)
+        points = f"{float(row['score']):g} of {float(row['max_score']):g}"
+        assert f"<strong>{points}</strong> points" in page
 
 
 def test_a_learner_cannot_open_anothers_server(outcome):

@@ -40,9 +40,17 @@ def grade_class(options: Options) -> int:
     course = options.course.resolve()
     out = (options.out or course / "build" / "graded").resolve()
     roster = read_roster(options.roster) if options.roster else None
-    rules = Rules(secret(course / SECRET), letters(course / "solutions"))
+    right = letters(course / "solutions")  # first: nothing is made where there is no course
+    if not options.submitted.exists():
+        raise ValueError(f"{options.submitted}: there is no such folder or zip")
+    rules = Rules(secret(course / SECRET), right)
     with ClassGradebook(course, clean.clean, options.db, roster) as book:
         intake = find(options.submitted, options.chapter, roster, book.students)
+        if not (intake.handed or intake.missing or intake.unknown):
+            raise ValueError(
+                f"{options.submitted}: holds no submission; expected "
+                "STUDENT/CHAPTER/CHAPTER.ipynb, or notebooks as Moodle or Canvas exports them"
+            )
         _tell(intake)
         kept, jobs = {}, []
         for submission in intake.submissions:
@@ -116,8 +124,11 @@ def _keep(
     notebook = None
     if submission is not None and record.status == GRADED:
         notebook = parse(submission.content)
-    write(folder / f"{record.chapter}.html", feedback.page(record, notebook))
-    return book.merge(record, submission)
+    page = feedback.page(record, notebook)
+    write(folder / f"{record.chapter}.html", page)
+    said = book.merge(record, submission)
+    book.hand_back(record, page)
+    return said
 
 
 def _kept(out: Path, submission: Submission, rules: Rules) -> Record | None:
@@ -152,7 +163,7 @@ def _names(roster: Roster | None) -> dict[str, str] | None:
 
 def _tell(intake: Intake) -> None:
     counts = f"{len(intake.submissions)} to grade, {len(intake.failed)} that cannot be read"
-    print(f"{counts}, {len(intake.missing)} not handed in, {len(intake.unknown)} files unknown")
+    print(f"{counts}, {len(intake.missing)} not handed in, {len(intake.unknown)} unknown")
     for line in intake.unknown[:20]:
         print(f"  unknown: {clean.text(line)}")
     if len(intake.unknown) > 20:

@@ -95,7 +95,15 @@ def read_roster(path: Path) -> Roster:
     ValueError
         If there is no such column, or an id is missing, stands there twice or cannot be one.
     """
-    text = path.read_text(encoding="utf-8-sig")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: the roster is not in UTF-8; save it as CSV UTF-8") from None
+    except OSError as error:
+        raise ValueError(
+            f"{path}: the roster cannot be read ({error.strerror}); expected a CSV with the "
+            "column id"
+        ) from None
     header = text.split("\n", 1)[0]
     delimiter = ";" if ";" in header else ","
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
