@@ -4,7 +4,7 @@ import math
 import random
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -249,6 +249,11 @@ class Goal:
     noise: float = 0.0
     fgsm: float = 0.0
 
+    def hidden(self) -> "Goal":
+        """What hidden seeds must reach: less by two standard errors of a mean over three seeds."""
+        noise, fgsm = max(0.0, self.noise - 0.02), max(0.0, self.fgsm - 0.02)
+        return replace(self, accuracy=self.accuracy - 0.012, noise=noise, fgsm=fgsm)
+
 
 LIGHT, ACCURATE, STURDY = Goal(350, 0.89), Goal(1000, 0.925), Goal(1600, 0.9, 0.8, 0.68)
 
@@ -392,6 +397,7 @@ def judged(answer: Callable, goal: Goal, seeds: tuple[int, ...], digits: str) ->
     digits chooses by them.
     """
     data, scores = capstone.part(digits), []
+    goal = goal.hidden() if digits == "second half" else goal
     for seed in seeds:
         model = capstone.train(answer, seed)
         (noise,) = noise_accuracy(model, data, [capstone.NOISE], seed=seed)
