@@ -19,6 +19,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from trlkit.course import aside
 from trlkit.course.author.masters import ANSWERS, BuildError, Cell, Master, heading, read_masters
 from trlkit.course.chapters.manifest import FILE, Chapter
 from trlkit.course.learner.runner import run_notebook
@@ -73,7 +74,7 @@ def build(root: Path, check: bool = False, only: Sequence[str] = ()) -> list[str
         ]
     said = _keep_work(root, changed)
     for path, text in changed.items():
-        write(root / path, text)
+        aside.write(root / path, text.encode())
     return said + [f"wrote {path}" for path in changed]
 
 
@@ -86,7 +87,7 @@ def make(
     for master in masters:
         path = f"solutions/{master.name}/{master.name}.ipynb"
         files[path] = dumps(source_notebook(master))
-        write(stage / path, files[path])
+        aside.write(stage / path, files[path].encode())
 
     texts = {master.name: _content(root / _released(master)) for master in masters}
     fresh = [
@@ -159,7 +160,7 @@ def release(masters: Sequence[Master], stage: Path, try_out: bool) -> dict[str, 
         leaks = [line for line in text.split("\n") if LEAK.search(line)]
         if leaks:
             raise BuildError([master.fault(1, f"a solution leaks: {leaks[0].strip()}")])
-        write(path, text)
+        aside.write(path, text.encode())
         if try_out:
             _try_out(master, path, solved=False)
     return texts
@@ -194,14 +195,6 @@ def dumps(notebook: nbformat.NotebookNode) -> str:
     """A notebook's text, the same for the same cells."""
     nbformat.validate(notebook)
     return nbformat.writes(notebook, version=4).rstrip("\n") + "\n"
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file aside, then put it in place: a reader finds the old text or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.new")
-    aside.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(aside, path)
 
 
 def _try_out(master: Master, path: Path, solved: bool) -> None:
@@ -287,7 +280,7 @@ def _keep_work(root: Path, changed: dict[str, str]) -> list[str]:
         if text is not None and hashlib.sha256(text.encode()).hexdigest() not in built:
             digest = hashlib.sha256(text.encode()).hexdigest()[:8]
             kept = root / "build" / "kept" / f"{Path(path).stem}-{digest}.ipynb"
-            write(kept, text)
+            aside.write(kept, text.encode())
             said.append(f"{path} had work in it: kept as {kept.relative_to(root)}")
     return said
 

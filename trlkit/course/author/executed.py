@@ -8,7 +8,7 @@ import nbformat
 from filelock import FileLock
 from nbclient import NotebookClient
 
-from trlkit.course.author.build import write
+from trlkit.course import aside
 
 OFFLINE = """\
 import socket
@@ -43,7 +43,7 @@ def executed(root: Path, name: str) -> nbformat.NotebookNode:
     kept.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(kept.with_suffix(".lock")):
         if not kept.exists():
-            write(kept, nbformat.writes(run(path, kept.parent)))
+            aside.write(kept, nbformat.writes(run(path, kept.parent)).encode())
     return nbformat.read(kept, as_version=4)
 
 

@@ -241,7 +241,7 @@ def run(
     of torch that the function leaves changed for everybody is put back, and is a problem.
     """
     fresh = _fresh(args, gradient, build)
-    leaves = [tensor for tensor in _tensors(fresh) if tensor.requires_grad]
+    leaves = [tensor for tensor in tensors_in(fresh) if tensor.requires_grad]
     printed = Bounded(PRINTED)
     with contextlib.ExitStack() as quiet:
         quiet.enter_context(contextlib.redirect_stdout(printed))
@@ -342,18 +342,19 @@ def _equal(before: Any, after: Any) -> bool:
     return not isinstance(before, str | int | float) or before == after or before != before
 
 
-def _tensors(value: Any) -> list[Tensor]:
+def tensors_in(value: Any) -> list[Tensor]:
+    """The tensors in a value of tuples, lists and dicts, in order."""
     if isinstance(value, Tensor):
         return [value]
     if isinstance(value, tuple | list):
-        return [tensor for item in value for tensor in _tensors(item)]
+        return [tensor for item in value for tensor in tensors_in(item)]
     if isinstance(value, dict):
-        return _tensors(list(value.values()))
+        return tensors_in(list(value.values()))
     return []
 
 
 def _gradients(result: Any, leaves: list[Tensor]) -> tuple[Tensor | None, ...]:
-    outputs = [tensor for tensor in _tensors(result) if tensor.requires_grad]
+    outputs = [tensor for tensor in tensors_in(result) if tensor.requires_grad]
     if not outputs or not leaves:
         return (None,) * len(leaves)
     generator = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""What is watched while an answer runs: the largest tensor that it makes."""
+"""What is watched of an answer: the tensors that it makes, and those its result depends on."""
 
 from collections.abc import Iterable
 from typing import ClassVar
@@ -41,3 +41,18 @@ class Largest(TorchDispatchMode):
         """Take note of tensors."""
         self.numbers = max(self.numbers, numbers)
         self.counts.update(counts)
+
+
+def ends(tensors: list[Tensor]) -> set[int]:
+    """The ids of the tensors that a backward pass from these would reach."""
+    seen, found = set(), {id(t) for t in tensors if t.requires_grad and t.is_leaf}
+    waiting = [tensor.grad_fn for tensor in tensors]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            found.add(id(node.variable))
+        waiting += [parent for parent, _ in node.next_functions]
+    return found

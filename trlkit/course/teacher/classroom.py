@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from trlkit.course import aside
 from trlkit.course.teacher import classreport, clean, feedback, grades, workers
 from trlkit.course.teacher.grade import Rules, files_of
 from trlkit.course.teacher.gradebook import ClassGradebook
@@ -74,7 +75,8 @@ def grade_class(options: Options) -> int:
     grades.write_grades(table, out / "grades.csv")
     grades.write_moodle(table, out, intake.identifiers, roster)
     grades.write_canvas(table, out / "canvas.csv", intake.identifiers, roster)
-    write(out / "class.html", classreport.page(records, _names(roster)))
+    report = classreport.page(records, _names(roster))
+    aside.write(out / "class.html", report.encode("utf-8", "replace"))
     for line in said:
         print(f"  {line}")
     _summary(records, len(kept), out)
@@ -85,10 +87,10 @@ def secret(path: Path) -> str:
     """The instructor's overlay, made at the first run: whoever reads it can tell hidden cases."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.new")
-        aside.touch(mode=0o600)
-        aside.write_text(secrets.token_hex(32) + "\n", encoding="ascii")
-        os.replace(aside, path)
+        made = path.with_name(f".{path.name}.new")
+        made.touch(mode=0o600)
+        made.write_text(secrets.token_hex(32) + "\n", encoding="ascii")
+        os.replace(made, path)
         print(f"made {path}: the hidden cases come from it. Keep it to yourself, and keep it.")
     return path.read_text(encoding="ascii").strip()
 
@@ -120,12 +122,12 @@ def _keep(
     if not record.chapter or unfit(record.student):
         return [f"{clean.text(record.student)}: {record.reason}"]
     folder = out / record.student
-    write(folder / f"{record.chapter}.json", record.to_json())
+    aside.write(folder / f"{record.chapter}.json", record.to_json().encode())
     notebook = None
     if submission is not None and record.status == GRADED:
         notebook = parse(submission.content)
     page = feedback.page(record, notebook)
-    write(folder / f"{record.chapter}.html", page)
+    aside.write(folder / f"{record.chapter}.html", page.encode("utf-8", "replace"))
     said = book.merge(record, submission)
     book.hand_back(record, page)
     return said
@@ -142,14 +144,6 @@ def _kept(out: Path, submission: Submission, rules: Rules) -> Record | None:
         return None
     same = (record.submission, record.rules) == (submission.digest, rules.digest)
     return record if same and record.status != ERROR else None
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file aside, then put it in place: a reader finds the old text or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.new")
-    aside.write_text(text, encoding="utf-8", newline="\n", errors="replace")
-    os.replace(aside, path)
 
 
 def _names(roster: Roster | None) -> dict[str, str] | None:

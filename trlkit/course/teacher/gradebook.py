@@ -1,6 +1,5 @@
 """nbgrader's gradebook: what grading found, beside what a person gave."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -25,6 +24,7 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
+from trlkit.course import aside
 from trlkit.course.learner.runner import NotANotebook
 from trlkit.course.teacher import nbgrader_setup
 from trlkit.course.teacher.autograded import Clean, rebuild
@@ -413,7 +413,4 @@ def _write(path: Path, content: str) -> None:
     data = content.encode("utf-8", "replace")
     if path.exists() and path.read_bytes() == data:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.new")
-    aside.write_bytes(data)
-    os.replace(aside, path)
+    aside.write(path, data)

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
-from trlkit.course.checking.answer import Elsewhere, Foreign, Lost
-from trlkit.course.checking.watch import Largest
+from trlkit.course.checking.answer import Elsewhere, Foreign, Lost, tensors_in
+from trlkit.course.checking.watch import Largest, ends
 from trlkit.course.teacher.wire import NAMES, Broken, Line, Reader, Writer
 
 MOST_OBJECTS = 5000  # modules, tensors, functions that one side lends the other
@@ -175,10 +175,10 @@ class Peer:
     def forget(self) -> None:
         """Drop all that was lent and borrowed."""
         self.lent: dict[int, Any] = {}  # functions and opaque objects, by number
-        self.modules = Lent()
-        self.tensors = Lent()
-        self.borrowed_modules = Borrowed()
-        self.borrowed_tensors = Borrowed()
+        self.modules = Numbered()
+        self.tensors = Numbered()
+        self.borrowed_modules = Numbered()
+        self.borrowed_tensors = Numbered()
         self.borrowed: dict[int, Any] = {}
         self.graphs: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
         self.told_modules: dict[int, str] = {}
@@ -194,7 +194,7 @@ class Peer:
     ) -> Any:
         """Call a function or a module of the other side, as if it were here."""
         args = tuple(_unrolled(args))
-        given = [*_tensors(args), *_tensors(kwargs)]
+        given = [*tensors_in(args), *tensors_in(kwargs)]
         asked = {id(tensor): tensor for tensor in given if tensor.requires_grad}
         own = [t for t in asked.values() if not self.borrowed_tensors.number(t)]
         inputs = [
@@ -214,7 +214,7 @@ class Peer:
         with checked():
             _adopt((args, kwargs), after)
             strangers = [] if self.trusting else self._settle(left, given)
-        graphs = [t for t in _tensors(value) if t.requires_grad and t.is_leaf]
+        graphs = [t for t in tensors_in(value) if t.requires_grad and t.is_leaf]
         graphs = [
             t for t in graphs if not (self.borrowed_tensors.number(t) or self.tensors.number(t))
         ]
@@ -371,7 +371,7 @@ class Peer:
             raise Broken("no arguments")
         if not isinstance(inputs, list):
             raise Broken("no inputs")
-        leaves = [t for t in (*_tensors(args), *_tensors(kwargs)) if t.requires_grad]
+        leaves = [t for t in (*tensors_in(args), *tensors_in(kwargs)) if t.requires_grad]
         leaves = list({id(t): t for t in leaves if not self.tensors.number(t)}.values())
         leaves += [self.tensors.get(n) for n in inputs]
         before = _kept((args, kwargs))
@@ -388,10 +388,10 @@ class Peer:
             if watched:
                 left["watched"] = [watched.numbers, sorted(watched.counts)[:99_999]]
             if self.trusting:
-                left["strangers"] = len(_ends(_tensors(result)) - {id(leaf) for leaf in leaves})
+                left["strangers"] = len(ends(tensors_in(result)) - {id(leaf) for leaf in leaves})
                 left["shares"] = [
                     [k, number]
-                    for k, tensor in enumerate((*_tensors(args), *_tensors(kwargs)))
+                    for k, tensor in enumerate((*tensors_in(args), *tensors_in(kwargs)))
                     if not self.tensors.number(tensor) and (number := self.tensors.sharing(tensor))
                 ]
         self.calls += 1
@@ -405,9 +405,15 @@ class Peer:
 
     def _graphs(self, result: Any) -> list[Tensor]:
         """The tensors of a result that the other side will get as ends of a graph."""
-        writer = self._writer()
-        writer.tree(result)
-        return writer.graphs
+        return [
+            t
+            for t in tensors_in(result)
+            if t.requires_grad
+            and t.dtype in NAMES
+            and t.layout == torch.strided
+            and t.device.type != "meta"
+            and self._lend_tensor(t) is None
+        ]
 
     def _backward(self, call: int, cotangents: Sequence[Tensor]) -> list:
         if type(call) is not int or call not in self.graphs:
@@ -808,8 +814,8 @@ def _no_hook(*args: Any) -> None:
     """Stands for a hook of the other side, which runs there."""
 
 
-class Lent:
-    """Objects that have numbers here."""
+class Numbered:
+    """Objects, by numbers that both sides know."""
 
     def __init__(self):
         self._by_number: dict[int, Any] = {}
@@ -818,11 +824,18 @@ class Lent:
     def add(self, thing: Any) -> int:
         """The number of an object, a new one where it has none."""
         if id(thing) not in self._numbers:
-            if len(self._by_number) >= MOST_OBJECTS:
-                raise Broken("too many objects are lent")
-            number = len(self._by_number) + 1
-            self._by_number[number], self._numbers[id(thing)] = thing, number
+            self.put(len(self._by_number) + 1, thing)
         return self._numbers[id(thing)]
+
+    def put(self, number: int, thing: Any) -> None:
+        """Give an object the number that it has on the other side."""
+        if len(self._by_number) >= MOST_OBJECTS:
+            raise Broken("too many objects")
+        self._by_number[number], self._numbers[id(thing)] = thing, number
+
+    def has(self, number: int) -> bool:
+        """Whether an object has this number."""
+        return number in self._by_number
 
     def number(self, thing: Any) -> int:
         """The number of an object, 0 where it has none."""
@@ -851,34 +864,6 @@ class Lent:
             ):
                 return number
         return 0
-
-
-class Borrowed:
-    """Objects that have numbers on the other side."""
-
-    def __init__(self):
-        self._by_number: dict[int, Any] = {}
-        self._numbers: dict[int, int] = {}
-
-    def put(self, number: int, thing: Any) -> None:
-        if len(self._by_number) >= MOST_OBJECTS:
-            raise Broken("too many objects")
-        self._by_number[number], self._numbers[id(thing)] = thing, number
-
-    def has(self, number: int) -> bool:
-        return number in self._by_number
-
-    def number(self, thing: Any) -> int:
-        return self._numbers.get(id(thing), 0)
-
-    def get(self, number: Any) -> Any:
-        found = self._by_number.get(number) if type(number) is int else None
-        if found is None:
-            raise Broken("an object that was never told of")
-        return found
-
-    def items(self) -> list[tuple[int, Any]]:
-        return list(self._by_number.items())
 
 
 # ---- settings of torch ----------------------------------------------------------------------
@@ -950,31 +935,6 @@ def _generators() -> dict[str, Any]:
 
 
 # ---- values ---------------------------------------------------------------------------------
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, tuple | list):
-        return [tensor for item in value for tensor in _tensors(item)]
-    if isinstance(value, dict):
-        return [tensor for item in value.values() for tensor in _tensors(item)]
-    return []
-
-
-def _ends(tensors: list[Tensor]) -> set[int]:
-    """The ids of the tensors that a backward pass from these would reach."""
-    seen, found = set(), {id(t) for t in tensors if t.requires_grad and t.is_leaf}
-    waiting = [tensor.grad_fn for tensor in tensors]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if hasattr(node, "variable"):
-            found.add(id(node.variable))
-        waiting += [parent for parent, _ in node.next_functions]
-    return found
 
 
 def _unrolled(args: tuple) -> Iterator[Any]:

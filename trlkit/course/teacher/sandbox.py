@@ -317,9 +317,9 @@ class Child:
 
     def make(self, recipe: Recipe) -> Any:
         """What a recipe builds there; a module is built here too, and kept like it."""
-        made = recipe.build() if not recipe.lent else None
+        made = recipe.build()
         if recipe.lent:
-            return recipe.build()
+            return made
         value = [recipe.builder.__module__, recipe.builder.__name__, recipe.args]
         if isinstance(made, nn.Module):
             return self.peer.twin("make", value, made)

@@ -21,6 +21,7 @@ from trlkit.course.chapters.ch09_capstone.networks import (
 from trlkit.course.checking.answer import RIGHT, Recipe, Verdict, plain
 from trlkit.course.checking.compare import describe
 from trlkit.course.checking.exercise import Case, Draw, Exercise, Quiz
+from trlkit.course.checking.watch import ends
 from trlkit.lab import capstone
 from trlkit.lab.robustness import fgsm_accuracy, noise_accuracy
 from trlkit.lab.training import evaluate
@@ -356,7 +357,7 @@ def _forward_fault(head: nn.Module, shape: tuple[int, ...], classes: int) -> Ver
     weights = torch.randn(5, classes, generator=generator)
     with torch.enable_grad():
         score = (head(x) * weights).sum()
-    unknown = _leaves(score) - {id(x), *map(id, head.parameters())}
+    unknown = ends([score]) - {id(x), *map(id, head.parameters())}
     if unknown:
         text = f"{len(unknown)} tensors that its output depends on are no parameters of the module"
         return Verdict("not registered", text)
@@ -374,20 +375,6 @@ def _forward_fault(head: nn.Module, shape: tuple[int, ...], classes: int) -> Ver
         text = "in eval mode its outputs follow the activation, but no gradient tells so"
         return Verdict("gradient masked", text)
     return None
-
-
-def _leaves(result: Tensor) -> set[int]:
-    """The ids of the tensors that a gradient of ``result`` would reach."""
-    seen, waiting, leaves = set(), [result.grad_fn], set()
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if hasattr(node, "variable"):
-            leaves.add(id(node.variable))
-        waiting += [parent for parent, _ in node.next_functions]
-    return leaves
 
 
 def judged(answer: Callable, goal: Goal, seeds: tuple[int, ...], digits: str) -> Verdict:
