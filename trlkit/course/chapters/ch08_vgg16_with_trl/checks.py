@@ -533,14 +533,17 @@ def pooling_head(answer: Callable, channels: int, num_classes: int, shape: tuple
     }
     generator = torch.Generator().manual_seed(3)
     x = 2 + torch.randn(*shape, generator=generator, dtype=torch.float64)
-    own = {tuple(s for s in p.shape if s > 1): p for p in head.parameters()}
+    weight, bias = (
+        torch.randn(shape, generator=generator, dtype=torch.float64)
+        for shape in ((num_classes, channels), (num_classes,))
+    )
+    given = {tuple(values.shape): values for values in (weight.T, weight, bias)}
     with torch.no_grad():
-        for size in ((num_classes, channels), (num_classes,)):
-            values = torch.randn(size, generator=generator, dtype=torch.float64)
-            for one in (values, values.T) if values.ndim == 2 else (values,):
-                if tuple(one.shape) in own:
-                    parameter = own[tuple(one.shape)]
-                    parameter.copy_(one.reshape(parameter.shape))
+        for parameter in head.parameters():
+            values = given.get(tuple(size for size in parameter.shape if size > 1))
+            if values is None:  # no parameter of this head is left to chance
+                values = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.copy_(values.reshape(parameter.shape))
         try:
             told["output"] = head(x)
         except Exception as error:
