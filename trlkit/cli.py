@@ -116,17 +116,23 @@ def main(argv: list[str] | None = None) -> int:
     doing = experiments.add_subparsers(dest="action", required=True)
     run = doing.add_parser("run", help="do what is left of a plan")
     run.add_argument("plan", help="heads, samples, robustness, transfer or pays")
-    run.add_argument(
-        "--data", type=Path, help="CIFAR-10: an .npz of JPEG files, or torchvision's folder"
-    )
     run.add_argument("--out", type=Path, default=Path("results/experiments.csv"))
-    run.add_argument("--cache", type=Path, default=Path("build/experiments"))
     run.add_argument("--seconds", type=float, help="begin no run that would end later than this")
     run.add_argument("--processes", type=int, help="runs at a time on one GPU")
-    run.add_argument("--smoke", action="store_true", help="a few steps of a few heads")
     run.add_argument("--eager", action="store_true", help="without CUDA graphs")
     run.add_argument("--compile", action="store_true", help="with torch.compile")
-    run.add_argument("--revision", help="the code's, where git's history is not at hand")
+    features = doing.add_parser(
+        "features", help="keep what a frozen backbone sees in a few hundred pictures"
+    )
+    for one in (run, features):
+        one.add_argument(
+            "--data", type=Path, help="CIFAR-10: an .npz of JPEG files, or torchvision's folder"
+        )
+        one.add_argument("--cache", type=Path, default=Path("build/experiments"))
+        one.add_argument("--revision", help="the code's, where git's history is not at hand")
+        one.add_argument("--smoke", action="store_true", help="a few steps of a few heads")
+    features.add_argument("--out", type=Path, default=Path("trlkit/lab/features.npz"))
+    features.add_argument("--each", type=_positive, default=25, help="pictures of a class, twice")
     report = doing.add_parser("report", help="make the page and its figures of the rows alone")
     report.add_argument("--rows", type=Path, default=Path("results/experiments.csv"))
     report.add_argument("--out", type=Path, default=Path("docs/results"))
@@ -270,6 +276,12 @@ def _experiments(options: argparse.Namespace) -> int:
             return 0
         # Before CUDA starts: without it cuBLAS may give other numbers every time.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        if options.action == "features":
+            from trlkit.experiments import features
+
+            wanted = (options.data, options.out, options.cache, options.revision, options.each)
+            print(f"written: {features.make(*wanted, small=options.smoke)}")
+            return 0
         from trlkit.experiments import run
 
         left, failed = run.run_plan(

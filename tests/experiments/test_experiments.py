@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from trlkit.experiments import features, report, rows
 from trlkit.experiments import plan as plans
-from trlkit.experiments import report, rows
 from trlkit.experiments.heads import RIVALS, Head, make, parameters
 from trlkit.experiments.networks import activation
 from trlkit.experiments.run import run_plan
@@ -17,17 +17,17 @@ from trlkit.experiments.run import run_plan
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Two hundred random JPEG files in one npz."""
+    """Random JPEG files in one npz."""
     draw, arrays = np.random.default_rng(0), {}
-    for part in ("train", "test"):
+    for part, count in (("train", 400), ("test", 100)):
         files = []
-        for _ in range(100):
+        for _ in range(count):
             file = io.BytesIO()
             Image.fromarray(draw.integers(0, 256, (32, 32, 3), np.uint8)).save(file, "JPEG")
             files.append(np.frombuffer(file.getvalue(), np.uint8))
         arrays[f"{part}_bytes"] = np.concatenate(files)
         arrays[f"{part}_offsets"] = np.cumsum([0, *map(len, files)])
-        arrays[f"{part}_labels"] = (np.arange(100) % 10).astype(np.uint8)
+        arrays[f"{part}_labels"] = (np.arange(count) % 10).astype(np.uint8)
     path = tmp_path_factory.mktemp("data") / "tiny.npz"
     np.savez(path, **arrays)
     return path
@@ -88,3 +88,14 @@ def test_the_report_twice_gives_the_same_bytes(tmp_path):
     assert len(first) == 7
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     assert "CP beats all three nowhere." in first[0].read_text(encoding="utf-8")
+
+
+def test_features_are_balanced_and_of_pictures_that_the_backbone_has_not_seen(pictures, tmp_path):
+    out = features.make(pictures, tmp_path / "f.npz", tmp_path, "r", each=1, small=True)
+    with np.load(out) as found:
+        assert found["train"].shape == found["test"].shape == (10, 512, 4, 4)
+        assert found["train"].dtype == np.float16
+        assert sorted(found["train_labels"]) == sorted(found["test_labels"]) == list(range(10))
+        assert str(found["about"]).startswith("CIFAR-10, ")
+    with pytest.raises(ValueError, match="has . pictures, 9 were asked for"):
+        features.make(pictures, tmp_path / "f.npz", tmp_path, "r", each=9, small=True)

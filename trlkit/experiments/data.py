@@ -48,12 +48,12 @@ class Data:
         return self.train.x.dtype == torch.uint8
 
 
-def read(source: Path, cache: Path) -> Path:
+def read(source: Path | None, cache: Path) -> Path:
     """Decode a data set once, into a file that every process maps.
 
     Parameters
     ----------
-    source : Path
+    source : Path or None
         An .npz with JPEG files end to end: ``train_bytes``, ``train_offsets``, ``train_labels``
         and the same of ``test``; or a folder with CIFAR-10 as torchvision downloads it.
     cache : Path
@@ -69,6 +69,11 @@ def read(source: Path, cache: Path) -> Path:
     FileNotFoundError, ValueError
         If it is not there, or in another form.
     """
+    if source is None:
+        raise ValueError(
+            "the plans learn from CIFAR-10: name it with --data, an .npz of JPEG files or a folder "
+            "where torchvision.datasets.CIFAR10(folder, download=True) has put it"
+        )
     if not source.exists():
         raise FileNotFoundError(
             f"--data {source}: there is no such file or folder; give an .npz of JPEG files, or a "

@@ -76,7 +76,7 @@ def run_plan(
     """
     started = time.perf_counter()
     table = Table(out)
-    decoded = source.read(_needed(data), cache)
+    decoded = source.read(data, cache)
     setting = Setting(plan, decoded, revision(given_revision), graph, compiled)
     devices = [torch.device("cuda", k) for k in range(torch.cuda.device_count())]
     each = (processes or plan.processes) if devices else (processes or 1)
@@ -197,12 +197,3 @@ def _prepare() -> None:
 
 def _run(run: Run) -> dict[str, object]:
     return _worker.run(run)
-
-
-def _needed(data: Path | None) -> Path:
-    if data is None:
-        raise ValueError(
-            "the plans learn from CIFAR-10: name it with --data, an .npz of JPEG files or a folder "
-            "where torchvision.datasets.CIFAR10(folder, download=True) has put it"
-        )
-    return data
