@@ -54,7 +54,7 @@ def make(
     ValueError
         If a class has fewer pictures.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     decoded = source.read(data, cache)
     setting = Setting(plans.load("transfer", small), decoded, run.revision(revision))
     worker = Worker(setting, device)
