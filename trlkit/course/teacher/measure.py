@@ -138,7 +138,9 @@ def beside(
             lambda: cost([*nbgrader, "autograde", chapter], theirs.folder),
         ]
         for way in (0, 1) if turn % 2 == 0 else (1, 0):
-            totals[way] += ways[way]()
+            took = ways[way]()
+            totals[way] += took
+            print(f"{len(students)} submissions, way {way}: {took}", file=sys.stderr, flush=True)
     points = ours.points(), theirs.points()
     same = sum(points[1].get(student) == value for student, value in points[0].items())
     return Pair(count, *totals, same)
@@ -151,7 +153,9 @@ def growth(
     for size in sizes:
         own = Course(folder / f"class-{size}", course, chapter)
         submitted = own.hand_in("submitted", range(size), seed)
-        yield size, cost(own.grade(submitted, workers), own.folder)
+        took = cost(own.grade(submitted, workers), own.folder)
+        print(f"a class of {size}: {took}", file=sys.stderr, flush=True)
+        yield size, took
 
 
 def memory(folder: Path, course: Path, chapter: str, seed: int) -> dict[str, tuple[int, int]]:
