@@ -271,7 +271,7 @@ def _experiments(options: argparse.Namespace) -> int:
         if options.action == "report":
             from trlkit.experiments import report
 
-            for path in report.write(options.rows, options.out):
+            for path in [*report.write(options.rows, options.out), *report.requote(options.rows)]:
                 print(f"written: {path}")
             return 0
         # Before CUDA starts: without it cuBLAS may give other numbers every time.

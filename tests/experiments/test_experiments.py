@@ -2,17 +2,20 @@
 
 import io
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from trlkit.experiments import features, report, rows
+from trlkit.experiments import features, found, report, rows
 from trlkit.experiments import plan as plans
 from trlkit.experiments.heads import RIVALS, Head, make, parameters
 from trlkit.experiments.networks import activation
 from trlkit.experiments.run import run_plan
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +73,8 @@ def test_rivals_have_the_parameters_of_the_trl(name):
 
 def test_paired_intervals_are_those_of_a_hand_computation():
     # differences 1, 3, 5, 7: mean 4, variance 20/3, t(0.975, 3) = 3.182446
-    center, half = report.paired_interval([1.0, 3.0, 5.0, 7.0])
-    assert center == 4.0
+    center, half, pairs = found.paired_interval([1.0, 3.0, 5.0, 7.0])
+    assert (center, pairs) == (4.0, 4)
     assert half == pytest.approx(3.182446 * math.sqrt(20 / 3 / 4), rel=1e-6)
 
 
@@ -80,12 +83,12 @@ def test_the_report_twice_gives_the_same_bytes(tmp_path):
     for name in plans.NAMES:
         plan = plans.load(name)
         for run in (run for run in plans.runs(plan) if run.stage == "final" and run.seed < 2):
-            found = {column: 0.1 + len(run.head) / 100 for column in rows.ATTACKS}
-            found |= {"accuracy": 0.5 + len(run.head) / 100 + run.seed / 10, "ece": 0.1}
+            made = {column: 0.1 + len(run.head) / 100 for column in rows.ATTACKS}
+            made |= {"accuracy": 0.5 + len(run.head) / 100 + run.seed / 10, "ece": 0.1}
             key = dict(zip(("plan", "stage", "case", "head", "seed"), run.key, strict=True))
-            table.add({**key, **found, "parameters": 10 + len(run.head)})
+            table.add({**key, **made, "parameters": 10 + len(run.head)})
     first, second = (report.write(table.path, tmp_path / name) for name in ("a", "b"))
-    assert len(first) == 7
+    assert len(first) == 10
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     assert "CP beats all three nowhere." in first[0].read_text(encoding="utf-8")
 
@@ -99,3 +102,45 @@ def test_features_are_balanced_and_of_pictures_that_the_backbone_has_not_seen(pi
         assert str(found["about"]).startswith("CIFAR-10, ")
     with pytest.raises(ValueError, match="has . pictures, 9 were asked for"):
         features.make(pictures, tmp_path / "f.npz", tmp_path, "r", each=9, small=True)
+
+
+@pytest.mark.parametrize(
+    "middle, half, relations",
+    [(0.02, 0.01, ">"), (-0.02, 0.01, "< <="), (0.003, 0.001, "> ="), (-0.001, 0.002, "= <=")],
+)
+def test_a_claim_holds_where_the_interval_says_so(middle, half, relations):
+    off = found.Difference(middle, half, 5)
+    for relation in (">", "<", "=", "<="):
+        claim = plans.Claim("all", "CP", relation, "FC")
+        assert claim.holds(off) is (relation in relations.split()), relation
+        assert claim.holds(found.Difference(middle, 0.1, 5)) is None
+
+
+def test_every_claim_of_a_plan_is_of_its_cases_and_heads():
+    for name in plans.NAMES:
+        plan = plans.load(name)
+        cases, heads = {case.name for case in plan.cases}, {head.name for head in plan.heads}
+        for sentence in plan.expected:
+            assert sentence.claims, sentence
+            for claim in sentence.claims:
+                assert claim.case in cases, claim
+                assert {claim.head, claim.other} <= heads, claim
+                assert claim.column in rows.COLUMNS, claim
+
+
+def test_the_page_and_the_quoted_numbers_are_those_of_the_table(tmp_path):
+    written = report.write(ROOT / "results" / "experiments.csv", tmp_path)
+    kept = ROOT / "docs" / "results" / "experiments.md"
+    assert written[0].read_text(encoding="utf-8") == kept.read_text(encoding="utf-8")
+    assert {path.name for path in written[1:]} == {p.name for p in kept.parent.glob("exp*.svg")}
+    table = rows.read(ROOT / "results" / "experiments.csv")
+    quoting = found.quoting(ROOT)
+    assert quoting
+    for path in quoting:
+        text = path.read_text(encoding="utf-8")
+        assert found.quote(text, table) == text, f"{path}: trlkit experiments report mends it"
+
+
+def test_a_number_that_is_not_there_is_told():
+    with pytest.raises(ValueError, match="no number for 'heads; all; CPP; accuracy'"):
+        found.quote("<!--fact heads; all; CPP; accuracy-->1<!--/fact-->", [])

@@ -1,9 +1,10 @@
 """What a plan is: the question, what is expected, the runs and the seconds they may take."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 
+from trlkit.experiments.found import Difference, Row, difference
 from trlkit.experiments.heads import Head
 
 NAMES = ("heads", "samples", "robustness", "transfer", "pays")
@@ -58,13 +59,64 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """A difference that speaks to what was expected.
+
+    Attributes
+    ----------
+    case, head : str
+    relation : {">", "<", "=", "<="}
+        Of the head to the other: more, less, equal within a point, not more.
+    other : str
+    column : str
+        Of the table.
+    """
+
+    case: str
+    head: str
+    relation: str
+    other: str
+    column: str = "accuracy"
+
+    def __str__(self) -> str:
+        told = "" if self.column == "accuracy" else f", {self.column}"
+        return f"{self.head} - {self.other} ({self.case}{told})"
+
+    def found(self, rows: Sequence[Row]) -> Difference | None:
+        """What the rows say; None where they are missing."""
+        return difference(rows, self.case, self.head, self.other, self.column)
+
+    def holds(self, found: Difference) -> bool | None:
+        """Whether it came so; None where the interval does not decide."""
+        verdict = found.verdict
+        if verdict == "open":
+            return None
+        if self.relation == "=":
+            return found.equal
+        if self.relation == "<=":
+            return verdict != "more"
+        return verdict == {">": "more", "<": "less"}[self.relation]
+
+
+class Expected(str):
+    """A sentence from before the run, with the claims that test it."""
+
+    claims: tuple[Claim, ...]
+
+    def __new__(cls, text: str, *claims: Claim | tuple) -> "Expected":
+        made = super().__new__(cls, text)
+        made.claims = tuple(one if isinstance(one, Claim) else Claim(*one) for one in claims)
+        return made
+
+
+@dataclass(frozen=True)
 class Plan:
     """One question, with all the runs that answer it.
 
     Attributes
     ----------
     name, question : str
-    expected : tuple of str
+    expected : tuple of Expected
         Written before the run; the report sets it beside what came.
     backbone : {"vgg16", "cnn", "frozen", "none"}
         Torchvision's VGG16 with batch norm; the small CNN of the course; a VGG16 trained
@@ -91,7 +143,7 @@ class Plan:
 
     name: str
     question: str
-    expected: tuple[str, ...]
+    expected: tuple[Expected, ...]
     backbone: str
     heads: tuple[Head, ...]
     training: Training

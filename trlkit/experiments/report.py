@@ -1,51 +1,31 @@
 """``trlkit experiments report``: the page and the figures, of the rows alone."""
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 import matplotlib.pyplot as plt
 
+from trlkit.experiments import found
 from trlkit.experiments import plan as plans
 from trlkit.experiments import rows as table
+from trlkit.experiments.found import Difference, Row, by_seed, difference, size
 from trlkit.experiments.heads import RIVALS
-from trlkit.lab.plotting import Picture, curves, tradeoff
+from trlkit.lab.plotting import Picture, curves, intervals, tradeoff
 
-Row = Mapping[str, str]
+TRLS = ("cp", "tucker", "tt")
 SHOWN = ("CP", "CP, p = 0.4", "FC", "Linear", "GAP + Linear", "1x1 conv + Linear")
+STRENGTHS = {
+    "noise": "standard deviation of the noise, of pixels in [0, 1]",
+    "pixels": "share of the pixels that are dropped",
+    "fgsm": "strength of FGSM, 1/255",
+    "pgd": "strength of PGD, 1/255",
+}
 NONDETERMINISM = (
     "Seeds fix the weights, the subset, the order and the cuts of the pictures, and dropout on one "
     "kind of device; cuDNN and cuBLAS are asked for deterministic algorithms. What is left: other "
     "hardware or library versions round otherwise, and a CPU draws other dropout than a GPU."
 )
-
-
-def paired_interval(differences: Sequence[float]) -> tuple[float, float]:
-    """Give the mean of paired differences and half the width of its 95 % interval.
-
-    Parameters
-    ----------
-    differences : sequence of float
-        One for each seed.
-
-    Returns
-    -------
-    (float, float)
-        By Student's t; the half width is infinite for fewer than two.
-
-    Examples
-    --------
-    >>> [round(number, 4) for number in paired_interval([1.0, 2.0, 3.0])]
-    [2.0, 2.4841]
-    """
-    from scipy.stats import t
-
-    n = len(differences)
-    if n < 2:
-        return mean(differences), math.inf
-    half = t.ppf(0.975, n - 1) * stdev(differences) / math.sqrt(n)
-    return mean(differences), float(half)
 
 
 def write(source: Path, out: Path) -> list[Path]:
@@ -75,35 +55,50 @@ def write(source: Path, out: Path) -> list[Path]:
     for name in plans.NAMES:
         plan = plans.load(name)
         own = [row for row in rows if row["plan"] == name]
-        parts.append(_section(plan, own))
-        if not any(row["stage"] == "final" for row in own):
-            continue
-        for label, picture in _figures(plan, own):
-            path = out / f"experiments-{name}-{label}.svg"
-            _save(picture, path)
-            written.append(path)
-            parts.append(f"![{picture.alt}]({path.name})")
+        pictures = []
+        if any(row["stage"] == "final" for row in own):
+            for label, picture in _figures(plan, own):
+                path = out / f"experiments-{name}-{label}.svg"
+                _save(picture, path)
+                written.append(path)
+                pictures.append(f"![{picture.alt}]({path.name})")
+        parts.append(_section(plan, own, pictures))
     page = out / "experiments.md"
     page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return [page, *written]
 
 
-def by_seed(rows: Sequence[Row], case: str, head: str, column: str = "accuracy") -> dict:
-    """Give the final runs' numbers of a head, by their seeds."""
-    return {
-        row["seed"]: float(row[column])
-        for row in rows
-        if (row["stage"], row["case"], row["head"]) == ("final", case, head) and row[column]
-    }
+def requote(source: Path, root: Path = Path()) -> list[Path]:
+    """Set the numbers that the course's texts quote to what the rows say.
 
+    Parameters
+    ----------
+    source : Path
+        The table.
+    root : Path
+        The course's folder.
 
-def difference(rows: Sequence[Row], case: str, head: str, other: str, column: str = "accuracy"):
-    """Give head minus other over the seeds both have: mean, half width, seeds; None for none."""
-    ours, theirs = by_seed(rows, case, head, column), by_seed(rows, case, other, column)
-    seeds = sorted(ours.keys() & theirs.keys())
-    if not seeds:
-        return None
-    return (*paired_interval([ours[seed] - theirs[seed] for seed in seeds]), len(seeds))
+    Returns
+    -------
+    list of Path
+        Of the files that changed.
+
+    Raises
+    ------
+    ValueError
+        If a text quotes a number that is not there.
+    """
+    rows, changed = table.read(source), []
+    for path in found.quoting(root):
+        text = path.read_text(encoding="utf-8")
+        try:
+            quoted = found.quote(text, rows)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        if quoted != text:
+            path.write_text(quoted, encoding="utf-8")
+            changed.append(path)
+    return changed
 
 
 def _opening(rows: Sequence[Row]) -> str:
@@ -111,44 +106,98 @@ def _opening(rows: Sequence[Row]) -> str:
     return "\n\n".join(
         [
             "# What a TRL buys",
-            f"`trlkit experiments report`, from {len(rows)} rows. "
-            f"{'; '.join(map(', '.join, about))}.",
+            f"`trlkit experiments report`, from {len(rows):,} rows of `results/experiments.csv`. "
+            f"{'; '.join(map(', '.join, about))}. Each row names its own.",
             "A validation part of the training pictures chose each head's learning rate and "
             "weight decay, with the same tries for every head; the test pictures were read once. "
-            "Accuracies are means over seeds in %; differences are head minus CP over the same "
-            "seeds, with their 95 % interval, one at a time: of twenty, one misses by chance.",
+            "Accuracies are means over seeds in %, differences are over the same seeds, with their "
+            "95 % interval, one at a time: of twenty, one misses by chance. *More* and *less*: the "
+            "interval is on one side of 0; *equal*: it lies within one point of accuracy; "
+            "*open*: the seeds do not decide.",
             NONDETERMINISM,
         ]
     )
 
 
-def _section(plan: plans.Plan, rows: Sequence[Row]) -> str:
-    expected = "\n".join(f"- {line}" for line in plan.expected)
-    parts = [f"## {plan.name}", plan.question, f"Expected before the run:\n\n{expected}"]
+def _section(plan: plans.Plan, rows: Sequence[Row], pictures: Sequence[str]) -> str:
     wanted = list(plans.runs(plan))
     done = {table.key(row) for row in rows}
-    parts.append(f"{sum(run.key in done for run in wanted)} of {len(wanted)} runs are done.")
+    count = sum(run.key in done for run in wanted)
+    training = plan.training
+    recipe = (
+        f"{plan.seeds} seeds; {training.epochs} epochs in batches of {training.batch}, "
+        f"at least {training.least_steps} steps; {len(training.tries)} tries of the learning rate "
+        "and the weight decay for each head."
+    )
+    parts = [f"## {plan.name}", plan.question, recipe, *pictures, *_expected(plan, rows)]
+    parts += [*_trade(plan, rows), *_wins(plan, rows)]
+    parts += [f"### Every head\n\n{count:,} of {len(wanted):,} runs are done."]
     for case in plan.cases:
-        lines = [_line(plan, case, rows, head.name) for head in plan.heads]
+        lines = [_line(case, rows, head.name) for head in plan.heads]
         lines = [line for line in lines if line]
         if lines:
             head = ["head", "parameters", "seeds", "accuracy", "minus CP", "ECE"]
-            parts += [f"### {case.name}", _markdown(head, lines)]
-    parts += _attacked(plan, rows) + _speed(plan, rows) + _control(plan, rows) + _wins(plan, rows)
+            parts += [f"#### {case.name}"] * (len(plan.cases) > 1) + [_markdown(head, lines)]
+    parts += _attacked(plan, rows) + _speed(plan, rows) + _control(plan, rows)
     return "\n\n".join(parts)
 
 
-def _line(plan: plans.Plan, case: plans.Case, rows: Sequence[Row], head: str) -> list[str] | None:
-    found = by_seed(rows, case.name, head)
-    if not found:
+def _expected(plan: plans.Plan, rows: Sequence[Row]) -> list[str]:
+    """What was expected, beside the differences that speak to it."""
+    lines = []
+    for sentence in plan.expected:
+        told = [(claim, claim.found(rows)) for claim in sentence.claims]
+        seen = [f"{claim}: {value}" for claim, value in told if value]
+        holds = [claim.holds(value) for claim, value in told if value]
+        verdict = "no" if False in holds else "open" if None in holds or not holds else "yes"
+        lines.append([str(sentence), "; ".join(seen), verdict])
+    return [
+        "### Expected, and what came",
+        "The sentences were written before the run; the differences that test them, after it.",
+        _markdown(["expected before the run", "differences, points", "came?"], lines),
+    ]
+
+
+def _trade(plan: plans.Plan, rows: Sequence[Row]) -> list[str]:
+    """What each TRL loses and gains against each baseline."""
+    trls = [head.name for head in plan.heads if head.kind in TRLS]
+    others = [head.name for head in plan.heads if head.kind not in (*TRLS, *RIVALS)]
+    speed = {row["head"]: row for row in rows if row["stage"] == "speed"}
+    lines = []
+    for case in plan.cases:
+        for head in trls:
+            for other in others:
+                off = difference(rows, case.name, head, other)
+                if off is None or case.data == "tensors":
+                    continue
+                fewer = size(rows, case.name, other) / size(rows, case.name, head)
+                times = f"{fewer:,.0f}" if fewer >= 10 else f"{fewer:.2g}"
+                line = [case.name] * (len(plan.cases) > 1) + [head, other, times]
+                lines.append([*line, str(off), off.verdict, *_slower(speed, head, other)])
+    if not lines or plan.attacks:
+        return []
+    first = ["case"] * (len(plan.cases) > 1)
+    last = ["its time, graphed, batch 256"] * bool(speed)
+    titles = [*first, "TRL", "baseline", "parameters saved, times", "accuracy", "is", *last]
+    return ["### What a TRL gains and loses, against which baseline", _markdown(titles, lines)]
+
+
+def _slower(speed: dict[str, Row], head: str, other: str) -> list[str]:
+    if not speed:
+        return []
+    ours, theirs = (float(speed[name]["latency_256_graphed_us"] or 0) for name in (head, other))
+    return [f"{ours / theirs:.2f} times" if ours and theirs else ""]
+
+
+def _line(case: plans.Case, rows: Sequence[Row], head: str) -> list[str] | None:
+    accuracies = by_seed(rows, case.name, head)
+    if not accuracies:
         return None
-    size = next(
-        row["parameters"] for row in rows if (row["case"], row["head"]) == (case.name, head)
-    )
     off = None if head == "CP" else difference(rows, case.name, head, "CP")
     ece = mean(by_seed(rows, case.name, head, "ece").values())
-    percent = f"{100 * mean(found.values()):.1f}"
-    return [head, f"{int(size):,}", str(len(found)), percent, _said(off), f"{ece:.3f}"]
+    percent = f"{100 * mean(accuracies.values()):.1f}"
+    count = f"{size(rows, case.name, head):,}"
+    return [head, count, str(len(accuracies)), percent, str(off or ""), f"{ece:.3f}"]
 
 
 def _attacked(plan: plans.Plan, rows: Sequence[Row]) -> list[str]:
@@ -156,9 +205,9 @@ def _attacked(plan: plans.Plan, rows: Sequence[Row]) -> list[str]:
         return []
     lines, case = [], plan.cases[0].name
     for head in plan.heads:
-        found = [by_seed(rows, case, head.name, column) for column in table.ATTACKS]
-        if all(found):
-            lines.append([head.name, *(f"{100 * mean(f.values()):.1f}" for f in found)])
+        seen = [by_seed(rows, case, head.name, column) for column in table.ATTACKS]
+        if all(seen):
+            lines.append([head.name, *(f"{100 * mean(f.values()):.1f}" for f in seen)])
     return ["### Under noise and attack, %", _markdown(["head", *table.ATTACKS], lines)]
 
 
@@ -185,39 +234,32 @@ def _control(plan: plans.Plan, rows: Sequence[Row]) -> list[str]:
 
 def _wins(plan: plans.Plan, rows: Sequence[Row]) -> list[str]:
     """Where CP beats every rival of its size: the interval of each difference above 0."""
-    rivals = [head.name for head in plan.heads if head.kind in RIVALS]
     lines, won = [], []
-    for case in plan.cases:
-        found = {rival: difference(rows, case.name, "CP", rival) for rival in rivals}
-        if rivals and all(found.values()):
-            lines.append([case.name, *map(_said, found.values())])
-            if all(off - half > 0 for off, half, _ in found.values()):
-                won.append(case.name)
+    for case, offs in _against_rivals(plan, rows).items():
+        lines.append([case, *(f"{off} ({off.verdict})" for off in offs.values())])
+        if all(off.verdict == "more" for off in offs.values()):
+            won.append(case)
     if not lines:
         return []
-    verdict = f"CP beats all three in: {', '.join(won)}." if won else "CP beats all three nowhere."
+    verdict = f"CP beats all three in: {'; '.join(won)}." if won else "CP beats all three nowhere."
+    rivals = [head.name for head in plan.heads if head.kind in RIVALS]
     return ["### CP minus each rival of its size", _markdown(["case", *rivals], lines), verdict]
 
 
+def _against_rivals(plan: plans.Plan, rows: Sequence[Row]) -> dict[str, dict[str, Difference]]:
+    rivals = [head.name for head in plan.heads if head.kind in RIVALS]
+    offs = {
+        case.name: {rival: difference(rows, case.name, "CP", rival) for rival in rivals}
+        for case in plan.cases
+    }
+    return {case: seen for case, seen in offs.items() if seen and all(seen.values())}
+
+
 def _figures(plan: plans.Plan, rows: Sequence[Row]) -> list[tuple[str, Picture]]:
-    """Accuracy over parameters; over the cases' samples; over the strength of noise and attack."""
-    found = []
+    """What a plan is about, drawn: two of its columns, or its differences with intervals."""
+    drawn = []
     if plan.name == "heads":
-        case, points = plan.cases[0].name, {}
-        for head in plan.heads:
-            line = _line(plan, plan.cases[0], rows, head.name)
-            if line:
-                accuracy = 100 * mean(by_seed(rows, case, head.name).values())
-                points[head.name] = (float(line[1].replace(",", "")), accuracy)
-        front = [
-            a
-            for a, (size, good) in points.items()
-            if not any(
-                s <= size and g >= good and (s, g) != (size, good) for s, g in points.values()
-            )
-        ]
-        axes = ("parameters of the head", "test accuracy, %")
-        found.append(("frontier", tradeoff(points, front, *axes)))
+        drawn.append(("frontier", _frontier(plan, rows)))
     if plan.name == "samples":
         lines = _lines(
             plan,
@@ -225,9 +267,9 @@ def _figures(plan: plans.Plan, rows: Sequence[Row]) -> list[tuple[str, Picture]]
                 (100 * case.fraction, by_seed(rows, case.name, head)) for case in plan.cases
             ],
         )
-        found.append(("curves", curves(lines, "training pictures, %", "test accuracy, %", log="x")))
+        drawn.append(("curves", curves(lines, "training pictures, %", "test accuracy, %", log="x")))
     if plan.attacks:
-        for kind in ("noise", "pixels", "fgsm", "pgd"):
+        for kind in STRENGTHS:
             columns = [c for c in table.ATTACKS if c.startswith(f"{kind}_")]
             case = plan.cases[0].name
             lines = _lines(
@@ -236,15 +278,64 @@ def _figures(plan: plans.Plan, rows: Sequence[Row]) -> list[tuple[str, Picture]]
                     (float(c.split("_")[1]), by_seed(rows, case, head, c)) for c in columns
                 ],
             )
-            found.append((kind, curves(lines, f"strength of {kind}", "test accuracy, %")))
-    return found
+            drawn.append((kind, curves(lines, STRENGTHS[kind], "test accuracy, %")))
+        drawn.append(("dropping", _over_p(plan, rows)))
+    if plan.name == "transfer":
+        offs = {
+            head.name: {
+                case.name: _points(difference(rows, case.name, head.name, "CP"))
+                for case in plan.cases
+            }
+            for head in plan.heads
+            if head.name != "CP"
+        }
+        drawn.append(("minus-cp", intervals(offs, "accuracy minus that of CP, points")))
+    if plan.name == "pays":
+        offs = {
+            case: {rival: _points(off) for rival, off in seen.items()}
+            for case, seen in _against_rivals(plan, rows).items()
+        }
+        drawn.append(("wins", intervals(offs, "accuracy of CP minus that of the rival, points")))
+    return drawn
+
+
+def _frontier(plan: plans.Plan, rows: Sequence[Row]) -> Picture:
+    case, points, errors = plan.cases[0].name, {}, {}
+    for head in plan.heads:
+        accuracies = [100 * value for value in by_seed(rows, case, head.name).values()]
+        if accuracies:
+            middle, errors[head.name], _ = found.paired_interval(accuracies)
+            points[head.name] = float(size(rows, case, head.name)), middle
+    front = [
+        a
+        for a, (count, good) in points.items()
+        if not any(s <= count and g >= good and (s, g) != (count, good) for s, g in points.values())
+    ]
+    return tradeoff(points, front, "parameters of the head", "test accuracy, %", errors)
+
+
+def _over_p(plan: plans.Plan, rows: Sequence[Row]) -> Picture:
+    case, lines = plan.cases[0].name, {}
+    kinds = {"cp": "CP, tensor dropout", "fc": "FC, ordinary dropout"}
+    shown = {"accuracy": "clean", "noise_0.1": "noise 0.1", "fgsm_2": "FGSM 2/255"}
+    for kind, name in kinds.items():
+        heads = sorted((head for head in plan.heads if head.kind == kind), key=lambda head: head.p)
+        for column, told in shown.items():
+            seen = [(head.p, by_seed(rows, case, head.name, column)) for head in heads]
+            points = [(p, 100 * mean(some.values())) for p, some in seen if some]
+            lines[f"{name}: {told}"] = tuple(zip(*points, strict=True))
+    return curves(lines, "probability of dropping p", "test accuracy, %")
+
+
+def _points(off: Difference | None) -> tuple[float, float] | None:
+    return off and (100 * off.mean, 100 * off.half)
 
 
 def _lines(plan: plans.Plan, points: Callable[[str], list]) -> dict:
     lines = {}
     for head in plan.heads:
         if head.name in SHOWN:
-            some = [(x, 100 * mean(found.values())) for x, found in points(head.name) if found]
+            some = [(x, 100 * mean(seen.values())) for x, seen in points(head.name) if seen]
             if some:
                 lines[head.name] = tuple(zip(*some, strict=True))
     return lines
@@ -253,12 +344,6 @@ def _lines(plan: plans.Plan, points: Callable[[str], list]) -> dict:
 def _save(picture: Picture, path: Path) -> None:
     with plt.rc_context({"svg.hashsalt": "trlkit"}):
         picture.savefig(path, metadata={"Date": None}, facecolor="white")
-
-
-def _said(found: tuple[float, float, int] | None) -> str:
-    if found is None:
-        return ""
-    return f"{100 * found[0]:+.1f} ± {100 * found[1]:.1f}"
 
 
 def _markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -22,6 +22,7 @@ from trlkit.tensors import mode_dot, unfold
 
 BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#E69F00", "#009E73", "#BBBBBB"
 LINES = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#D55E00")
+MARKERS = "osD^vP*X<>ph"
 FIBERS = plt.get_cmap("viridis")
 DEPTH = (0.5, 0.38)  # how far the next mode-0 slice stands to the right and up
 
@@ -255,7 +256,7 @@ def curves(
     """
     figure, ((axes,),) = _figure(1, 1, (8, 4.2), "Curves")
     for number, (name, (xs, ys)) in enumerate(lines.items()):
-        color, marker = LINES[number % len(LINES)], "osD^vP"[number % 6]
+        color, marker = LINES[number % len(LINES)], MARKERS[number % 6]
         axes.plot(xs, ys, marker=marker, markersize=5, color=color, label=name)
     for number, (name, place) in enumerate((marks or {}).items()):
         axes.axvline(place, color="#555555", linestyle=("--", ":", "-.")[number % 3], label=name)
@@ -304,7 +305,11 @@ def images(pictures: Mapping[str, Tensor], rows: int = 1, signed: bool = False) 
 
 
 def tradeoff(
-    points: Mapping[str, tuple[float, float]], front: Sequence[str], x: str, y: str
+    points: Mapping[str, tuple[float, float]],
+    front: Sequence[str],
+    x: str,
+    y: str,
+    errors: Mapping[str, float] | None = None,
 ) -> Picture:
     """Points with their names, and a staircase through those on the Pareto front.
 
@@ -316,6 +321,8 @@ def tradeoff(
         The names of those that no other beats.
     x, y : str
         What the axes show, with units.
+    errors : mapping of str to float, optional
+        Half the width of the interval of y, by name. The names stand in a legend then.
     """
     steps = sorted(points[name] for name in front)
     order = sorted(points, key=lambda name: points[name])
@@ -324,7 +331,12 @@ def tradeoff(
         1, 1, (9, 5), f"Points of {y} over {x}: {', '.join(told)}. On the front: {', '.join(front)}"
     )
     axes.step(*zip(*steps, strict=True), where="post", color=BLUE, linewidth=1, label="the front")
-    for name in order:
+    for number, name in enumerate(order if errors else ()):
+        low_and_high = _around(points[name][1], errors[name])
+        style = {"color": LINES[number % len(LINES)], "marker": MARKERS[number % len(MARKERS)]}
+        axes.vlines(points[name][0], *low_and_high, color=style["color"], linewidth=1)
+        axes.scatter(*points[name], **style, zorder=2, label=name)
+    for name in () if errors else order:
         on_front = name in front
         axes.scatter(*points[name], color=BLUE if on_front else GRAY, zorder=2)
         # Above on the front and below elsewhere: neighbors write over each other less.
@@ -332,11 +344,52 @@ def tradeoff(
         axes.annotate(
             name, points[name], place, textcoords="offset points", fontsize=8, va=up, ha=across
         )
+    if errors:
+        axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.set(xlabel=x, ylabel=y)
     axes.margins(x=0.14)
     _logarithmic(axes, "x")
     axes.grid(color="#E5E5E5")
     axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def intervals(rows: Mapping[str, Mapping[str, tuple[float, float] | None]], x: str) -> Picture:
+    """A row for each name, and in it a point with its interval for each kind; a line at 0.
+
+    Parameters
+    ----------
+    rows : mapping of str to mapping of str to (middle, half) or None
+        By row and kind: the middle of an interval and half its width.
+    x : str
+        What the axis shows, with units.
+    """
+    kinds = list(dict.fromkeys(kind for row in rows.values() for kind in row))
+    told = [
+        f"{name}: {', '.join(f'{kind} {p[0]:+.1f} ± {p[1]:.1f}' for kind, p in row.items() if p)}"
+        for name, row in rows.items()
+    ]
+    size = (9, 1.2 + 0.42 * len(rows))
+    figure, ((axes,),) = _figure(1, 1, size, f"Intervals of {x}. {'; '.join(told)}")
+    axes.axvline(0, color="#555555", linewidth=1)
+    for number, kind in enumerate(kinds):
+        offset = 0.22 * (number - (len(kinds) - 1) / 2)
+        seen = [(k, row[kind]) for k, row in enumerate(rows.values()) if row.get(kind)]
+        axes.errorbar(
+            [middle for _, (middle, _) in seen],
+            [place + offset for place, _ in seen],
+            xerr=[half for _, (_, half) in seen],
+            fmt=MARKERS[number % 6],
+            color=LINES[number % len(LINES)],
+            markersize=5,
+            label=kind,
+        )
+    axes.set_yticks(range(len(rows)), list(rows), fontsize=9)
+    axes.set(xlabel=x)
+    axes.invert_yaxis()
+    axes.grid(axis="x", color="#E5E5E5")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(kinds))
     return figure
 
 
@@ -466,6 +519,10 @@ def _logarithmic(axes: Axes, name: str) -> None:
     if high / low < 500:
         axis.set_minor_locator(LogLocator(subs=(2, 5)))
         axis.set_minor_formatter(shown)
+
+
+def _around(middle: float, half: float) -> tuple[float, float]:
+    return middle - half, middle + half
 
 
 def _number(number: float) -> str:

@@ -23,6 +23,7 @@ from trlkit.course import aside
 from trlkit.course.author.masters import ANSWERS, BuildError, Cell, Master, heading, read_masters
 from trlkit.course.chapters.manifest import FILE, Chapter
 from trlkit.course.learner.runner import run_notebook
+from trlkit.experiments.found import plain
 
 TABLE = re.compile(r"(<!-- chapters -->\n).*?(<!-- /chapters -->)", re.DOTALL)
 LEAK = re.compile(r"(BEGIN|END) (SOLUTION|HIDDEN|MARK)|#~")
@@ -116,7 +117,8 @@ def source_notebook(master: Master) -> nbformat.NotebookNode:
     taken: set[str] = set()
     for position, cell in enumerate(master.cells):
         if cell.kind == "markdown":
-            made = new_markdown_cell(heading(cell, _points_below(master.cells, position)))
+            text = heading(cell, _points_below(master.cells, position))
+            made = new_markdown_cell(plain(text))
         else:
             made = new_code_cell(cell.source + hidden_tests(master, cell))
         made["id"] = _cell_id(cell, taken)

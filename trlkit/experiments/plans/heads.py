@@ -6,17 +6,32 @@ one after the other. Three at a time fill the gaps between kernels: about 450 s.
 """
 
 from trlkit.experiments.heads import Head
-from trlkit.experiments.plan import Plan, Training
+from trlkit.experiments.plan import Expected, Plan, Training
 
 PLAN = Plan(
     name="heads",
     question="What does the head of a deep network cost and bring, when all else is alike?",
     expected=(
-        "No two heads are further apart than what a seed does: a deep backbone brings its classes "
-        "to where any head can tell them, so that the intervals of nearly all pairs hold 0.",
-        "GAP + Linear, the smallest of all, is as good as any TRL.",
-        "The original classifier has over a thousand times the parameters and no better accuracy.",
-        "Tensor dropout changes nothing: eight epochs do not overfit 15,910 numbers.",
+        Expected(
+            "No two heads are further apart than what a seed does: a deep backbone brings its "
+            "classes to where any head can tell them, so that the intervals of nearly all pairs "
+            "hold 0.",
+            *(("all", head, "=", "CP") for head in ("FC", "Linear", "bottleneck", "Tucker", "TT")),
+        ),
+        Expected(
+            "GAP + Linear, the smallest of all, is as good as any TRL.",
+            *(("all", "GAP + Linear", "=", head) for head in ("CP", "CP, rank 10", "Tucker", "TT")),
+        ),
+        Expected(
+            "The original classifier has over a thousand times the parameters and no better "
+            "accuracy.",
+            ("all", "FC", "<=", "CP"),
+            ("all", "FC, dropout 0.5", "<=", "CP"),
+        ),
+        Expected(
+            "Tensor dropout changes nothing: eight epochs do not overfit 15,910 numbers.",
+            ("all", "CP, p = 0.4", "=", "CP"),
+        ),
     ),
     backbone="vgg16",
     heads=(

@@ -8,18 +8,44 @@ at a time.
 """
 
 from trlkit.experiments.heads import Head
-from trlkit.experiments.plan import Case, Plan, Training
+from trlkit.experiments.plan import Case, Expected, Plan, Training
+
+THREE = ("bottleneck", "1x1 conv + Linear", "pooled map + Linear")
+PICTURES = ("pictures, 1,000", "pictures, 10,000")
+PICTURES += ("placed pictures, 1,000", "placed pictures, 10,000")
 
 PLAN = Plan(
     name="pays",
     question="Where does a TRL win against every rival of its size, and by how much?",
     expected=(
-        "Where the weight is of low rank, CP wins clearly over all three rivals.",
-        "Where it is smooth over the map, the pooled map + Linear wins; where it is uniform, GAP.",
-        "Where it is rough, nothing of that size learns much, and the 1x1 convolution is ahead.",
-        "On pictures no region is the TRL's: the 1x1 convolution + Linear equals it.",
-        "Where the corner tells the class, GAP + Linear is blind and every other head is not.",
-        "Permuted pixels take the gain of all heads that trust in place.",
+        Expected(
+            "Where the weight is of low rank, CP wins clearly over all three rivals.",
+            *(("low-rank weight", "CP", ">", rival) for rival in THREE),
+        ),
+        Expected(
+            "Where it is smooth over the map, the pooled map + Linear wins; where it is uniform, "
+            "GAP.",
+            ("smooth weight", "pooled map + Linear", ">", "CP"),
+            ("uniform weight", "GAP + Linear", ">", "CP"),
+        ),
+        Expected(
+            "Where it is rough, nothing of that size learns much, and the 1x1 convolution is "
+            "ahead.",
+            ("rough weight", "1x1 conv + Linear", ">", "CP"),
+        ),
+        Expected(
+            "On pictures no region is the TRL's: the 1x1 convolution + Linear equals it.",
+            *((case, "1x1 conv + Linear", "=", "CP") for case in PICTURES),
+        ),
+        Expected(
+            "Where the corner tells the class, GAP + Linear is blind and every other head is not.",
+            *((case, "CP", ">", "GAP + Linear") for case in PICTURES if "placed" in case),
+        ),
+        Expected(
+            "Permuted pixels take the gain of all heads that trust in place.",
+            ("permuted pixels, 10,000", "CP", "<=", "Linear"),
+            ("permuted pixels, 10,000", "pooled map + Linear", "<=", "CP"),
+        ),
     ),
     backbone="cnn",
     heads=(

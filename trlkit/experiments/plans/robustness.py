@@ -6,7 +6,7 @@ eight at a time.
 """
 
 from trlkit.experiments.heads import Head
-from trlkit.experiments.plan import Plan, Training
+from trlkit.experiments.plan import Expected, Plan, Training
 
 DROPS = tuple(k / 10 for k in range(1, 8))
 
@@ -14,10 +14,26 @@ PLAN = Plan(
     name="robustness",
     question="Does tensor dropout make a network bear more noise and attack?",
     expected=(
-        "Tensor dropout costs clean accuracy from p = 0.5 on.",
-        "Under Gaussian noise it gains a few points; ordinary dropout of the FC gains as much.",
-        "FGSM and PGD at 2/255 and more break every head, with dropout or without.",
-        "Dropout makes the FC better calibrated; CP at its size has nothing to mend.",
+        Expected(
+            "Tensor dropout costs clean accuracy from p = 0.5 on.",
+            *(("all", f"CP, p = {p}", "=", "CP") for p in DROPS if p < 0.5),
+            *(("all", f"CP, p = {p}", "<", "CP") for p in DROPS if p >= 0.5),
+        ),
+        Expected(
+            "Under Gaussian noise it gains a few points; ordinary dropout of the FC gains as much.",
+            *(("all", f"CP, p = {p}", ">", "CP", "noise_0.1") for p in (0.2, 0.4)),
+            *(("all", f"FC, dropout {p}", ">", "FC", "noise_0.1") for p in (0.2, 0.4)),
+        ),
+        Expected(
+            "FGSM and PGD at 2/255 and more break every head, with dropout or without.",
+            ("all", "CP, p = 0.7", "=", "CP", "pgd_2"),
+            ("all", "FC, dropout 0.7", "=", "FC", "pgd_2"),
+        ),
+        Expected(
+            "Dropout makes the FC better calibrated; CP at its size has nothing to mend.",
+            ("all", "FC, dropout 0.5", "<", "FC", "ece"),
+            ("all", "CP, p = 0.4", "=", "CP", "ece"),
+        ),
     ),
     backbone="cnn",
     heads=(

@@ -6,16 +6,33 @@ long: about 480 s one after the other, 200 s eight at a time.
 """
 
 from trlkit.experiments.heads import Head
-from trlkit.experiments.plan import Case, Plan, Training
+from trlkit.experiments.plan import Case, Expected, Plan, Training
+
+SHARES = {f"{percent} %": percent for percent in (1, 3, 10, 30, 100)}
 
 PLAN = Plan(
     name="samples",
     question="With how many pictures does a small head pay?",
     expected=(
-        "With 1 and 3 % of the pictures the TRLs beat the FC and the Linear head, which overfit.",
-        "With all of them the FC wins, for it has a nonlinearity and a hundred times the numbers.",
-        "Tensor dropout helps most where pictures are few.",
-        "The 1x1 convolution + Linear keeps up with CP at every share.",
+        Expected(
+            "With 1 and 3 % of the pictures the TRLs beat the FC and the Linear head, which "
+            "overfit.",
+            *((case, "CP", ">", other) for case in ("1 %", "3 %") for other in ("FC", "Linear")),
+        ),
+        Expected(
+            "With all of them the FC wins, for it has a nonlinearity and a hundred times the "
+            "numbers.",
+            ("100 %", "FC", ">", "CP"),
+        ),
+        Expected(
+            "Tensor dropout helps most where pictures are few.",
+            ("1 %", "CP, p = 0.4", ">", "CP"),
+            ("100 %", "CP, p = 0.4", "<=", "CP"),
+        ),
+        Expected(
+            "The 1x1 convolution + Linear keeps up with CP at every share.",
+            *((case, "1x1 conv + Linear", "=", "CP") for case in SHARES),
+        ),
     ),
     backbone="cnn",
     heads=(
@@ -36,6 +53,6 @@ PLAN = Plan(
         tries=((1e-3, 0.05), (3e-3, 0.05), (3e-3, 0.5)),
         least_steps=600,
     ),
-    cases=tuple(Case(f"{percent} %", fraction=percent / 100) for percent in (1, 3, 10, 30, 100)),
+    cases=tuple(Case(name, fraction=percent / 100) for name, percent in SHARES.items()),
     budget_s=300,
 )

@@ -7,16 +7,36 @@ six at a time.
 """
 
 from trlkit.experiments.heads import Head
-from trlkit.experiments.plan import Case, Plan, Training
+from trlkit.experiments.plan import Case, Expected, Plan, Training
 
 PLAN = Plan(
     name="transfer",
     question="Which head for a frozen backbone?",
     expected=(
-        "CP of rank 10000, over sixty times one Linear's parameters, is no better than it.",
-        "With 1 % of the pictures the small heads beat the Linear and the FC.",
-        "GAP + Linear wins with 1 %: the features of a deep backbone say the same everywhere.",
-        "Dropout p = 0.4 helps rank 10000 and hurts the CP of the rivals' size.",
+        Expected(
+            "CP of rank 10000, over sixty times one Linear's parameters, is no better than it.",
+            *((case, "CP, rank 10000", "<=", "Linear") for case in ("100 %", "1 %")),
+        ),
+        Expected(
+            "With 1 % of the pictures the small heads beat the Linear and the FC.",
+            *(
+                ("1 %", head, ">", other)
+                for head in ("CP", "GAP + Linear", "pooled map + Linear")
+                for other in ("Linear", "FC, dropout 0.5")
+            ),
+        ),
+        Expected(
+            "GAP + Linear wins with 1 %: the features of a deep backbone say the same everywhere.",
+            *(("1 %", "GAP + Linear", ">", head) for head in ("CP", "CP, p = 0.4", "Linear")),
+        ),
+        Expected(
+            "Dropout p = 0.4 helps rank 10000 and hurts the CP of the rivals' size.",
+            *(
+                (case, f"{head}, p = 0.4", relation, head)
+                for case in ("100 %", "1 %")
+                for head, relation in (("CP, rank 10000", ">"), ("CP", "<"))
+            ),
+        ),
     ),
     backbone="frozen",
     heads=(
