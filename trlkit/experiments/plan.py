@@ -80,7 +80,7 @@ class Claim:
 
     def __str__(self) -> str:
         told = "" if self.column == "accuracy" else f", {self.column}"
-        return f"{self.head} - {self.other} ({self.case}{told})"
+        return f"{self.head} minus {self.other} ({self.case}{told})"
 
     def found(self, rows: Sequence[Row]) -> Difference | None:
         """What the rows say; None where they are missing."""
