@@ -36,7 +36,7 @@ class Difference(NamedTuple):
         return "equal" if self.equal else "open"
 
 
-def paired_interval(differences: Sequence[float]) -> Difference:
+def paired_interval(differences: Sequence[float]) -> tuple[float, float]:
     """Give the mean of paired differences and half the width of its 95 % interval.
 
     Parameters
@@ -46,22 +46,21 @@ def paired_interval(differences: Sequence[float]) -> Difference:
 
     Returns
     -------
-    Difference
+    (float, float)
         By Student's t; the half width is infinite for fewer than two.
 
     Examples
     --------
-    >>> center, half, pairs = paired_interval([1.0, 2.0, 3.0])
-    >>> center, round(half, 4), pairs
-    (2.0, 2.4841, 3)
+    >>> [round(number, 4) for number in paired_interval([1.0, 2.0, 3.0])]
+    [2.0, 2.4841]
     """
     from scipy.stats import t
 
     n = len(differences)
     if n < 2:
-        return Difference(mean(differences), math.inf, n)
+        return mean(differences), math.inf
     half = t.ppf(0.975, n - 1) * stdev(differences) / math.sqrt(n)
-    return Difference(mean(differences), float(half), n)
+    return mean(differences), float(half)
 
 
 def by_seed(rows: Sequence[Row], case: str, head: str, column: str = "accuracy") -> dict:
@@ -79,7 +78,8 @@ def difference(
     """Give head minus other over the seeds both have; None for none."""
     ours, theirs = by_seed(rows, case, head, column), by_seed(rows, case, other, column)
     seeds = sorted(ours.keys() & theirs.keys())
-    return paired_interval([ours[seed] - theirs[seed] for seed in seeds]) if seeds else None
+    offs = [ours[seed] - theirs[seed] for seed in seeds]
+    return Difference(*paired_interval(offs), len(offs)) if offs else None
 
 
 def size(rows: Sequence[Row], case: str, head: str) -> int:

@@ -304,7 +304,7 @@ def _frontier(plan: plans.Plan, rows: Sequence[Row]) -> Picture:
     for head in plan.heads:
         accuracies = [100 * value for value in by_seed(rows, case, head.name).values()]
         if accuracies:
-            middle, errors[head.name], _ = found.paired_interval(accuracies)
+            middle, errors[head.name] = found.paired_interval(accuracies)
             points[head.name] = float(size(rows, case, head.name)), middle
     front = [
         a
