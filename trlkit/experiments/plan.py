@@ -79,8 +79,9 @@ class Claim:
     column: str = "accuracy"
 
     def __str__(self) -> str:
-        told = "" if self.column == "accuracy" else f", {self.column}"
-        return f"{self.head} minus {self.other} ({self.case}{told})"
+        told = [] if self.case == "all" else [self.case]
+        told += [] if self.column == "accuracy" else [self.column]
+        return f"{self.head} minus {self.other}" + (f" ({', '.join(told)})" if told else "")
 
     def found(self, rows: Sequence[Row]) -> Difference | None:
         """What the rows say; None where they are missing."""
