@@ -28,15 +28,16 @@ Points of accuracy, with the 95 % interval of the paired differences:
 - A CP TRL of rank 10 behind VGG16 on CIFAR-10 ({heads; all; CP, rank 10; parameters} parameters) \
 is at {heads; all; CP, rank 10; minus FC} against VGG16's own classifier, which has \
 {heads; all; CP, rank 10; times FC} times as many parameters; at \
-{heads; all; CP, rank 10; minus Linear} against one Linear, {heads; all; CP, rank 10; times Linear} \
-times as many; at {heads; all; CP, rank 10; minus GAP + Linear} against GAP + Linear, as many.
+{heads; all; CP, rank 10; minus Linear} against one Linear, \
+{heads; all; CP, rank 10; times Linear} times as many; at \
+{heads; all; CP, rank 10; minus GAP + Linear} against GAP + Linear, as many.
 - The rival to beat is a 1x1 convolution + Linear, which is Tucker with only the channel mode \
 compressed: against a CP TRL of its size it is at {heads; all; 1x1 conv + Linear; minus CP} \
 behind VGG16, at {samples; 100 %; 1x1 conv + Linear; minus CP} behind the small CNN.
 - Behind the small CNN a classifier with a hidden layer is at {samples; 100 %; FC; minus CP} \
 against CP with all pictures, at {samples; 1 %; FC; minus CP} with 1 % of them.
-- On frozen features GAP + Linear is at {transfer; 1 %; GAP + Linear; minus CP} against CP with 1 % \
-of the pictures, at {transfer; 100 %; GAP + Linear; minus CP} with all.
+- On frozen features GAP + Linear is at {transfer; 1 %; GAP + Linear; minus CP} against CP with \
+1 % of the pictures, at {transfer; 100 %; GAP + Linear; minus CP} with all.
 - Tensor dropout of 0.4 in CP: {robustness; all; CP, p = 0.4; minus CP} on clean pictures, \
 {robustness; all; CP, p = 0.4; fgsm_2 minus CP} under FGSM of 2/255, \
 {robustness; all; CP, p = 0.4; noise_0.1 minus CP} under noise of 0.1.
