@@ -5,6 +5,17 @@ Each attack is code: that of the cell in which `unfold` should stand, unless it 
 The honest work beside it is `fiber`, 1 point.
 """
 
+import hashlib
+import random
+
+import nbformat
+import numpy as np
+import torch
+from filled import filled
+
+from trlkit.course.teacher.submissions import Submission
+
+CHAPTER = "01_tensors"
 STUB = "\n\ndef unfold(x, mode):\n    raise NotImplementedError\n"
 LINE = """
 import gc, json, struct
@@ -236,3 +247,66 @@ ATTACKS = {
         "return 0"
     ),
 }
+
+
+LASTING = {  # those that take seconds
+    *("never an answer", "a loop in the cell", "a loop that swallows", "questions without end"),
+    *("memory", "memory in small pieces", "memory mapped", "the solutions", "text without end"),
+    *("news of modules without end", "nested without end", "threads", "the disk", "shared memory"),
+}
+
+
+def reaching(course, home, neighbor):
+    """Attacks that know where the teacher's files and a neighbor's are."""
+    right = "return x.movedim(mode, 0).flatten(1)"
+    places = {
+        "the gradebook": course / "build/gradebook.db",
+        "the secret": course / "build/grading/secret",
+        "the solutions": course / "solutions" / CHAPTER / f"{CHAPTER}.py",
+        "a note at home": home / "notes.txt",
+        "a key at home": home / ".ssh/id",
+        "a neighbor's notebook": neighbor / f"{CHAPTER}.ipynb",
+        "what lies beside, a link": "link.txt",
+    }
+    found = {}
+    for name, path in places.items():
+        path = repr(str(path))
+        found[f"{name} is written to"] = cell(f"open({path}, 'ab').write(b'x')")
+        found[f"{name} is removed"] = cell(f"import os\nos.remove({path})")
+        found[f"{name} is read"] = call(f"assert open({path}, 'rb').read()\n{right}")
+    found["the gradebook is opened"] = cell(
+        f"import sqlite3\nbook = sqlite3.connect({str(places['the gradebook'])!r})\n"
+        "book.execute('UPDATE grade SET auto_score = 99')\nbook.commit()"
+    )
+    found["a folder for what comes next"] = cell(
+        f"import pathlib\npathlib.Path({str(neighbor)!r}, 'trlkit').mkdir(parents=True)"
+    )
+    found["a process that stays"] = cell(
+        "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(1000)"
+    )
+    return found
+
+
+def submission(answers, chapter=CHAPTER, change=lambda notebook: None):
+    """A notebook with these answers, changed, as it is handed in."""
+    notebook = filled(chapter, answers)
+    change(notebook)
+    return Submission("mallory", chapter, nbformat.writes(notebook).encode())
+
+
+def points(record):
+    """The points of a record, by exercise, where there are any."""
+    return {row.exercise: row.points for row in record.rows if row.points}
+
+
+def state():
+    """What no submission changes in the grader's process."""
+    return (
+        torch.is_grad_enabled(),
+        torch.get_default_dtype(),
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+        hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest(),
+        random.getstate(),
+        str(np.random.get_state()),
+    )

@@ -354,7 +354,9 @@ def test_a_worker_killed_from_outside_costs_nobody_a_point(serial):
     assert timeless(found, jobs) == expected
 
 
-def test_a_submission_whose_worker_always_dies_is_an_error_of_its_own(tmp_path, monkeypatch):
+def test_a_submission_whose_worker_always_dies_is_an_error_of_its_own(
+    tmp_path, monkeypatch, capsys
+):
     root = course(tmp_path / "course")
     for student in ("ada", "eve", "zoe"):
         submit(released(ONE), root / "submitted", student, ONE)
@@ -366,12 +368,14 @@ def test_a_submission_whose_worker_always_dies_is_an_error_of_its_own(tmp_path, 
     assert (row["status"], row["score"]) == (ERROR, "") and "no fault of its author" in row[
         "reason"
     ]
+    assert "3 to grade, 0 that cannot be read" in capsys.readouterr().out
     monkeypatch.undo()
     asked = []
     graded = lambda jobs, count: ((j, asked.append(j) or workers.run(j)) for j in jobs)  # noqa: E731
     monkeypatch.setattr(workers, "local", graded)
     assert grade(root, root / "submitted", "--resume") == 0
     assert [job.submission.student for job in asked] == ["eve"]
+    assert "1 to grade, 2 kept from before, 0 that" in capsys.readouterr().out
     assert records(root)["eve", ONE].score == 0
 
 

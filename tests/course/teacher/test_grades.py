@@ -4,8 +4,8 @@ import csv
 
 import pytest
 
+from trlkit.course import aside
 from trlkit.course.chapters import manifest
-from trlkit.course.teacher import grades
 from trlkit.course.teacher.grades import Total, lines, write_canvas, write_grades, write_moodle
 from trlkit.course.teacher.record import ERROR, FAILED, GRADED, MISSING, Record, Row
 from trlkit.course.teacher.roster import Roster, Student
@@ -105,7 +105,7 @@ def test_a_table_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     def killed(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(grades.os, "replace", killed)
+    monkeypatch.setattr(aside.os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         write_grades(lines(RECORDS[:1]), path)
     assert path.read_bytes() == before

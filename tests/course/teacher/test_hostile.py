@@ -1,57 +1,12 @@
 """No attack wins a point, harms a neighbor or ends the batch."""
 
-import hashlib
-from dataclasses import replace
-
 import nbformat
 import pytest
-import torch
-from filled import ROOT, filled, released, solutions
-from hostile import ATTACKS
+from filled import released, solutions
+from hostile import ATTACKS, CHAPTER, points, state, submission
 
-from trlkit.course.teacher.grade import Rules, grade
-from trlkit.course.teacher.letters import letters
-from trlkit.course.teacher.sandbox import Limits, NoSandbox, Sandbox, probe
+from trlkit.course.teacher.grade import grade
 from trlkit.course.teacher.submissions import Submission
-
-CHAPTER = "01_tensors"
-LIMITS = Limits(memory=1_000_000_000, disk=32_000_000, seconds=60)
-
-
-@pytest.fixture(scope="module")
-def rules():
-    rules = Rules("a secret of this test", letters(ROOT / "solutions"), LIMITS)
-    return replace(rules, cell_seconds=6.0, exercise_seconds=6.0, submission_seconds=120.0)
-
-
-@pytest.fixture(scope="module")
-def sandbox():
-    try:
-        probe()
-    except NoSandbox as error:
-        pytest.skip(str(error))
-    with Sandbox(LIMITS) as made:
-        yield made
-
-
-def submission(answers, name="mallory", change=lambda notebook: None):
-    notebook = filled(CHAPTER, answers)
-    change(notebook)
-    return Submission(name, CHAPTER, nbformat.writes(notebook).encode())
-
-
-def state():
-    return (
-        torch.is_grad_enabled(),
-        torch.get_default_dtype(),
-        torch.get_num_threads(),
-        torch.are_deterministic_algorithms_enabled(),
-        hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest(),
-    )
-
-
-def points(record):
-    return {row.exercise: row.points for row in record.rows if row.points}
 
 
 @pytest.mark.parametrize("name", ATTACKS)

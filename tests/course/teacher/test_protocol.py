@@ -1,25 +1,17 @@
 """What a learner's process may say to the grader: nothing of it wins a point, or stops a run."""
 
 import json
-import random
-from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from filled import ROOT, filled, solutions
-from hostile import LINE, call, cell
-from nbformat import writes
+from filled import solutions
+from hostile import LINE, call, cell, points, state, submission
 
 from trlkit.course.chapters.ch04_cp_trl import checks as ch04
-from trlkit.course.teacher.grade import Rules, grade
-from trlkit.course.teacher.letters import letters
-from trlkit.course.teacher.sandbox import Limits, NoSandbox, Sandbox, probe
-from trlkit.course.teacher.submissions import Submission
+from trlkit.course.teacher.grade import grade
 from trlkit.course.teacher.wire import Late
 from trlkit.lab import capstone
 
-LIMITS = Limits(memory=400_000_000, disk=32_000_000, seconds=60)
 LEFT = "{'grad': True, 'dtype': 'float32', 'moved': [], 'shares': [], 'strangers': 0}"
 SAID = (
     "def said(children=(), **more):\n"
@@ -122,41 +114,6 @@ ATTACKS = {
     ),
     "memory in files without names": cell("import os\nos.memfd_create('x')"),
 }
-
-
-@pytest.fixture(scope="module")
-def rules():
-    rules = Rules("a secret of this test", letters(ROOT / "solutions"), LIMITS)
-    return replace(rules, cell_seconds=6.0, exercise_seconds=6.0, submission_seconds=120.0)
-
-
-@pytest.fixture(scope="module")
-def sandbox():
-    try:
-        probe()
-    except NoSandbox as error:
-        pytest.skip(str(error))
-    with Sandbox(LIMITS) as made:
-        yield made
-
-
-def submission(answers, chapter="01_tensors"):
-    return Submission("mallory", chapter, writes(filled(chapter, answers)).encode())
-
-
-def state():
-    return (
-        torch.is_grad_enabled(),
-        torch.get_default_dtype(),
-        torch.are_deterministic_algorithms_enabled(),
-        torch.get_rng_state().tolist(),
-        random.getstate(),
-        str(np.random.get_state()),
-    )
-
-
-def points(record):
-    return {row.exercise: row.points for row in record.rows if row.points}
 
 
 @pytest.mark.parametrize("name", ATTACKS)

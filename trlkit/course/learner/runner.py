@@ -130,7 +130,7 @@ def check_notebook(path: Path, everything: bool = False, **limits: float) -> tup
         If the file is no notebook of the course.
     """
     notebook = read_notebook(path)
-    chapter = _chapter_of(notebook, path)
+    chapter = chapter_of(notebook, path)
     result = run_notebook(path, chapter.exercises, True, not everything, **limits)
     return chapter, result
 
@@ -169,7 +169,7 @@ def run_notebook(
     began = time.monotonic()
     notebook = read_notebook(path)
     result = Result()
-    result.notes += _remarks(notebook)
+    result.notes += remarks(notebook)
     cells = _plan(notebook, items, trusted, result.notes)
     if sparing:
         cells = _needed(cells)
@@ -210,37 +210,57 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
         raise NotANotebook(f"{path}: is no notebook, but a binary file") from None
     except OSError as error:
         raise NotANotebook(f"{path}: cannot be read ({error.strerror})") from None
+    return notebook_in(text, str(path))
+
+
+def notebook_in(text: str, name: str) -> nbformat.NotebookNode:
+    """The notebook in a file's text, or a :class:`NotANotebook` that starts with its name."""
     if not text.strip():
-        raise NotANotebook(f"{path}: is empty; {_MEND}")
+        raise NotANotebook(f"{name}: is empty; {_MEND}")
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         if text.lstrip().startswith("{") and not text.rstrip().endswith("}"):
-            raise NotANotebook(f"{path}: is cut off in line {error.lineno}; {_MEND}") from None
-        raise NotANotebook(f"{path}: is no notebook: {error}") from None
+            raise NotANotebook(f"{name}: is cut off in line {error.lineno}; {_MEND}") from None
+        raise NotANotebook(f"{name}: is no notebook: {error}") from None
+    except (RecursionError, ValueError) as error:
+        kind = type(error).__name__
+        raise NotANotebook(f"{name}: is no notebook that can be read ({kind})") from None
     if not isinstance(content, dict) or "nbformat" not in content:
-        raise NotANotebook(f"{path}: is no notebook, though it is JSON: it has no nbformat")
+        raise NotANotebook(f"{name}: is no notebook, though it is JSON: it has no nbformat")
     try:
         notebook = nbformat.from_dict(content)
         if notebook.nbformat != 4:
             notebook = nbformat.convert(notebook, 4)
+        _in_order(notebook, ("kernelspec", "language_info"), ("name", "language"))
         for cell in notebook.cells:
             cell.source = "".join(cell.source)
-            cell.setdefault("metadata", nbformat.from_dict({}))
             cell.cell_type  # noqa: B018 (a cell without a type is no cell)
+            _in_order(cell, ("nbgrader",), ("grade_id",))
     except Exception as error:
         kind = type(error).__name__
-        raise NotANotebook(f"{path}: is a damaged notebook ({kind}: {error}); {_MEND}") from None
+        raise NotANotebook(f"{name}: is a damaged notebook ({kind}: {error}); {_MEND}") from None
     return notebook
+
+
+def _in_order(holder: Any, tables: Sequence[str], texts: Sequence[str]) -> None:
+    """Drop from metadata the tables that are none, and those with a number where a text belongs."""
+    found = holder.get("metadata")
+    holder.metadata = found if isinstance(found, dict) else nbformat.from_dict({})
+    for name in tables:
+        table = holder.metadata.get(name, {})
+        plain = isinstance(table, dict) and all(isinstance(table.get(t, ""), str) for t in texts)
+        if not plain:
+            del holder.metadata[name]
 
 
 _STOPPED = ("took longer", "ended Python", "meddled")
 _MEND = "look into .ipynb_checkpoints beside it, or take a fresh copy of the chapter"
 
 
-def _chapter_of(notebook: nbformat.NotebookNode, path: Path) -> Chapter:
+def chapter_of(notebook: nbformat.NotebookNode, path: Path) -> Chapter:
     """The chapter whose exercises a notebook holds."""
-    names = {_grades(cell) for cell in notebook.cells}
+    names = {exercise_of(cell) for cell in notebook.cells}
     best = max(
         manifest.chapters(),
         key=lambda chapter: sum(item.name in names for item in chapter.exercises),
@@ -254,7 +274,7 @@ def _chapter_of(notebook: nbformat.NotebookNode, path: Path) -> Chapter:
     raise NotANotebook(f"{path}: holds no exercise of this course")
 
 
-def _grades(cell: nbformat.NotebookNode) -> str:
+def exercise_of(cell: nbformat.NotebookNode) -> str:
     """The exercise that a cell grades, by its metadata or, where they are gone, its text."""
     if cell.cell_type != "code":
         return ""
@@ -265,7 +285,7 @@ def _grades(cell: nbformat.NotebookNode) -> str:
     return found[1] if found and not marks else ""
 
 
-def _remarks(notebook: nbformat.NotebookNode) -> Iterator[str]:
+def remarks(notebook: nbformat.NotebookNode) -> Iterator[str]:
     """What is odd about a notebook and does not stop it from running."""
     kernel = notebook.metadata.get("kernelspec", {})
     language = kernel.get("language") or notebook.metadata.get("language_info", {}).get("name")
@@ -287,7 +307,7 @@ def _remarks(notebook: nbformat.NotebookNode) -> Iterator[str]:
             )
         elif name:
             seen[name] = number
-    if not marked and any(_grades(cell) for cell in notebook.cells):
+    if not marked and any(exercise_of(cell) for cell in notebook.cells):
         yield (
             "the nbgrader metadata is gone; the exercises were found by their text: before you "
             "hand in, copy your answers into a fresh copy of the chapter"
@@ -303,7 +323,7 @@ def _plan(
     for number, cell in enumerate(notebook.cells, 1):
         if cell.cell_type != "code":
             continue
-        item = wanted.get(_grades(cell))
+        item = wanted.get(exercise_of(cell))
         if item is None or (trusted and item.name in found):
             marks = cell.metadata.get("nbgrader", {})
             solves = marks.get("grade_id", "") if marks.get("solution") else ""

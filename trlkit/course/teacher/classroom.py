@@ -52,20 +52,16 @@ def grade_class(options: Options) -> int:
                 f"{options.submitted}: holds no submission; expected "
                 "STUDENT/CHAPTER/CHAPTER.ipynb, or notebooks as Moodle or Canvas exports them"
             )
-        _tell(intake)
-        kept, jobs = {}, []
-        for submission in intake.submissions:
-            record = _kept(out, submission, rules) if options.resume else None
-            if record is None:
-                jobs.append(Job(submission, files_of(submission), rules))
-            else:
-                kept[submission.student, submission.chapter] = record
+        kept = _kept(out, intake.submissions, rules) if options.resume else {}
+        waiting = [s for s in intake.submissions if (s.student, s.chapter) not in kept]
+        _tell(intake, len(waiting))
         handed = {(s.student, s.chapter): s for s in intake.handed}
         records = [record for record, _ in intake.failed] + intake.missing
         said: list[str] = []
         for record in (*records, *kept.values()):
             said += _keep(record, handed.get((record.student, record.chapter)), out, book)
-        for job, record in _progress(_graded(jobs, options), len(jobs)):
+        jobs = (Job(submission, files_of(submission), rules) for submission in waiting)
+        for job, record in _progress(_graded(jobs, len(waiting), options), len(waiting)):
             said += _keep(record, job.submission, out, book)
             records.append(record)
         records += kept.values()
@@ -95,7 +91,7 @@ def secret(path: Path) -> str:
     return path.read_text(encoding="ascii").strip()
 
 
-def _graded(jobs: list[Job], options: Options) -> Iterator[tuple[Job, Record]]:
+def _graded(jobs: Iterable[Job], number: int, options: Options) -> Iterator[tuple[Job, Record]]:
     if options.unsafe_local:
         from trlkit.course.teacher import unsafe
 
@@ -103,7 +99,7 @@ def _graded(jobs: list[Job], options: Options) -> Iterator[tuple[Job, Record]]:
     if options.scheduler:
         return workers.scheduled(jobs, options.scheduler)
     count = options.workers or len(os.sched_getaffinity(0))
-    return workers.local(jobs, max(1, min(count, len(jobs) or 1)))
+    return workers.local(jobs, max(1, min(count, number)))
 
 
 def _progress(graded: Iterable[tuple[Job, Record]], count: int) -> Iterator[tuple[Job, Record]]:
@@ -133,17 +129,23 @@ def _keep(
     return said
 
 
-def _kept(out: Path, submission: Submission, rules: Rules) -> Record | None:
-    """What an earlier run left of the same submission under the same rules."""
-    if submission.chapter is None or unfit(submission.student):
-        return None
-    try:
+def _kept(
+    out: Path, submissions: Iterable[Submission], rules: Rules
+) -> dict[tuple[str, str | None], Record]:
+    """What an earlier run left of the same submissions under the same rules."""
+    kept, digest = {}, rules.digest
+    for submission in submissions:
+        if submission.chapter is None or unfit(submission.student):
+            continue
         path = out / submission.student / f"{submission.chapter}.json"
-        record = Record.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    same = (record.submission, record.rules) == (submission.digest, rules.digest)
-    return record if same and record.status != ERROR else None
+        try:
+            record = Record.from_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        same = (record.submission, record.rules) == (submission.digest, digest)
+        if same and record.status != ERROR:
+            kept[submission.student, submission.chapter] = record
+    return kept
 
 
 def _names(roster: Roster | None) -> dict[str, str] | None:
@@ -155,9 +157,12 @@ def _names(roster: Roster | None) -> dict[str, str] | None:
     }
 
 
-def _tell(intake: Intake) -> None:
-    counts = f"{len(intake.submissions)} to grade, {len(intake.failed)} that cannot be read"
-    print(f"{counts}, {len(intake.missing)} not handed in, {len(intake.unknown)} unknown")
+def _tell(intake: Intake, waiting: int) -> None:
+    kept = len(intake.submissions) - waiting
+    counts = f"{waiting} to grade, " + f"{kept} kept from before, " * bool(kept)
+    print(
+        f"{counts}{len(intake.failed)} that cannot be read, {len(intake.missing)} not handed in, {len(intake.unknown)} unknown"
+    )
     for line in intake.unknown[:20]:
         print(f"  unknown: {clean.text(line)}")
     if len(intake.unknown) > 20:

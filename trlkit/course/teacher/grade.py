@@ -27,6 +27,7 @@ from trlkit.course.checking.report import Report
 from trlkit.course.learner import runner
 from trlkit.course.learner.needed import makes, needed
 from trlkit.course.teacher import clean
+from trlkit.course.teacher.files import Refused, files_in
 from trlkit.course.teacher.record import FAILED, GRADED, Record, Row
 from trlkit.course.teacher.remote import RemoteAnswer
 from trlkit.course.teacher.sandbox import Child, Limits, Sandbox, explained
@@ -163,7 +164,7 @@ def chapter_of(notebook: nbformat.NotebookNode, name: str | None) -> Chapter:
     """The chapter of a notebook: by its name, else by its cells."""
     if name is not None:
         return manifest.chapter(name)
-    return runner._chapter_of(notebook, Path("the notebook"))
+    return runner.chapter_of(notebook, Path("the notebook"))
 
 
 class Run:
@@ -178,7 +179,7 @@ class Run:
         sandbox: Sandbox,
     ):
         self.chapter, self.files, self.rules, self.sandbox = chapter, files, rules, sandbox
-        self.notes: list[str] = list(runner._remarks(notebook))
+        self.notes: list[str] = list(runner.remarks(notebook))
         self.sources = _sources(notebook, chapter)
         names = [item.name for item in chapter.exercises]
         wanted = needed(self.sources, names)
@@ -327,7 +328,7 @@ def _draw(expected: Any, got: Any) -> str:
     try:
         picture, file = plotting.target_and_yours(expected, got), io.BytesIO()
         picture.savefig(file, format="png", dpi=80, metadata={"Software": None})
-    except (ValueError, TypeError, RuntimeError, MemoryError):
+    except (AttributeError, ValueError, TypeError, RuntimeError, MemoryError):
         return ""
     return base64.b64encode(file.getvalue()).decode()
 
@@ -338,23 +339,26 @@ def _sources(notebook: nbformat.NotebookNode, chapter: Chapter) -> list[str]:
     return [
         cell.source
         for cell in notebook.cells
-        if cell.cell_type == "code" and runner._grades(cell) not in checks
+        if cell.cell_type == "code" and runner.exercise_of(cell) not in checks
     ]
 
 
 def files_of(submission: Submission) -> tuple[tuple[str, bytes], ...]:
-    """What lies beside a notebook in its folder; nothing where there is none or too much."""
+    """What lies beside a notebook in its folder: no link, nothing hidden, and not too much."""
     if submission.folder is None:
         return ()
     found, left = [], FILE_BYTES
-    for path in sorted(submission.folder.rglob("*")):
-        name = path.relative_to(submission.folder)
-        if path.is_symlink() or not path.is_file() or path.suffix == ".ipynb":
-            continue
-        if any(part.startswith(".") for part in name.parts):
-            continue
-        left -= path.stat().st_size
-        if left < 0 or len(found) >= FILES:
-            break
-        found.append((str(name), path.read_bytes()))
+    with files_in(submission.folder) as files:
+        for file in files:
+            hidden = any(part.startswith(".") for part in file.parts)
+            if file.refused or hidden or file.parts[-1].endswith(".ipynb"):
+                continue
+            try:
+                content = file.read(left)
+            except Refused:
+                break
+            left -= len(content)
+            found.append(("/".join(file.parts), content))
+            if len(found) >= FILES:
+                break
     return tuple(found)

@@ -1,13 +1,14 @@
 """The points of a class as tables: our own, and those that Moodle and Canvas import."""
 
 import csv
-import os
+import io
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from trlkit.course import aside
 from trlkit.course.chapters import manifest
 from trlkit.course.teacher.record import GRADED, MISSING, Record
 from trlkit.course.teacher.roster import Roster, Student
@@ -191,14 +192,10 @@ def write_table(rows: Iterable[Sequence[Cell]], path: Path) -> None:
 
     The file appears whole or not at all.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.new")
-    with aside.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-        writer.writerows([[_harmless(cell) for cell in row] for row in rows])
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(aside, path)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    writer.writerows([[_harmless(cell) for cell in row] for row in rows])
+    aside.write(path, text.getvalue().encode())
 
 
 def _harmless(cell: Cell) -> str | float:

@@ -30,6 +30,7 @@ from trlkit import layers
 from trlkit.course.checking.answer import Lost, Recipe
 from trlkit.course.teacher import child, trees
 from trlkit.course.teacher.peer import Peer, RemoteError
+from trlkit.course.teacher.scratch import Scratch
 from trlkit.course.teacher.wire import Broken, Late, Line
 from trlkit.dropout import TensorDropout
 from trlkit.regression import TRL
@@ -86,22 +87,22 @@ class Sandbox:
                 self._process.kill()
                 self._process.wait()
             self._process = None
-            self._folder.cleanup()
+            self._folder.close()
 
     def start(self) -> None:
         """Start the warm process, where it does not run yet."""
         if self._process is not None and self._process.poll() is None:
             return
         self.close()
-        self._folder = tempfile.TemporaryDirectory(prefix="trlkit-grade-")
-        trees.plant(Path(self._folder.name))
+        self._folder = Scratch()
+        trees.plant(self._folder.path)
         self._line, theirs = socket.socketpair()
         code = "/course/trlkit/course/teacher/child.py"
         paths = ["/course", *_library_paths()]
         program = [sys.executable, "-I", "-S", code, str(theirs.fileno()), json.dumps(paths)]
         self._errors = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            [*command(Path(self._folder.name)), *program],
+            [*command(self._folder.path), *program],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -1,7 +1,6 @@
 """Find what was handed in: nbgrader's folders, or what Moodle and Canvas export."""
 
 import re
-import tempfile
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import nbformat
 
-from trlkit.course.learner.runner import NotANotebook, _chapter_of, read_notebook
+from trlkit.course.learner.runner import NotANotebook, chapter_of, notebook_in
 from trlkit.course.teacher.files import File, Refused, files_in, shown
 from trlkit.course.teacher.places import (
     CANVAS,
@@ -181,16 +180,10 @@ def parse(content: bytes, name: str = "the notebook") -> nbformat.NotebookNode:
     NotANotebook
         If it is none; the text starts with ``name`` and says why.
     """
-    with tempfile.TemporaryDirectory(prefix="trlkit-") as folder:
-        path = Path(folder) / "notebook.ipynb"
-        path.write_bytes(content)
-        try:
-            return read_notebook(path)
-        except NotANotebook as error:
-            raise NotANotebook(str(error).replace(str(path), name)) from None
-        except (RecursionError, ValueError) as error:
-            kind = type(error).__name__
-            raise NotANotebook(f"{name}: is no notebook that can be read ({kind})") from None
+    try:
+        return notebook_in(content.decode("utf-8"), name)
+    except UnicodeDecodeError:
+        raise NotANotebook(f"{name}: is no notebook, but a binary file") from None
 
 
 def _student(place: Place, roster: Roster | None) -> str:
@@ -235,7 +228,7 @@ def _chapter(place: Place, content: bytes) -> str | None:
     if named := chapter_named(place.file):
         return named
     try:
-        return _chapter_of(parse(content), Path()).name
+        return chapter_of(parse(content), Path()).name
     except Exception:  # whatever stands in the metadata of a stranger's cells
         return None
 

@@ -1,12 +1,11 @@
 """Grade without a sandbox: as ``trlkit check`` does, with all that this leaves open."""
 
-import tempfile
 import time
-from pathlib import Path
 
 from trlkit.course.learner import runner
 from trlkit.course.teacher import clean
 from trlkit.course.teacher.record import FAILED, GRADED, Record, Row
+from trlkit.course.teacher.scratch import Scratch
 from trlkit.course.teacher.workers import Job
 
 
@@ -14,8 +13,8 @@ def grade(job: Job) -> Record:
     """What ``trlkit check`` says of a submission, as a record."""
     submission, began = job.submission, time.monotonic()
     digests = {"submission": submission.digest, "rules": job.rules.digest}
-    with tempfile.TemporaryDirectory(prefix="trlkit-grade-") as folder:
-        path = Path(folder) / f"{submission.chapter or 'notebook'}.ipynb"
+    with Scratch() as folder:
+        path = folder / f"{submission.chapter or 'notebook'}.ipynb"
         path.write_bytes(submission.content)
         for name, data in job.files:
             (path.parent / name).parent.mkdir(parents=True, exist_ok=True)
@@ -23,7 +22,7 @@ def grade(job: Job) -> Record:
         try:
             chapter, result = runner.check_notebook(path)
         except runner.NotANotebook as error:
-            reason = clean.text(str(error).replace(folder, ""))[:500]
+            reason = clean.text(str(error).replace(str(folder), ""))[:500]
             name = submission.chapter or ""
             return Record(submission.student, name, FAILED, reason, **digests)
     titles = {item.name: item.title for item in chapter.exercises}

@@ -5,6 +5,7 @@ A worker keeps one warm sandbox; it reads no database and writes nothing. What c
 """
 
 import atexit
+import itertools
 import multiprocessing
 import os
 import threading
@@ -16,6 +17,7 @@ from typing import NamedTuple
 from trlkit.course.teacher.record import ERROR, Record
 from trlkit.course.teacher.submissions import Submission
 
+AHEAD = 500  # submissions that a scheduler holds
 TRIES = 3  # of a submission, where the fault is not its own
 _SANDBOXES: dict = {}
 _ONE = threading.Lock()  # a cluster's worker may have several threads
@@ -55,7 +57,8 @@ def local(jobs: Iterable[Job], workers: int) -> Iterator[tuple[Job, Record]]:
     Where a worker dies, all that were under way are tried again, one alone at a time: so the one
     whose worker dies again is known, and costs no other its result.
     """
-    waiting = [(job, 1) for job in reversed(list(jobs))]
+    fresh = ((job, 1) for job in jobs)  # read as they are needed: a class's files are many
+    waiting = list(itertools.islice(fresh, 2 * workers))
     suspects: list[tuple[Job, int]] = []
     while waiting or suspects:
         context = multiprocessing.get_context("spawn")
@@ -67,8 +70,9 @@ def local(jobs: Iterable[Job], workers: int) -> Iterator[tuple[Job, Record]]:
                 source, most = (suspects, 1) if suspects else (waiting, 2 * workers)
                 while source and len(running) < most and not broken:
                     try:
-                        future = pool.submit(run, source[-1][0])
-                        running[future] = source.pop()
+                        future = pool.submit(run, source[0][0])
+                        running[future] = source.pop(0)
+                        waiting += itertools.islice(fresh, int(source is waiting))
                     except BrokenProcessPool:  # a worker died that had nothing to do
                         broken = True
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -107,13 +111,22 @@ def scheduled(jobs: Iterable[Job], address: str) -> Iterator[tuple[Job, Record]]
         ) from None
 
     with Client(address) as client:
-        given = {client.submit(run, job, pure=False, retries=TRIES - 1): job for job in jobs}
-        for future in as_completed(list(given)):
+        jobs, given, futures = iter(jobs), {}, as_completed()
+
+        def submit(count: int) -> None:
+            for job in itertools.islice(jobs, count):
+                future = client.submit(run, job, pure=False, retries=TRIES - 1)
+                given[future] = job
+                futures.add(future)
+
+        submit(AHEAD)
+        for future in futures:
             job = given.pop(future)
             try:
                 record = future.result()
             except Exception as error:
                 record = _error(job, error)
+            submit(1)
             yield job, record
 
 
