@@ -159,10 +159,9 @@ def _names(roster: Roster | None) -> dict[str, str] | None:
 
 def _tell(intake: Intake, waiting: int) -> None:
     kept = len(intake.submissions) - waiting
-    counts = f"{waiting} to grade, " + f"{kept} kept from before, " * bool(kept)
-    print(
-        f"{counts}{len(intake.failed)} that cannot be read, {len(intake.missing)} not handed in, {len(intake.unknown)} unknown"
-    )
+    before = f"{kept} kept from before, " if kept else ""
+    others = f"{len(intake.missing)} not handed in, {len(intake.unknown)} unknown"
+    print(f"{waiting} to grade, {before}{len(intake.failed)} that cannot be read, {others}")
     for line in intake.unknown[:20]:
         print(f"  unknown: {clean.text(line)}")
     if len(intake.unknown) > 20:
