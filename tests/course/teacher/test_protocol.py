@@ -1,6 +1,10 @@
 """What a learner's process may say to the grader: nothing of it wins a point, or stops a run."""
 
 import json
+import re
+import resource
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +13,7 @@ from hostile import LINE, call, cell, points, state, submission
 
 from trlkit.course.chapters.ch04_cp_trl import checks as ch04
 from trlkit.course.teacher.grade import grade
+from trlkit.course.teacher.remote import RemoteAnswer
 from trlkit.course.teacher.wire import Late
 from trlkit.lab import capstone
 
@@ -180,6 +185,80 @@ def test_what_a_head_is_given_is_a_copy():
         for tensor in made():
             tensor.zero_()
         assert all(map(torch.equal, before, made()))
+
+
+GREEDY = {
+    "a huge piece": (
+        "02_decompositions",
+        "decomposition_parameters",
+        "tucker_to_tensor",
+        "import torch\n\ndef tucker_to_tensor(core, factors):\n"
+        "    return cp_to_tensor([torch.ones(30_000, 1), torch.ones(30_000, 1)])\n",
+    ),
+    "tensors without end": (
+        "01_tensors",
+        "fiber",
+        "unfold",
+        call(
+            "node = {'v': {'T': ['uint8', [50_000_000], [0], 0, []]}, 'p': False, 'r': False,"
+            " 'g': None}\nfor k in range(1, 60):\n"
+            "    send({'q': 'x', 'n': {'m': {}, 't': {str(k): node}}}, bytes(50_000_000))\n"
+            "    line().receive()\nreturn x",
+            LINE,
+        ),
+    ),
+    "lists without end": (
+        "01_tensors",
+        "fiber",
+        "unfold",
+        call("return peer().request('call', [[[] for k in range(900_000)]])", LINE),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GREEDY)
+def test_memory_of_the_grader_costs_only_who_asks_for_it(name, rules, sandbox, monkeypatch):
+    most = 300_000_000
+    monkeypatch.setattr(sandbox, "limits", replace(sandbox.limits, grader=most))
+    chapter, honest, asked, attack = GREEDY[name]
+    own, before = solutions(chapter), resource.getrlimit(resource.RLIMIT_DATA)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    started = memory("VmHWM")
+    record = grade(submission({honest: own[honest], asked: attack}, chapter), rules, sandbox)
+    assert set(points(record)) == {honest}
+    assert memory("VmHWM") - started < most + 100_000_000
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+def memory(kind):
+    """This process's memory of a kind, in bytes."""
+    text = Path("/proc/self/status").read_text()
+    return 1024 * int(re.search(rf"{kind}:\s+(\d+)", text)[1])
+
+
+def test_calls_without_end_come_to_an_end(sandbox):
+    with sandbox.fork("01_tensors") as child, child.within(60.0):
+        child.run("def loop():\n    return again(loop)")
+        _, loop = child.begin("loop", {"again": lambda function: function()})
+        with pytest.raises(RecursionError, match="call one another without end"):
+            loop()
+        assert child.run("x = 1") == ("", "")
+
+
+def test_what_is_written_into_a_lent_tensor_is_seen_until_the_answer_has_come(sandbox):
+    kept, seen = torch.ones(3), []
+    code = "def write():\n    x = lend(0)\n    x *= 2\n    lend(x)\n    x += 1\n    return 5"
+    with sandbox.fork("01_tensors") as child, child.within(60.0):
+        child.run(code)
+        lend = lambda given: (seen.append(kept.clone()), kept)[1]  # noqa: E731
+        outcome = RemoteAnswer(child, "write", {"lend": lend}).call(())
+        _, write = child.begin("write", {"lend": lend})
+        write()
+        assert kept.tolist() == [3.0] * 3
+        child.peer.restore()
+    assert outcome.value == 5 and outcome.problem is None
+    assert [tensor.tolist() for tensor in seen] == [[1.0] * 3, [2.0] * 3] * 2
+    assert kept.tolist() == [1.0] * 3
 
 
 def test_a_grader_that_is_kept_busy_stops(sandbox, monkeypatch):

@@ -287,13 +287,18 @@ def plain(value: Any) -> Any:
         return tuple(items) if isinstance(value, tuple) else items
     if isinstance(value, dict):
         return {plain(key): plain(item) for key, item in value.items()}
+    return Foreign(*described(value))
+
+
+def described(value: Any) -> tuple[str, str]:
+    """The name of a value's type, and the start of its text."""
     kind = type(value)
     name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
     try:
-        text = repr(value)[:PRINTED]
+        text = repr(value)
     except Exception as error:
         text = f"<its repr raises {type(error).__name__}>"
-    return Foreign(name, text)
+    return str(name)[:200], str(text)[:PRINTED]
 
 
 def unjudged(value: Any) -> Any:
@@ -375,6 +380,20 @@ def _problem(error: BaseException) -> Problem:
     return Problem(type(error).__name__, str(error)[:PRINTED], "\n".join(places[-2:]))
 
 
+def noting(name: str, piece: Callable, used: set[str]) -> Callable:
+    """A piece that adds its name to a set when it is used."""
+    if isinstance(piece, type):
+        made = noting(name, piece.__init__, used)
+        return type(piece.__name__, (piece,), {"__init__": made, "__doc__": piece.__doc__})
+
+    @functools.wraps(piece)
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        used.add(name)
+        return piece(*args, **kwargs)
+
+    return noted
+
+
 def _globals(answer: Any) -> dict[str, Any]:
     answer = inspect.unwrap(answer) if callable(answer) else answer
     own = list(vars(answer).values()) if isinstance(answer, type) else []
@@ -389,21 +408,8 @@ def _globals(answer: Any) -> dict[str, Any]:
 def _replaced(space: dict[str, Any], pieces: dict[str, Callable]) -> Iterator[set[str]]:
     """For the time of a call, put pieces under their names; yield the names of those called."""
     used: set[str] = set()
-
-    def noting(name: str, piece: Callable) -> Callable:
-        if isinstance(piece, type):
-            made = noting(name, piece.__init__)
-            return type(piece.__name__, (piece,), {"__init__": made, "__doc__": piece.__doc__})
-
-        @functools.wraps(piece)
-        def noted(*args: Any, **kwargs: Any) -> Any:
-            used.add(name)
-            return piece(*args, **kwargs)
-
-        return noted
-
     own = {name: space[name] for name in pieces if name in space}
-    space.update({name: noting(name, piece) for name, piece in pieces.items()})
+    space.update({name: noting(name, piece, used) for name, piece in pieces.items()})
     try:
         yield used
     finally:

@@ -23,11 +23,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
-from trlkit.course.checking.answer import Elsewhere, Foreign, Lost, tensors_in
+from trlkit.course.checking.answer import Elsewhere, Foreign, Lost, described, tensors_in
 from trlkit.course.checking.watch import Largest, ends
 from trlkit.course.teacher.wire import NAMES, Broken, Line, Reader, Writer
 
 MOST_OBJECTS = 5000  # modules, tensors, functions that one side lends the other
+MOST_DEEP = 40  # questions that wait while others are served
+MOST_GIVEN = 500  # returned tensors in which writing is noticed
 MOST_GRAPHS = 2000  # calls whose graphs are kept for a backward pass
 PRINTED = 2000
 OWN = {*vars(nn.Module()), *vars(nn.Module), "_line"}  # what no part of a module is named
@@ -170,10 +172,14 @@ class Peer:
         self.build, self.describe, self.refresh = build, describe, refresh
         self.where = where
         self._twin: nn.Module | None = None
+        self._deep = 0
         self.forget()
 
     def forget(self) -> None:
         """Drop all that was lent and borrowed."""
+        self.given: dict[int, Tensor] = {}  # what functions here returned, by number
+        self.watched: dict[int, tuple[Tensor, int]] = {}  # the same there, with its version
+        self.written: list[tuple[Tensor, Tensor]] = []  # with what was there before
         self.lent: dict[int, Any] = {}  # functions and opaque objects, by number
         self.modules = Numbered()
         self.tensors = Numbered()
@@ -185,7 +191,7 @@ class Peer:
         self.told_tensors: dict[int, tuple] = {}
         self.seen_modes: dict[int, bool] = {}
         self.seen_tensors: dict[int, tuple] = {}
-        self.calls = 0
+        self.calls = self.numbers = 0
 
     # ---- requests ---------------------------------------------------------------------------
 
@@ -214,6 +220,8 @@ class Peer:
         with checked():
             _adopt((args, kwargs), after)
             strangers = [] if self.trusting else self._settle(left, given)
+        if self.trusting and kind == "call":
+            self._watch(left.get("given"), value)
         graphs = [t for t in tensors_in(value) if t.requires_grad and t.is_leaf]
         graphs = [
             t for t in graphs if not (self.borrowed_tensors.number(t) or self.tensors.number(t))
@@ -302,6 +310,49 @@ class Peer:
             if not self.borrowed_tensors.has(number):
                 self.borrowed_tensors.put(number, tensor)
 
+    def _give(self, result: Any) -> int:
+        """Keep the tensors that a function here returned, in order; the first one's number."""
+        first = self.numbers + 1
+        for tensor in tensors_in(result):
+            self.numbers += 1
+            if _writable(tensor):
+                _keep_last(self.given, self.numbers, tensor)
+        return first
+
+    def _watch(self, first: int, result: Any) -> None:
+        """Look from now on whether something is written into what the other side returned."""
+        for number, tensor in enumerate(tensors_in(result), first):
+            if _writable(tensor):
+                _keep_last(self.watched, number, (tensor, tensor._version))
+
+    def restore(self) -> None:
+        """Take back what the other side wrote into tensors that functions here returned."""
+        with torch.no_grad():
+            for tensor, before in reversed(self.written):
+                tensor.copy_(before)
+        self.written.clear()
+
+    def _changed(self, writer: Writer) -> dict:
+        """What was written here into tensors that functions of the other side returned."""
+        found = {}
+        for number, (tensor, version) in self.watched.items():
+            if tensor._version != version:
+                self.watched[number] = tensor, tensor._version
+                found[str(number)] = _bare(tensor, writer)
+        return found
+
+    def _take_changed(self, changed: Any, reader: Reader) -> None:
+        if not isinstance(changed, dict):
+            raise Broken("nothing that was written")
+        for key, node in changed.items():
+            tensor, value = self.given.get(_number(key)), reader.value(node)
+            if tensor is None or not isinstance(value, Tensor):
+                raise Broken("written into what was not given")
+            if (tensor.shape, tensor.dtype) == (value.shape, value.dtype):
+                self.written.append((tensor, tensor.detach().clone()))
+                with torch.no_grad():
+                    tensor.copy_(value)
+
     def request(self, kind: str, value: Any, fresh: bool = False) -> Any:
         """Ask the other side, serve what it asks meanwhile, and give back what it answers.
 
@@ -309,7 +360,7 @@ class Peer:
         """
         if fresh:
             self.forget()
-        with _unwatched():
+        with _unwatched(), self._deeper():
             self._send({"q": kind, "fresh": True} if fresh else {"q": kind}, value)
             while True:
                 tree, reader = self._receive()
@@ -324,6 +375,16 @@ class Peer:
                         return reader.value(tree["r"])
                 else:
                     raise Broken("neither a question nor an answer")
+
+    @contextlib.contextmanager
+    def _deeper(self) -> Iterator[None]:
+        if self._deep >= MOST_DEEP:
+            raise RecursionError("functions of two processes call one another without end")
+        self._deep += 1
+        try:
+            yield
+        finally:
+            self._deep -= 1
 
     def listen(self) -> None:
         """Serve requests until the line is closed."""
@@ -394,6 +455,8 @@ class Peer:
                     for k, tensor in enumerate((*tensors_in(args), *tensors_in(kwargs)))
                     if not self.tensors.number(tensor) and (number := self.tensors.sharing(tensor))
                 ]
+            elif kind == "call":
+                left["given"] = self._give(result)
         self.calls += 1
         graphs = self._graphs(result)
         if graphs:
@@ -447,6 +510,8 @@ class Peer:
             tree[key] = writer.tree(value)
         pushed = self._pushed(writer)  # before the news: what is pushed is no news of ours
         news = self._news(writer)
+        if self.trusting and (changed := self._changed(writer)):
+            tree["w"] = changed
         if pushed:
             tree["p"] = pushed
         if news:
@@ -461,13 +526,14 @@ class Peer:
             self.forget()
         reader = Reader(buffers, self._special)
         with checked():
+            if "w" in tree and not self.trusting:
+                self._take_changed(tree["w"], reader)
             if "p" in tree:
                 self._take_pushed(tree["p"], reader)
             if "n" in tree:
                 if self._twin is not None and isinstance(tree.get("r"), dict) and "M" in tree["r"]:
                     self._bind(tree["r"], tree["n"])
                 self._take_news(tree["n"], reader)
-        reader.graphs.clear()
         return tree, reader
 
     def _writer(self) -> Writer:
@@ -494,7 +560,7 @@ class Peer:
         if isinstance(value, bool | int | float | str | tuple | list | dict | range | torch.dtype):
             return None
         if self.trusting:  # the learner's side: what a grader may want to hand back
-            return {"O": ["m", self._lent(value), *_described(value)]}
+            return {"O": ["m", self._lent(value), *described(value)]}
         return None
 
     def _lend_tensor(self, tensor: Tensor) -> dict | None:
@@ -619,17 +685,12 @@ class Peer:
         return self._written(tensor, writer)
 
     def _written(self, tensor: Tensor, writer: Writer) -> dict:
-        # Written as bare numbers: a number of its own is what a tensor would become otherwise.
-        bare = Writer()
-        bare.buffers, bare.size = writer.buffers, writer.size
-        node = {
-            "v": bare.tree(tensor.detach().as_subclass(Tensor)),
+        return {
+            "v": _bare(tensor, writer),
             "p": isinstance(tensor, nn.Parameter),
             "r": bool(tensor.requires_grad),
-            "g": None if tensor.grad is None else bare.tree(tensor.grad.detach()),
+            "g": None if tensor.grad is None else _bare(tensor.grad, writer),
         }
-        writer.size = bare.size
-        return node
 
     def _take_news(self, news: Any, reader: Reader) -> None:
         modules, tensors = _parts(news)
@@ -647,31 +708,12 @@ class Peer:
             _count_paths([self.borrowed_modules.get(number) for number, _ in fresh])
 
     def _take_tensor(self, number: int, node: Any, reader: Reader) -> None:
-        if not isinstance(node, dict) or node.keys() != {"v", "p", "r", "g"}:
-            raise Broken("no tensor in the news")
-        value = reader.value(node["v"])
-        grad = None if node["g"] is None else reader.value(node["g"])
-        if not isinstance(value, Tensor):
-            raise Broken("no tensor in the news")
-        requires = node["r"] is True and (value.is_floating_point() or value.is_complex())
-        value = value.detach()
+        value, _ = told = _numbers(node, reader)
         if not self.borrowed_tensors.has(number):
-            made = nn.Parameter(value, requires) if node["p"] is True else value
+            made = nn.Parameter(value, False) if node["p"] is True else value
             self.borrowed_tensors.put(number, made)
         tensor = self.borrowed_tensors.get(number)
-        with torch.no_grad():
-            if tensor.shape == value.shape and tensor.dtype == value.dtype:
-                if not _equal_bits(tensor.detach(), value):
-                    tensor.copy_(value)
-            else:
-                tensor.data = value
-        if tensor.is_leaf and tensor.requires_grad != requires:
-            tensor.requires_grad_(requires)
-        if isinstance(grad, Tensor) and grad.shape == tensor.shape and grad.dtype == tensor.dtype:
-            if tensor.grad is None or not _equal_bits(tensor.grad, grad):
-                tensor.grad = grad.detach()
-        else:
-            tensor.grad = None
+        _overwrite(tensor, node["r"] is True, *told)
         self.seen_tensors[number] = _snapshot(tensor)
 
     def _made(self, number: int, said: Any) -> nn.Module:
@@ -769,25 +811,10 @@ class Peer:
         for key, node in tensors.items():
             number = _number(key)
             tensor = self.tensors.get(number)
-            if not isinstance(node, dict) or node.keys() != {"v", "p", "r", "g"}:
-                raise Broken("no tensor to take")
-            value = reader.value(node["v"])
-            grad = None if node["g"] is None else reader.value(node["g"])
-            if not isinstance(value, Tensor) or value.shape != tensor.shape:
+            told = _numbers(node, reader)
+            if told[0].shape != tensor.shape:
                 raise Broken("a tensor of another shape")
-            with torch.no_grad():
-                if value.dtype == tensor.dtype:
-                    if not _equal_bits(tensor.detach(), value):
-                        tensor.copy_(value)
-                else:
-                    tensor.data = value.detach()
-                if tensor.is_leaf and tensor.requires_grad != (node["r"] is True):
-                    tensor.requires_grad_(node["r"] is True)
-                fits = isinstance(grad, Tensor) and grad.shape == tensor.shape
-                if not fits:
-                    tensor.grad = None
-                elif tensor.grad is None or not _equal_bits(tensor.grad, grad):
-                    tensor.grad = grad.detach().to(tensor.dtype)
+            _overwrite(tensor, node["r"] is True, *told)
             self.told_tensors[number] = _snapshot(tensor)
 
 
@@ -1020,9 +1047,56 @@ def _adopt(old: Any, new: Any) -> None:
             _adopt(one, other)
 
 
+def _writable(tensor: Tensor) -> bool:
+    return not (tensor.requires_grad or tensor.is_inference() or tensor.device.type == "meta")
+
+
+def _keep_last(table: dict, key: int, value: Any) -> None:
+    """Put a value into a table, which forgets its first where it has many."""
+    if len(table) >= MOST_GIVEN:
+        del table[next(iter(table))]
+    table[key] = value
+
+
+def _bare(tensor: Tensor, writer: Writer) -> dict:
+    """A tensor's numbers alone; by the writer it could become the number of one that is lent."""
+    bare = Writer()
+    bare.buffers, bare.size = writer.buffers, writer.size
+    node = bare.tree(tensor.detach().as_subclass(Tensor))
+    writer.size = bare.size
+    return node
+
+
 def _snapshot(tensor: Tensor) -> tuple:
     grad = None if tensor.grad is None else tensor.grad.detach().clone()
     return tensor.detach().as_subclass(Tensor).clone(), tensor.requires_grad, grad
+
+
+def _numbers(node: Any, reader: Reader) -> tuple[Tensor, Tensor | None]:
+    """The numbers of a tensor that the other side tells of, and its gradient."""
+    if not isinstance(node, dict) or node.keys() != {"v", "p", "r", "g"}:
+        raise Broken("no tensor in the news")
+    value = reader.value(node["v"])
+    grad = None if node["g"] is None else reader.value(node["g"])
+    if not isinstance(value, Tensor) or not (grad is None or isinstance(grad, Tensor)):
+        raise Broken("no tensor in the news")
+    return value.detach(), grad
+
+
+@torch.no_grad()
+def _overwrite(tensor: Tensor, requires: bool, value: Tensor, grad: Tensor | None) -> None:
+    """Give a tensor the numbers, the gradient and the wish for one of another."""
+    if tensor.shape != value.shape or tensor.dtype != value.dtype:
+        tensor.data = value
+    elif not _equal_bits(tensor.detach(), value):
+        tensor.copy_(value)
+    requires = requires and (value.is_floating_point() or value.is_complex())
+    if tensor.is_leaf and tensor.requires_grad != requires:
+        tensor.requires_grad_(requires)
+    if grad is None or grad.shape != tensor.shape or grad.dtype != tensor.dtype:
+        tensor.grad = None
+    elif tensor.grad is None or not _equal_bits(tensor.grad, grad):
+        tensor.grad = grad.detach()
 
 
 def _same(one: tuple | None, other: tuple) -> bool:
@@ -1045,15 +1119,12 @@ def _equal_bits(one: Tensor, other: Tensor) -> bool:
     )
 
 
-def _described(value: Any) -> tuple[str, str]:
-    kind = type(value)
-    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
-    try:
-        text = getattr(value, "__name__", None) if callable(value) else repr(value)
-        text = text if isinstance(text, str) else repr(value)
-    except Exception as error:
-        text = f"<its repr raises {type(error).__name__}>"
-    return str(name)[:200], str(text)[:PRINTED]
+def _described(value: Callable) -> tuple[str, str]:
+    """The name of a function's type, and its own."""
+    kind, text = described(value)
+    with contextlib.suppress(Exception):  # of a hostile __getattr__
+        text = str.__str__(value.__name__)[:PRINTED]
+    return kind, text
 
 
 def _plain_attributes(module: nn.Module) -> dict[str, Any]:

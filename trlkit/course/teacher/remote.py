@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from trlkit.course.checking.answer import Outcome, plain, run
+from trlkit.course.checking.answer import Outcome, noting, plain, run
 from trlkit.course.teacher.sandbox import Child
 
 
@@ -31,11 +31,14 @@ class RemoteAnswer:
         self, args: Sequence[Any], gradient: bool = False, probe: Callable | None = None
     ) -> Outcome:
         used: set[str] = set()
-        pieces = {name: _noting(name, piece, used) for name, piece in self.pieces.items()}
+        pieces = {name: noting(name, piece, used) for name, piece in self.pieces.items()}
         _, function = self.child.begin(self.name, pieces)
         if probe:
             function = functools.partial(probe, function)
-        outcome = run(function, args, gradient, self.child.make)
+        try:
+            outcome = run(function, args, gradient, self.child.make)
+        finally:
+            self.child.peer.restore()
         return replace(outcome, pieces=frozenset(used))
 
     def with_pieces(self, pieces: Mapping[str, Callable]) -> "RemoteAnswer":
@@ -43,12 +46,3 @@ class RemoteAnswer:
 
     def watching(self, function: Callable) -> "RemoteAnswer":
         return self  # what it is meant to be is not there to be called
-
-
-def _noting(name: str, piece: Callable, used: set[str]) -> Callable:
-    @functools.wraps(piece, updated=())
-    def noted(*args: Any, **kwargs: Any) -> Any:
-        used.add(name)
-        return piece(*args, **kwargs)
-
-    return noted

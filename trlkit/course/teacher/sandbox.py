@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import platform
+import resource
 import select
 import shutil
 import signal
@@ -31,7 +32,7 @@ from trlkit.course.checking.answer import Lost, Recipe
 from trlkit.course.teacher import child, trees
 from trlkit.course.teacher.peer import Peer, RemoteError
 from trlkit.course.teacher.scratch import Scratch
-from trlkit.course.teacher.wire import Broken, Late, Line
+from trlkit.course.teacher.wire import Broken, Greedy, Late, Line
 from trlkit.dropout import TensorDropout
 from trlkit.regression import TRL
 
@@ -57,11 +58,15 @@ class Limits:
         In bytes, all files together and each alone.
     seconds : int
         Of CPU time.
+    grader : int
+        In bytes of memory, what it may take of the grader's process: by what it sends, and by
+        what it has the grader's own objects do.
     """
 
     memory: int = 3_000_000_000
     disk: int = 64_000_000
     seconds: int = 900
+    grader: int = 2_000_000_000
 
 
 class Sandbox:
@@ -140,7 +145,7 @@ class Sandbox:
         finally:
             theirs.close()
             keeper.close()
-        return Child(ours, control)
+        return Child(ours, control, child.data_now() + self.limits.grader)
 
 
 @contextlib.contextmanager
@@ -163,6 +168,23 @@ def _interrupted(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, before)
         signal.signal(signal.SIGALRM, handler)
+
+
+@contextlib.contextmanager
+def _bounded(most: int) -> Iterator[None]:
+    """Let this process have no more than so many bytes of data; beyond it is :class:`Greedy`."""
+    before, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (_least(most, before, hard), hard))
+    try:
+        yield
+    except MemoryError:
+        raise Greedy("it takes more memory of the grader than it is given") from None
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (before, hard))
+
+
+def _least(*limits: int) -> int:
+    return min(limit for limit in limits if limit != resource.RLIM_INFINITY)
 
 
 def command(folder: Path) -> list[str]:
@@ -253,10 +275,10 @@ def probe() -> None:
 
 
 class Child:
-    """One submission's process, as the grader holds it."""
+    """One submission's process, as the grader holds it, with ``most`` bytes of data of its own."""
 
-    def __init__(self, talk: socket.socket, control: socket.socket):
-        self._talk, self._control = talk, control
+    def __init__(self, talk: socket.socket, control: socket.socket, most: int):
+        self._talk, self._control, self._most = talk, control, most
         self.line = Line(talk)
         self.peer = Peer(self.line, trusting=False, build=built, refresh=refreshed)
         self.ended: dict | None = None
@@ -276,11 +298,15 @@ class Child:
 
     @contextlib.contextmanager
     def within(self, seconds: float):
-        """Give what is asked inside so many seconds; then it is :class:`Late`."""
+        """Give what is asked inside so many seconds; then it is :class:`Late`.
+
+        It must not take more memory here than it is given, either: then it is :class:`Greedy`.
+        """
         before = self.line.until
         until = time.monotonic() + seconds
         self.line.until = until if before is None else min(before, until)
-        with _interrupted(self.line.until - time.monotonic() + GRACE):
+        waiting = _interrupted(self.line.until - time.monotonic() + GRACE)
+        with _bounded(self._most), waiting:
             try:
                 yield
             finally:
@@ -364,6 +390,8 @@ def explained(lost: Lost, fate: dict, seconds: float) -> str:
         return "it used more memory than it is given"
     if fate.get("why") == "threads":
         return "it started more threads than it is given"
+    if isinstance(lost, Greedy):
+        return str(lost)
     if isinstance(lost, Late):
         return f"it took longer than {seconds:g} s"
     status = fate.get("status")

@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trlkit.course.checking.answer import MARKED, Lost
+from trlkit.course.checking.answer import MARKED, Lost, described
 
 MAGIC = b"TRL1"
 HEADER = struct.Struct("<4sII")  # magic, bytes of JSON, bytes of buffers
-MOST_TEXT = 16_000_000  # bytes of JSON in one message
-MOST_BYTES = 256_000_000  # bytes of buffers in one message
+MOST_TEXT = 4_000_000  # bytes of JSON in one message
+MOST_BYTES = 64_000_000  # bytes of buffers in one message
 DEEPEST = 40
 LONGEST_INT = 3_000  # hexadecimal digits: Python writes no number of 4,300 in decimals
 DTYPES = {
@@ -39,6 +39,10 @@ class Broken(Lost):
     """A message that breaks the rules, or a line that is closed."""
 
 
+class Greedy(Lost):
+    """What the other side sends or asks for takes more memory here than it is given."""
+
+
 class Late(Lost):
     """The other side took longer than it was given."""
 
@@ -54,7 +58,6 @@ class Writer:
         self.special = special
         self.buffers: list[bytes] = []
         self.size = 0
-        self.graphs: list[Tensor] = []  # the tensors that hang on a graph, in order
 
     def tree(self, value: Any, depth: int = 0) -> Any:
         """A tree of JSON for a value; what it cannot say is told by its type and text."""
@@ -101,8 +104,6 @@ class Writer:
             order, lying = list(range(tensor.ndim)), tensor.contiguous()
         flat = lying.as_strided((lying.numel(),), (1,))  # sizes of 1 may have any stride
         data = flat.view(torch.uint8).numpy().tobytes() if lying.numel() else b""
-        if requires_grad:
-            self.graphs.append(given)
         marks = ["grad"] * requires_grad + ["inference"] * given.is_inference()
         marks += [name for name, kind in MARKED.items() if type(given) is kind]
         node = {"T": [NAMES[tensor.dtype], list(tensor.shape), order, self.size, marks]}
@@ -117,8 +118,6 @@ class Reader:
     def __init__(self, buffers: memoryview, special: Callable[[str, Any], Any]):
         self.buffers = buffers
         self.special = special
-        self.graphs: list[Tensor] = []  # the tensors that hung on a graph, in order
-        self.tensors: list[Tensor] = []  # all of them
 
     def value(self, tree: Any, depth: int = 0) -> Any:
         """The value that a tree stands for, or :class:`Broken`."""
@@ -214,20 +213,13 @@ class Reader:
         for kind in (MARKED[mark] for mark in marks if isinstance(mark, str) and mark in MARKED):
             tensor = tensor.as_subclass(kind)
         if "grad" in marks and (dtype.is_floating_point or dtype.is_complex):
-            self.graphs.append(tensor.requires_grad_())
-        self.tensors.append(tensor)
+            tensor.requires_grad_()
         return tensor
 
 
 def told(value: Any) -> dict:
     """A node for a value that is not plain: its type and the start of its text."""
-    kind = type(value)
-    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
-    try:
-        text = repr(value)[:2000]
-    except Exception as error:
-        text = f"<its repr raises {type(error).__name__}>"
-    return {"X": [str(name)[:200], str(text)]}
+    return {"X": list(described(value))}
 
 
 def _sizes(held: Any) -> list[int]:
