@@ -4,14 +4,18 @@ import re
 import shlex
 
 import classes
+import nbformat
 import pytest
 from filled import ROOT
+from nbgrader.apps import NbGraderAPI
+from records import words
 
 from trlkit import cli
+from trlkit.course.chapters import manifest
 from trlkit.course.teacher import gradebook, place
 from trlkit.course.teacher.classroom import _keep
 from trlkit.course.teacher.clean import clean
-from trlkit.course.teacher.record import FAILED, Record
+from trlkit.course.teacher.record import FAILED, GRADED, Record, Row
 from trlkit.course.teacher.submissions import Submission
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs/guide").glob("*.md"))]
@@ -104,3 +108,38 @@ def test_feedback_goes_where_release_feedback_takes_it_if_it_came_by_the_exchang
         page = (tmp_path / "out/ada/00_welcome.html").read_text("utf-8")
         assert (folder / "00_welcome.html").read_text("utf-8") == page
         assert (folder / "submission_secret.txt").read_text("utf-8") == secret
+
+
+def test_feedback_has_what_the_teacher_gave_and_comes_back_where_nbgrader_wrote_its_own(tmp_path):
+    root = classes.course(tmp_path / "course")
+    content = nbformat.writes(classes.solved("09_capstone", capstone_report="My words.")).encode()
+    handed = Submission("ada", "09_capstone", content, secret="a1")
+    rows = tuple(
+        Row(item.name, item.title, item.points, item.points)
+        for item in manifest.chapter("09_capstone").exercises
+    )
+    record = Record("ada", "09_capstone", GRADED, rows=rows, by_hand=10)
+    page = root / "build/feedback/ada/09_capstone/09_capstone.html"
+    with gradebook.ClassGradebook(root, clean) as book:
+        _keep(record, handed, tmp_path / "out", book)
+        assert "10 more points wait for a person" in words(page.read_text("utf-8"))
+        where = "09_capstone", "09_capstone", "ada"
+        told = book.gradebook
+        told.find_grade("capstone_report", *where).manual_score = 7.5
+        told.find_comment("capstone_report", *where).manual_comment = "Name <b>one</b> & more."
+        told.find_grade(f"check_{rows[0].exercise}", *where).manual_score = 0.5
+        told.db.commit()
+        _keep(record, handed, tmp_path / "out", book)
+    ours = page.read_text("utf-8")
+    said = words(ours)
+    assert "From your teacher" in said and "Your text 7.5 of 10 points" in said
+    assert "Name <b>one</b> & more." in said and "<b>one</b>" not in ours
+    assert f"{rows[0].title} 0.5 of" in said and "wait for a person" not in said
+    done = NbGraderAPI(config=gradebook.load_config(root)).generate_feedback(
+        "09_capstone", force=True
+    )
+    assert done["success"] and "ada 09_capstone was graded by trlkit grade" in done["log"]
+    assert page.read_text("utf-8") != ours
+    with gradebook.ClassGradebook(root, clean) as book:
+        _keep(record, handed, tmp_path / "out", book)
+    assert page.read_text("utf-8") == ours

@@ -56,7 +56,9 @@ def rebuild(
         cells.insert(
             0, new_code_cell("# Notes on this submission", id="notes", outputs=[_out(text)])
         )
-    return _valid(_notebook(cells, structure)), own
+    made = _notebook(cells, structure)
+    made.metadata = nbformat.from_dict({**structure.metadata, "trlkit": {"graded": True}})
+    return _valid(made), own
 
 
 def _notebook(cells: list[NotebookNode], structure: NotebookNode) -> NotebookNode:

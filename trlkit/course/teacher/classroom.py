@@ -122,9 +122,9 @@ def _keep(
     notebook = None
     if submission is not None and record.status == GRADED:
         notebook = parse(submission.content)
-    page = feedback.page(record, notebook)
-    aside.write(folder / f"{record.chapter}.html", page.encode("utf-8", "replace"))
     said = book.merge(record, submission)
+    page = feedback.page(record, notebook, book.given(record))
+    aside.write(folder / f"{record.chapter}.html", page.encode("utf-8", "replace"))
     book.hand_back(record, page)
     return said
 

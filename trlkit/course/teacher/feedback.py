@@ -1,6 +1,7 @@
 """What a learner reads of a graded submission: one page, complete in itself."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from trlkit.course.teacher import story
 from trlkit.course.teacher.clean import cells, clean, joined
 from trlkit.course.teacher.markup import line, picture, shown
 from trlkit.course.teacher.pages import page as render
-from trlkit.course.teacher.record import Record, Row
+from trlkit.course.teacher.record import Given, Record, Row
 from trlkit.course.teacher.story import Story
 
 ROWS = 50
@@ -73,7 +74,7 @@ class Part:
     again: str
 
 
-def page(record: Record, notebook: Any = None) -> str:
+def page(record: Record, notebook: Any = None, given: Sequence[Given] = ()) -> str:
     """The feedback page of one submission, as HTML.
 
     What the author of the submission wrote is shown as text; nothing of it is run, and the page
@@ -86,6 +87,8 @@ def page(record: Record, notebook: Any = None) -> str:
     notebook : dict, optional
         The submission. Where given, answers that the record lacks are taken from it, and texts
         that a person reads are shown.
+    given : sequence of Given
+        What a person gave by now, beside the checks or in their place.
     """
     try:
         chapter = manifest.chapter(record.chapter)
@@ -107,6 +110,8 @@ def page(record: Record, notebook: Any = None) -> str:
         first=_first(parts),
         after=_after(chapter),
         written=_written(content, notebook) if record.by_hand else [],
+        given=[(items[g.exercise].title if g.exercise in items else "Your text", g) for g in given],
+        waits=record.by_hand and all(g.points is None or g.exercise in items for g in given),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from trlkit.course.learner.runner import NotANotebook
 from trlkit.course.teacher import nbgrader_setup
 from trlkit.course.teacher.autograded import Clean, rebuild
 from trlkit.course.teacher.grades import Total
-from trlkit.course.teacher.record import ERROR, FAILED, MISSING, Record
+from trlkit.course.teacher.record import ERROR, FAILED, MISSING, Given, Record
 from trlkit.course.teacher.roster import Roster, unfit
 from trlkit.course.teacher.submissions import Submission, parse
 
@@ -142,6 +143,25 @@ class ClassGradebook:
             if (autograded / name).exists():
                 _write(folder / name, (autograded / name).read_text(encoding="utf-8"))
         _write(folder / f"{record.chapter}.html", page)
+
+    def given(self, record: Record) -> tuple[Given, ...]:
+        """What a person gave a submission by now, in the order of the notebook's cells."""
+        where = record.chapter, record.student
+        found: dict[str, Given] = {}
+        try:
+            notebook = self.gradebook.find_submission_notebook(record.chapter, *where)
+        except MissingEntry:
+            return ()
+        for grade in notebook.grades:
+            if grade.manual_score is not None or grade.extra_credit:
+                name = grade.name.removeprefix("check_")
+                found[name] = Given(name, float(grade.score), float(grade.max_score))
+        for comment in notebook.comments:
+            if comment.manual_comment:
+                had = found.get(comment.name, Given(comment.name))
+                found[comment.name] = replace(had, comment=comment.manual_comment)
+        self.gradebook.db.remove()
+        return tuple(found.values())
 
     def define(self, chapter: str) -> NotebookNode:
         """The chapter's notebook with nbgrader's marks, which the gradebook then knows too.

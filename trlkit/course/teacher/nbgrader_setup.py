@@ -212,6 +212,20 @@ class ClearFeedback(ClearHiddenTests):
         return super().preprocess_cell(cell, resources, cell_index)
 
 
+class TellWhose(NbGraderPreprocessor):
+    """Say where nbgrader's feedback takes the place of ``trlkit grade``'s page."""
+
+    def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
+        if nb.metadata.get("trlkit", {}).get("graded"):
+            place = resources["nbgrader"]
+            self.log.warning(
+                "%s %s was graded by trlkit grade: this page is nbgrader's. "
+                "`trlkit grade --resume` writes its own again, with the points and comments that you gave",
+                *(place["student"], place["assignment"]),
+            )
+        return nb, resources
+
+
 def configure(c: Any, root: Path, sandbox: bool = False) -> None:
     """Fill nbgrader's configuration ``c`` for the course in ``root``.
 
@@ -255,6 +269,7 @@ def configure(c: Any, root: Path, sandbox: bool = False) -> None:
     # Autograding shows a mark scheme to the grader, in the locked cell above the answer.
     c.ClearMarkScheme.enforce_metadata = False
     c.GenerateFeedback.preprocessors = [
+        TellWhose,
         GetGrades,
         ClearFeedback,
         ClearMarkScheme,

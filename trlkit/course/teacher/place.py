@@ -7,12 +7,10 @@ def fault(unsafe_local: bool) -> str:
     """Why grading cannot begin here, with the mend; nothing where it can."""
     if unsafe_local:
         return ""
-    if platform.system() != "Linux":
+    if told := elsewhere():
         return (
-            f"grading runs learners' code in a sandbox, which needs Linux with bubblewrap; this is "
-            f"{platform.system()}. Grade in a Linux machine, a virtual machine or WSL; or with "
-            "--unsafe-local, which runs the learners' code as you: it can read and change what "
-            "you can, and give itself points"
+            f"{told}; or with --unsafe-local, which runs the learners' code as you: it can "
+            "read and change what you can, and give itself points"
         )
     from trlkit.course.teacher import sandbox
 
@@ -21,3 +19,13 @@ def fault(unsafe_local: bool) -> str:
     except sandbox.NoSandbox as error:
         return f"{error}\nOr say --unsafe-local, which runs the learners' code as you"
     return ""
+
+
+def elsewhere() -> str:
+    """That this is no Linux, and the mend; nothing where it is."""
+    if platform.system() == "Linux":
+        return ""
+    return (
+        "grading runs learners' code in a sandbox, which needs Linux with bubblewrap; this is "
+        f"{platform.system()}. Grade in a Linux machine, a virtual machine or WSL"
+    )

@@ -30,6 +30,16 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Given:
+    """What a person gave an exercise: points, a comment, or both."""
+
+    exercise: str
+    points: float | None = None
+    out_of: float = 0.0
+    comment: str = ""
+
+
+@dataclass(frozen=True)
 class Record:
     """What came of one submission.
 

@@ -29,7 +29,7 @@ from torch import nn
 
 from trlkit import layers
 from trlkit.course.checking.answer import Lost, Recipe
-from trlkit.course.teacher import child, trees
+from trlkit.course.teacher import child, place, trees
 from trlkit.course.teacher.peer import Peer, RemoteError
 from trlkit.course.teacher.scratch import Scratch
 from trlkit.course.teacher.wire import Broken, Greedy, Late, Line
@@ -230,13 +230,7 @@ def _library_paths() -> list[str]:
 
 def missing() -> str:
     """Why there is no sandbox here, and what to do."""
-    if platform.system() != "Linux":
-        return (
-            f"grading needs Linux with bubblewrap, this is {platform.system()}: grade in a Linux "
-            "machine, virtual machine or WSL, or use --unsafe-local, which runs the learners' "
-            "code as you and can be fooled"
-        )
-    return (
+    return place.elsewhere() or (
         "bubblewrap is not installed: apt install bubblewrap (Debian, Ubuntu), dnf install "
         "bubblewrap (Fedora), pacman -S bubblewrap (Arch)"
     )
