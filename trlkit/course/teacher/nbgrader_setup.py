@@ -220,7 +220,7 @@ class TellWhose(NbGraderPreprocessor):
             place = resources["nbgrader"]
             self.log.warning(
                 "%s %s was graded by trlkit grade: this page is nbgrader's. "
-                "`trlkit grade --resume` writes its own again, with the points and comments that you gave",
+                "`trlkit grade --resume` writes its own again, with what you gave by hand",
                 *(place["student"], place["assignment"]),
             )
         return nb, resources
