@@ -66,7 +66,7 @@ class Limits:
     memory: int = 3_000_000_000
     disk: int = 64_000_000
     seconds: int = 900
-    grader: int = 2_000_000_000
+    grader: int = 1_000_000_000
 
 
 class Sandbox:
