@@ -91,12 +91,21 @@ def magics(notebook):
     first.source = "%time\n!ls\n" + first.source
 
 
+def mistyped(notebook):
+    notebook.metadata = nbformat.from_dict({"kernelspec": "x", "language_info": [1]})
+    odd = (5, "x", {"grade_id": ["x"]}, {"grade_id": {}}, None)
+    texts = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+    for cell, marks in zip(texts, odd, strict=False):
+        cell.metadata["nbgrader"] = marks
+    texts[-1].metadata = []
+
+
 def silenced(notebook):
     for cell in notebook.cells:
         cell.metadata["tags"] = ["skip-execution", "raises-exception"]
 
 
-@pytest.mark.parametrize("change", [stripped, copied, colab, schema, magics, silenced])
+@pytest.mark.parametrize("change", [stripped, copied, colab, schema, magics, silenced, mistyped])
 def test_odd_notebooks_get_what_their_answers_deserve(change, rules, sandbox):
     own = solutions(CHAPTER)
     names = {

@@ -12,6 +12,8 @@ from filled import solutions
 from hostile import LINE, call, cell, points, state, submission
 
 from trlkit.course.chapters.ch04_cp_trl import checks as ch04
+from trlkit.course.chapters.exercises import EXERCISES
+from trlkit.course.checking.exercise import Draw
 from trlkit.course.teacher.grade import grade
 from trlkit.course.teacher.remote import RemoteAnswer
 from trlkit.course.teacher.wire import Late
@@ -177,6 +179,22 @@ def test_digits_that_are_looked_up_are_not_learned_and_stay_what_they_are(rules,
     record = grade(submission(answers, "04_cp_trl"), rules, sandbox)
     assert "train_cptrl_digits" not in points(record) and "cp_flops" in points(record)
     assert all(map(torch.equal, before, ch04.digits()))
+
+
+def test_answers_in_the_order_of_the_cases_are_worth_nothing(rules, sandbox):
+    chapter = "06_tensor_dropout"
+    shown = [case.args[0] for case in EXERCISES["is_unbiased"].cases(Draw())]
+    table = ["right" in kind.partition(":")[0] for kind in shown]
+    by_order = (
+        f"table = {table} * 9\n\ndef is_unbiased(dropout, weight, rank):\n    return table.pop(0)\n"
+    )
+    own = solutions(chapter)["keep_masks"]
+    record = grade(
+        submission({"keep_masks": own, "is_unbiased": by_order}, chapter), rules, sandbox
+    )
+    assert set(points(record)) == {"keep_masks"}
+    (row,) = (row for row in record.rows if row.exercise == "is_unbiased")
+    assert "not on hidden ones" in row.message
 
 
 def test_what_a_head_is_given_is_a_copy():

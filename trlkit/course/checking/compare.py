@@ -1,5 +1,6 @@
 """How an answer's value differs from the expected one, in words."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,6 +103,7 @@ def difference(expected: Any, got: Any) -> Difference | None:
         return None if got == expected else _values(f"{expected:,}", f"{got:,}")
     if type(got) not in (int, float):
         return _type("a Python float", got)
+    got = got if abs(got) < 1e308 or type(got) is float else math.inf  # Python's have no end
     if abs(got - expected) <= 1e-6 * max(1.0, abs(expected)):
         return None
     return _values(f"{expected:.6g}", f"{got:.6g}")

@@ -318,7 +318,10 @@ class Quiz:
 
 @functools.lru_cache(maxsize=256)
 def _cases(exercise: Exercise, seed: int | None) -> tuple[Case, ...]:
-    return tuple(exercise.cases(Draw(seed)))
+    cases = list(exercise.cases(Draw(seed)))
+    if seed is not None:  # no answer is to know them by their order
+        random.Random(seed).shuffle(cases)
+    return tuple(cases)
 
 
 @functools.cache

@@ -129,7 +129,7 @@ def grade(
             rules=rules.digest,
         )
     run = Run(notebook, chapter, files, rules, sandbox)
-    with _generators_kept():
+    with _left_as_it_was():
         try:
             rows = run.judged()
         finally:
@@ -149,15 +149,23 @@ def grade(
 
 
 @contextlib.contextmanager
-def _generators_kept() -> Iterator[None]:
-    """Leave random numbers where they were: an answer that moves them does so here too."""
+def _left_as_it_was() -> Iterator[None]:
+    """Leave random numbers and torch's settings where they were, whatever an answer does to them.
+
+    It may come to its end, or its time be over, anywhere.
+    """
     states = random.getstate(), np.random.get_state()
+    gradients, dtype = torch.is_grad_enabled(), torch.get_default_dtype()
+    strict = torch.are_deterministic_algorithms_enabled()
     try:
         with torch.random.fork_rng(devices=[]):
             yield
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
+        torch.set_grad_enabled(gradients)
+        torch.set_default_dtype(dtype)
+        torch.use_deterministic_algorithms(strict)
 
 
 def chapter_of(notebook: nbformat.NotebookNode, name: str | None) -> Chapter:
@@ -275,7 +283,9 @@ class Run:
             if report.passed:
                 hidden = judge(name, answer, self.rules.seed(name), doubtful)
                 report = report if hidden.passed else hidden.hide()
-        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        except (MemoryError, OSError):
+            raise
+        except Exception as error:
             # A value of a kind that no check has thought of: the answer's doing.
             raise Broken(f"its value cannot be compared: {type(error).__name__}") from error
         return report

@@ -208,14 +208,20 @@ def command(folder: Path) -> list[str]:
     for path in dict.fromkeys((sys.base_prefix, sys.prefix)):
         if not path.startswith("/usr/") and path != "/usr":
             words += ["--ro-bind", path, path]
-    for library in _library_paths():
-        for package in HIDDEN:
-            if os.path.isdir(os.path.join(library, package)):
-                words += ["--tmpfs", os.path.join(library, package)]
+    for package in _hidden():
+        words += ["--tmpfs", package]
     words += ["--proc", "/proc", "--dev", "/dev"]
     words += ["--dir", child.WORK, "--tmpfs", child.SCRATCH, "--chdir", "/"]
     words += ["--ro-bind", str(folder / "base"), "/course", "--ro-bind", str(folder), "/trees"]
     return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--"]
+
+
+def _hidden() -> list[str]:
+    """The folders of HIDDEN packages, also of the Python that an environment was made from."""
+    whole = {"base": sys.base_prefix, "platbase": sys.base_prefix}
+    libraries = [sysconfig.get_path(n, vars=v) for n in ("purelib", "platlib") for v in (whole, {})]
+    found = [os.path.join(path, name) for path in dict.fromkeys(libraries) for name in HIDDEN]
+    return [path for path in found if os.path.isdir(path)]
 
 
 def _library_paths() -> list[str]:
