@@ -73,6 +73,8 @@ def hand_in_hostile(root, home):
     linked.symlink_to(submitted / "ada" / CHAPTER / f"{CHAPTER}.ipynb")
     names["linked"] = "a link to a neighbor's notebook"
     (submitted / "double").symlink_to(submitted / "ada")
+    for student in ("grades.csv", "class.html", ".canvas.csv.new"):  # what grading writes itself
+        submit(released(CHAPTER), submitted, student, CHAPTER)
     return names
 
 
@@ -119,6 +121,12 @@ def test_it_is_a_few_dozen_attacks_and_each_has_a_result(attacked):
     assert len(names) >= 60
     assert set(found) == {*names, *HONEST}
     assert [who for who in names if found[who].status == FAILED] == ["linked"]
+
+
+def test_whom_it_cannot_grade_it_names(attacked):
+    unknown = [line for line in attacked[-1].split("\n") if "unknown:" in line]
+    for student in ("grades.csv", "class.html", ".canvas.csv.new", "double"):
+        assert any(student in line for line in unknown)
 
 
 def test_the_honest_ones_get_what_they_deserve(attacked):

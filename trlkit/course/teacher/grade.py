@@ -246,7 +246,13 @@ class Run:
                         self.errors[running] = error
                     running = None
                 with self.child.within(self._seconds(self.rules.exercise_seconds)):
-                    return self._judge(item, passed), ""
+                    try:
+                        return self._judge(item, passed), ""
+                    except (MemoryError, OSError):
+                        raise
+                    except Exception as error:  # a value that no check has thought of
+                        kind = type(error).__name__
+                        raise Broken(f"its value cannot be compared: {kind}") from error
             except Lost as lost:
                 child, self.child = self.child, None
                 seconds = (
@@ -278,16 +284,10 @@ class Run:
         if isinstance(EXERCISES[name], Quiz):
             return self._quiz(name, answer)
         doubtful = [use for use in used(name) if use not in passed]
-        try:
-            report = judge(name, answer, None, doubtful)
-            if report.passed:
-                hidden = judge(name, answer, self.rules.seed(name), doubtful)
-                report = report if hidden.passed else hidden.hide()
-        except (MemoryError, OSError):
-            raise
-        except Exception as error:
-            # A value of a kind that no check has thought of: the answer's doing.
-            raise Broken(f"its value cannot be compared: {type(error).__name__}") from error
+        report = judge(name, answer, None, doubtful)
+        if report.passed:
+            hidden = judge(name, answer, self.rules.seed(name), doubtful)
+            report = report if hidden.passed else hidden.hide()
         return report
 
     def _quiz(self, name: str, answer: RemoteAnswer) -> Report:

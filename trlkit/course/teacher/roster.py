@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+MADE = (".csv", ".html", ".new")  # ends of what grading writes beside the students' folders
 FIELDS = ("id", "first_name", "last_name", "email", "lms_user_id")  # as nbgrader's import has them
 LONGEST = 128  # what nbgrader's gradebook holds
 
@@ -135,6 +136,8 @@ def unfit(student: str) -> str:
         return "is empty" if not student.strip() else "is no name"
     if not student.isprintable() or "/" in student or "\\" in student:
         return "holds a slash or a character that cannot be shown: rename it"
+    if student.casefold().endswith(MADE):
+        return "ends like a file that grading makes: rename it"
     if len(student) > LONGEST or len(student.encode("utf-8")) > 250:
         return f"is longer than {LONGEST} characters"
     return ""

@@ -6,6 +6,7 @@ what a learner's process may do inside, and docs/guide/protection.md for what th
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import platform
@@ -150,24 +151,43 @@ class Sandbox:
 
 @contextlib.contextmanager
 def _interrupted(seconds: float) -> Iterator[None]:
-    """Raise :class:`Late` here where this process, asked by a child, is busy for too long.
-
-    Only a main thread can be interrupted; elsewhere the line's own limit is all there is.
-    """
-    if threading.current_thread() is not threading.main_thread():
+    """Raise :class:`Late` here where this process, asked by a child, is busy for too long."""
+    seconds = max(0.1, seconds)
+    if threading.current_thread() is threading.main_thread():
+        waiting = _by_signal(seconds)
+    else:
+        waiting = _by_thread(seconds)
+    with waiting:
         yield
-        return
 
+
+@contextlib.contextmanager
+def _by_signal(seconds: float) -> Iterator[None]:
     def late(*received: object) -> None:
         raise Late
 
     handler = signal.signal(signal.SIGALRM, late)
-    before, _ = signal.setitimer(signal.ITIMER_REAL, max(0.1, seconds))
+    before, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, before)
         signal.signal(signal.SIGALRM, handler)
+
+
+@contextlib.contextmanager
+def _by_thread(seconds: float) -> Iterator[None]:
+    """The same in a thread that gets no signals, such as a cluster's worker has."""
+    own = ctypes.c_ulong(threading.get_ident())
+    throw = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    timer = threading.Timer(seconds, throw, (own, ctypes.py_object(Late)))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        throw(own, None)  # where it came too late
 
 
 @contextlib.contextmanager
