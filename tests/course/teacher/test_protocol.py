@@ -14,6 +14,8 @@ from hostile import LINE, call, cell, points, state, submission
 
 from trlkit.course.chapters.ch04_cp_trl import checks as ch04
 from trlkit.course.chapters.exercises import EXERCISES
+from trlkit.course.checking import networks
+from trlkit.course.checking.answer import Recipe
 from trlkit.course.checking.exercise import Draw
 from trlkit.course.teacher.grade import grade
 from trlkit.course.teacher.remote import RemoteAnswer
@@ -180,6 +182,59 @@ def test_digits_that_are_looked_up_are_not_learned_and_stay_what_they_are(rules,
     record = grade(submission(answers, "04_cp_trl"), rules, sandbox)
     assert "train_cptrl_digits" not in points(record) and "cp_flops" in points(record)
     assert all(map(torch.equal, before, ch04.digits()))
+
+
+SHRUNK = """
+from torch import nn
+from trlkit.course.checking import networks as plain
+from trlkit.course.chapters.ch07_cnn_with_trl import networks as own
+
+
+def shrunk(make):
+    def made(*args):
+        model = make(*args)
+        for parameter in model.parameters() if isinstance(model, nn.Module) else ():
+            parameter.data = parameter.data.flatten()[:0]
+        return model
+
+    return made
+
+
+for networks in (plain, own):
+    for name, make in list(vars(networks).items()):
+        if callable(make) and getattr(make, "__module__", "") == networks.__name__:
+            setattr(networks, name, shrunk(make))
+
+
+def torchsummary_misses(model):
+    return 0, 0
+"""
+
+
+def test_a_network_that_is_made_otherwise_changes_nothing_that_is_expected(rules, sandbox):
+    chapter = "07_cnn_with_trl"
+    own = solutions(chapter)["conv_output_size"]
+    answers = {"conv_output_size": own, "torchsummary_misses": SHRUNK}
+    record = grade(submission(answers, chapter), rules, sandbox)
+    assert set(points(record)) == {"conv_output_size"}
+    (row,) = (row for row in record.rows if row.exercise == "torchsummary_misses")
+    assert "alike on both sides" in row.message
+
+
+def test_a_recipe_is_what_the_grader_makes_of_it(sandbox):
+    patched = (
+        "from trlkit.course.checking import networks\nbefore = networks.one_linear\n"
+        "def other(*sizes):\n    made = before(*sizes).eval()\n    made.weight.data.zero_()\n"
+        "    made.forward = lambda x: 0 * x\n    return made\n"
+        "networks.one_linear = other\n\ndef seen(model):\n    return model.weight + 0"
+    )
+    with sandbox.fork("00_welcome") as child, child.within(60.0):
+        assert child.run(patched)[0] == ""
+        _, seen = child.begin("seen", {})
+        model = child.make(Recipe(networks.one_linear, (3, 2)))
+        weight = next(model.parameters()).detach().clone()
+        assert weight.any() and model.training and "forward" not in vars(model)
+        assert torch.equal(seen(model), weight)
 
 
 def test_answers_in_the_order_of_the_cases_are_worth_nothing(rules, sandbox):

@@ -172,6 +172,7 @@ class Peer:
         self.build, self.describe, self.refresh = build, describe, refresh
         self.where = where
         self._twin: nn.Module | None = None
+        self._making = False
         self._deep = 0
         self.forget()
 
@@ -271,27 +272,35 @@ class Peer:
         count = others if type(others) is int and 0 <= others < 1000 else 0
         return [torch.zeros((), requires_grad=True) for _ in range(count)]
 
-    def twin(self, kind: str, value: Any, local: nn.Module) -> Any:
-        """Ask for a module that is made here too: the one here is kept like the other."""
-        self._twin = local
-        try:
-            found = self.request(kind, value)
-        finally:
-            self._twin = None
-        if found is not local:
-            raise Broken("what was to be made alike on both sides is not")
-        return local
+    def make(self, value: Any, local: Any) -> Any:
+        """Have a recipe's object made there, which was made here too.
 
-    def _bind(self, tree: Any, news: Any) -> None:
+        A module here is the master: the other side's gets its numbers and modes, and no word of
+        the other side changes it while things are made. Of anything else comes what stands for it.
+        """
+        self._twin = local if isinstance(local, nn.Module) else None
+        self._making = True
+        try:
+            found = self.request("make", value)
+        finally:
+            self._twin, self._making = None, False
+        if isinstance(local, nn.Module) and found is not local:
+            raise Broken("what was to be made alike on both sides is not")
+        return found
+
+    def _bind(self, tree: Any, news: Any, reader: Reader) -> None:
         """Give the modules and tensors of the twin the numbers of those on the other side."""
-        waiting = [(tree["M"][1], self._twin)]
-        modules, _ = _parts(news)
-        pairs, tensors = [], []
+        waiting = [(_number(tree["M"][1]), self._twin)]
+        modules, numbers = _parts(news)
+        unlike = Broken("what was to be made alike on both sides is not")
         while waiting:
             number, module = waiting.pop()
             said = modules.get(str(number))
             if not isinstance(said, dict):
-                return
+                raise unlike
+            if not self.borrowed_modules.has(number):
+                self.borrowed_modules.put(number, module)
+            self.seen_modes[number] = said.get("training") is True
             for part, own in (
                 ("children", module._modules),
                 ("parameters", module._parameters),
@@ -299,16 +308,22 @@ class Peer:
             ):
                 told = said.get(part)
                 if not isinstance(told, dict) or list(told) != list(own):
-                    return
-                both = [(_number(told[n]), own[n]) for n in own if None not in (told[n], own[n])]
-                (waiting if part == "children" else tensors).extend(both)
-            pairs.append((number, module))
-        for number, module in pairs:
-            if not self.borrowed_modules.has(number):
-                self.borrowed_modules.put(number, module)
-        for number, tensor in tensors:
-            if not self.borrowed_tensors.has(number):
-                self.borrowed_tensors.put(number, tensor)
+                    raise unlike
+                for name, mine in own.items():
+                    if (mine is None) != (told[name] is None):
+                        raise unlike
+                    if mine is None:
+                        continue
+                    key = _number(told[name])
+                    if part == "children":
+                        waiting.append((key, mine))
+                    elif not self.borrowed_tensors.has(key):
+                        value, grad = _numbers(numbers.get(str(key)), reader)
+                        if (value.shape, value.dtype) != (mine.shape, mine.dtype):
+                            raise unlike
+                        self.borrowed_tensors.put(key, mine)
+                        requires = numbers[str(key)]["r"] is True
+                        self.seen_tensors[key] = value, requires, grad
 
     def _give(self, result: Any) -> int:
         """Keep the tensors that a function here returned, in order; the first one's number."""
@@ -526,13 +541,15 @@ class Peer:
             self.forget()
         reader = Reader(buffers, self._special)
         with checked():
+            if self._making:
+                if self._twin is not None and isinstance(tree.get("r"), dict) and "M" in tree["r"]:
+                    self._bind(tree["r"], tree.get("n"), reader)
+                return tree, reader
             if "w" in tree and not self.trusting:
                 self._take_changed(tree["w"], reader)
             if "p" in tree:
                 self._take_pushed(tree["p"], reader)
             if "n" in tree:
-                if self._twin is not None and isinstance(tree.get("r"), dict) and "M" in tree["r"]:
-                    self._bind(tree["r"], tree["n"])
                 self._take_news(tree["n"], reader)
         return tree, reader
 
