@@ -10,6 +10,7 @@
 
 # %% lock="imports_00"
 import math
+from functools import partial
 
 import torch
 from torch import nn
@@ -395,9 +396,8 @@ layers = {
     "TRL": lambda: trlkit.TuckerTRL((8, 8), 10, rank=(4, 4, 10)),
 }
 for layer, make in layers.items():
-    found = shuffle_study(
-        lambda name, seed: shuffles.digits_right(make, name, seed), paired_interval, list(shuffles.SHUFFLES), seeds
-    )
+    score = partial(shuffles.digits_right, make)
+    found = shuffle_study(score, paired_interval, list(shuffles.SHUFFLES), seeds)
     for name, (loss, half, conclusion) in found.items():
         print(f"{layer:10s} {name:17s} loses {100 * loss:5.1f} +- {100 * half:.1f} points of 100: {conclusion}")
     lost = " and ".join(name for name, row in found.items() if row[2] == "worse") or "none"
@@ -489,7 +489,10 @@ tries = {}  # what you have tried, best kept at the end
 def attempt(shape, rank, seeds=(0, 1, 2)):
     """Print and keep how many numbers a layer has, and the share of new digits it reads right."""
     kind = trlkit.CPTRL if isinstance(rank, int) else trlkit.TuckerTRL
-    make = lambda: nn.Sequential(nn.Flatten(), nn.Unflatten(1, shape), kind(shape, 10, rank=rank))
+
+    def make():
+        return nn.Sequential(nn.Flatten(), nn.Unflatten(1, shape), kind(shape, 10, rank=rank))
+
     share = sum(shuffles.digits_right(make, seed=seed) for seed in seeds) / len(seeds)
     size = sum(p.numel() for p in make().parameters())
     tries[f"{shape}, rank {rank}"] = (size, share)

@@ -88,9 +88,7 @@ COUNTERS |= {
     "sizes multiplied": lambda s, c, r: r * math.prod(s) * c + c,
     "the full weight": lambda s, c, r: math.prod(s) * c + c,
     "the last three modes only": lambda s, c, r: r * (sum(s[-3:]) + c) + c,
-    "a rank above the smallest size is lowered": lambda s, c, r: (
-        min(r, min(s)) * (sum(s) + c) + c
-    ),
+    "a rank above the smallest size is lowered": lambda s, c, r: min(r, min(s)) * (sum(s) + c) + c,
     "classes left out where a mode has their size": lambda s, c, r: (
         r * (sum(s) + c * (c not in s)) + c
     ),
@@ -304,7 +302,9 @@ def smallest_head_probe(answer: Callable, seeds: tuple[int, ...], least: float) 
         return Verdict("over the budget", f"{size:,} numbers; the point is at {BUDGET}")
     share = _read(shape, rank, seeds)
     if share < least:
-        text = f"{size} numbers, {share:.1%} of new digits right over seeds {seeds}; asked: {least:.0%}"
+        text = (
+            f"{size} numbers read {share:.1%} of new digits from seeds {seeds}, asked: {least:.0%}"
+        )
         return Verdict("reads too few", text)
     return RIGHT
 
