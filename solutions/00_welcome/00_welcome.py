@@ -23,7 +23,7 @@ from trlkit.course import check, reveal
 
 # %%
 images, labels = data.digits(8).train.tensors
-digits = {f"a {label}": image for image, label in zip(images[:5, 0], labels.tolist())}
+digits = {f"a {label}": images[labels == label][0, 0] for label in range(5)}
 mixed = {f"{name}, shuffled": shuffles.shuffled(image, "all places") for name, image in digits.items()}
 plotting.images(digits | mixed, rows=2)
 
