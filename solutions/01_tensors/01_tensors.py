@@ -36,7 +36,7 @@ plotting.images({
 # %% [markdown]
 # **After this chapter you can**
 #
-# - tell order, rank, mode, fiber and slice apart, and say which mode each picture above was made along;
+# - tell order, rank, mode, fiber and slice apart;
 # - unfold a tensor, multiply its modes, contract two tensors, and test whether somebody else's code does;
 # - time two ways fairly;
 # - use a matrix that is too large to exist, and multiply with fewer products than school taught.
@@ -412,7 +412,7 @@ clock = "channels"
 # %%
 channels_first = 16 * 512 * 14 * 14 + 3 * 14 * 16 * 14
 columns_first = 3 * 14 * 512 * 14 + 16 * 512 * 14 * 3
-reveal(ratio, channels_first / columns_first)
+reveal(ratio, round(channels_first / columns_first, 2))
 
 # %% [markdown]
 # Now the clock. A machine is a bad witness: its **first** calls are slow, every now and then **another program** takes it
@@ -964,6 +964,7 @@ check("quiz_order", quiz_order)
 #   introduction; mind its column-major unfoldings.
 # - Kossaifi, Panagakis, Anandkumar, Pantic: *TensorLy: Tensor Learning in Python*, JMLR 20 (2019).
 # - Strassen: *Gaussian Elimination is not Optimal*, Numerische Mathematik 13 (1969). The seven products, in three pages.
+#   Winograd: *On Multiplication of 2 x 2 Matrices*, Linear Algebra and its Applications 4 (1971). Why not six.
 # - Rogozhnikov: *Einops: Clear and Reliable Tensor Manipulations with Einstein-like Notation*, ICLR 2022.
 #
 # **Next:** chapter 2, *Decompositions*: which small pieces a given tensor is made of.

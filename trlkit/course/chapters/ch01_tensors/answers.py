@@ -506,6 +506,15 @@ def multi_mode_dot(x, matrices, modes):
 #- for matrix, mode in zip(matrices, modes):
 #+ for mode, matrix in enumerate(matrices):
 
+# %% mistake="multi_mode_dot" name="matrices counted by modes"
+# You take matrices[mode] for each mode: matrices[k] belongs to modes[k], and there may be fewer
+# matrices than modes of x.
+# Look at: which matrix belongs to mode 2 when modes is (0, 2).
+#-     for matrix, mode in zip(matrices, modes):
+#-         x = mode_dot(x, matrix, mode)
+#+     for mode in modes:
+#+         x = mode_dot(x, matrices[mode], mode)
+
 # %% mistake="multi_mode_dot" name="started again from x"
 # Each of your products starts again from the original x, so only the last one is left.
 # Look at: what the next product multiplies.
@@ -677,6 +686,12 @@ def inner(x, y, n_modes):
     modes = list(range(n_modes))
     return torch.tensordot(x, y, dims=(modes, modes))
 
+# %% mistake="inner" name="not reshaped back"
+# You return the matrix product itself: what was left of both tensors is still joined to one mode each.
+# Look at: the modes that were left of x and of y.
+#- return (x.reshape(-1, size) @ y.reshape(size, -1)).reshape((*left, *right))
+#+ return x.reshape(-1, size) @ y.reshape(size, -1)
+
 # %% mistake="inner" name="one mode only"
 # You contracted a single mode, as a matrix product does.
 # Look at: how many pairs of modes `n_modes` asks for.
@@ -759,6 +774,12 @@ def outer(vectors):
     if len(vectors) == 1:
         return vectors[0]
     return vectors[0][:, None] * vectors[1][None, :]
+
+# %% mistake="outer" name="first vector twice"
+# You begin with the first vector and then multiply by it once more.
+# Look at: which vectors your loop runs over.
+#- vectors[1:]
+#+ vectors
 
 # %% mistake="outer" name="flattened"
 # Your numbers are right and all in one vector: that is the Kronecker product of the vectors.
@@ -862,6 +883,12 @@ def khatri_rao(matrices):
     for m in matrices[1:]:
         x = (x.unsqueeze(2) * m.T.unsqueeze(1)).reshape(x.shape[0], -1)
     return x
+
+# %% mistake="khatri_rao" name="first matrix twice"
+# You begin with the first matrix and then multiply by it once more.
+# Look at: which matrices your loop runs over.
+#- matrices[1:]
+#+ matrices
 
 # %% mistake="khatri_rao" name="kronecker"
 # That is the Kronecker product: it also multiplies columns that do not belong together.
@@ -1081,6 +1108,14 @@ def mode_dot_equation(order, mode):
 def mode_dot_equation(order, mode):
     behind = "abcdefghij"[: order - 1 - mode]
     return f"...y{behind},zy->...z{behind}"
+
+# %% mistake="mode_dot_equation" name="operands exchanged"
+# Your equation has the letters of the matrix first. torch.einsum gets the tensor first, and then
+# the matrix.
+# Look at: which letters stand in front of the comma.
+def mode_dot_equation(order, mode):
+    a = "abcdefghijklm"[:order]
+    return f"z{a[mode]},{a}->{a[:mode]}z{a[mode + 1:]}"
 
 # %% mistake="mode_dot_equation" name="new letter at the end"
 # Your new letter stands at the end of the result: the new mode goes where the old one was.
