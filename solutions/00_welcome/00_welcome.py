@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 0. Welcome: what flattening costs { minutes: 45, difficulty: 2 }
+# # 0. Welcome: what flattening costs { minutes: 50, difficulty: 2 }
 #
 # A convolutional network turns an image into a block of numbers: channels, height, width. Then most networks throw
 # that block into one long vector and multiply it by a huge matrix. This course replaces these two steps, *flatten*

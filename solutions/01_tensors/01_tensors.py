@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 1. Tensors { minutes: 105, difficulty: 3 }
+# # 1. Tensors { minutes: 120, difficulty: 3 }
 #
 # **The question of this chapter.** A 1 x 1 convolution, a linear layer on a flattened block and the heads of this course
 # look like three different things. *How many operations are they?* And what does an operation cost when it is written
@@ -49,7 +49,7 @@ plotting.images({
 # count; in later chapters you may use it.
 
 # %% [markdown]
-# ## 1.1 Modes, fibers and slices { minutes: 7, difficulty: 1 }
+# ## 1.1 Modes, fibers and slices { minutes: 5, difficulty: 1 }
 #
 # An activation of a convolutional network is a block of numbers with three indices: channel, row, column. That
 # makes it a tensor of **order** 3: the order is the number of indices that point at one entry. Each index runs
@@ -82,6 +82,11 @@ prediction = (512, 49)
 reveal(prediction, lambda: tuple(trlkit.unfold(torch.zeros(512, 7, 7), 0).shape))
 
 # %% [markdown]
+# <details><summary>I said (49, 512), or (7, 512)</summary>
+# The mode of a fiber is the one that <i>runs</i>, not one that is fixed; and there is a fiber for every pair of a row and
+# a column.
+# </details>
+#
 # A mode-0 fiber of an activation is what the network says about *one pixel*, in all channels. Write the function
 # that takes one fiber out of a tensor of any order.
 #
@@ -142,6 +147,12 @@ prediction = (7, 3584)
 
 # %%
 reveal(prediction, lambda: tuple(trlkit.unfold(torch.zeros(512, 7, 7), 1).shape))
+
+# %% [markdown]
+# <details><summary>I said (7, 519), or (3584, 7)</summary>
+# There is a column for each <i>combination</i> of a channel and a column of the image, so the sizes multiply; and the
+# fibers, which have 7 entries here, stand upright.
+# </details>
 
 # %% solve="unfold"
 def unfold(x, mode):
@@ -349,6 +360,11 @@ reveal(prediction, 1)
 print("the same as the convolution:", torch.allclose(mine, convolution(x), atol=1e-4))
 
 # %% [markdown]
+# <details><summary>I said 0, or 2 and 3</summary>
+# Mode 0 is the batch: no layer mixes its images. And 1 x 1 says just that no place is mixed with another, so nothing
+# happens along rows and columns.
+# </details>
+#
 # The first of the three layers is a mode product, and your function computes it.
 
 # %% [markdown]
@@ -393,7 +409,7 @@ check("multi_mode_dot", multi_mode_dot)
 # </details>
 
 # %% [markdown]
-# ### Which order is faster? An experiment { minutes: 14, difficulty: 4 }
+# ### Which order is faster? An experiment { minutes: 12, difficulty: 4 }
 #
 # The result does not depend on the order; the cost does. Take an activation of 512 x 14 x 14, the channels to 16 and the
 # columns to 3.
@@ -415,6 +431,11 @@ columns_first = 3 * 14 * 512 * 14 + 16 * 512 * 14 * 3
 reveal(ratio, round(channels_first / columns_first, 2))
 
 # %% [markdown]
+# <details><summary>I said 1, since the results are equal</summary>
+# What one product leaves over, the next one has to work on: 16 of 512 channels are left in one case, and 3 of 14 columns
+# in the other. What counts beside that is how large the first product is itself, and it meets the whole block.
+# </details>
+#
 # Now the clock. A machine is a bad witness: its **first** calls are slow, every now and then **another program** takes it
 # away for a while, and while you measure it may get **slower and slower**, since it gets warm. Write an experiment that is
 # fooled by none of these. How you arrange the calls is up to you.
@@ -520,6 +541,12 @@ prediction = (128, 10)
 # %%
 reveal(prediction, lambda: trlkit.inner(torch.zeros(128, 512, 7, 7), torch.zeros(512, 7, 7, 10), 3).shape)
 
+# %% [markdown]
+# <details><summary>I said (128, 7, 7, 10)</summary>
+# That is what contracting the channels alone would leave. Three modes of each are summed over, and none of them comes
+# back.
+# </details>
+
 # %% solve="inner"
 def inner(x, y, n_modes):
     """Contract the last n_modes modes of x with the first n_modes modes of y.
@@ -613,7 +640,7 @@ check("outer", outer)
 # </details>
 
 # %% [markdown]
-# ### Three products instead of four { minutes: 12, difficulty: 5 }
+# ### Three products instead of four { minutes: 10, difficulty: 5 }
 #
 # What are rank-1 tensors good for? Here is something that school taught you to do with four multiplications:
 #
@@ -731,7 +758,7 @@ check("khatri_rao", khatri_rao)
 # </details>
 
 # %% [markdown]
-# ## 1.9 The unfolding of a product { minutes: 20, difficulty: 4 }
+# ## 1.9 The unfolding of a product { minutes: 8, difficulty: 4 }
 #
 # Now the identity behind every tensor layer. Take a small **core** $G$ and a **factor** $U_k$ of shape
 # $(I_k, R_k)$ for each mode, and multiply them all: $X = G \times_0 U_0 \times_1 U_1 \cdots \times_N U_N$. Its unfolding

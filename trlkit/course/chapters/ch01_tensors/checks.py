@@ -398,8 +398,10 @@ def is_unfold_probe(answer: Callable, kind: str) -> Verdict:
 
 
 def is_unfold_cases(draw: Draw) -> Iterator[Case]:
-    for kind in CANDIDATES:
-        yield Case((kind,))
+    kinds = list(CANDIDATES)
+    order = draw.normal(len(kinds)).argsort().tolist() if draw.hidden else range(len(kinds))
+    for k in order:
+        yield Case((kinds[k],))
 
 
 # ---- a fair clock ----------------------------------------------------------------------------
