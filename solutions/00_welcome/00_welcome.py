@@ -17,7 +17,7 @@ from torch import nn
 from torchvision import models
 
 import trlkit
-from trlkit.experiments.report import paired_interval
+from trlkit.experiments.found import paired_interval
 from trlkit.lab import capstone, data, plotting, shuffles
 from trlkit.course import check, reveal
 

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 import trlkit
-from trlkit.experiments.report import paired_interval
+from trlkit.experiments.found import paired_interval
 from trlkit.lab import data, plotting
 from trlkit.course import check, reveal
 

@@ -165,7 +165,7 @@ def made_up_scores(truth: dict[str, float], starts: float, noise: float, seed: i
 
 def interval_of_the_mean() -> Callable:
     """The course's own, as the notebook imports it."""
-    from trlkit.experiments.report import paired_interval
+    from trlkit.experiments.found import paired_interval
 
     return paired_interval
 

@@ -435,7 +435,7 @@ def _conclusion(low: float, high: float) -> str:
 
 
 def faster_probe(answer: Callable, machine: str, seed: int) -> Verdict:
-    from trlkit.experiments.report import paired_interval
+    from trlkit.experiments.found import paired_interval
 
     ratio, drift, interrupted, cold = MACHINES[machine]
     numbers, calls = random.Random(seed), {"first": 0, "second": 0}
