@@ -14,6 +14,7 @@ from trlkit.course.checking import networks
 from trlkit.course.checking.answer import RIGHT, Recipe, Verdict, plain
 from trlkit.course.checking.compare import describe
 from trlkit.course.checking.exercise import Case, Draw, Exercise
+from trlkit.experiments.found import paired_interval
 from trlkit.ranks import cp_parameters, tucker_parameters
 
 
@@ -165,8 +166,6 @@ def made_up_scores(truth: dict[str, float], starts: float, noise: float, seed: i
 
 def interval_of_the_mean() -> Callable:
     """The course's own, as the notebook imports it."""
-    from trlkit.experiments.found import paired_interval
-
     return paired_interval
 
 

@@ -22,6 +22,7 @@ from trlkit.course.checking.products import (
     unfold,
 )
 from trlkit.course.checking.watch import Largest
+from trlkit.experiments.found import paired_interval
 
 
 def fiber(x: Tensor, mode: int, index: Sequence[int]) -> Tensor:
@@ -435,8 +436,6 @@ def _conclusion(low: float, high: float) -> str:
 
 
 def faster_probe(answer: Callable, machine: str, seed: int) -> Verdict:
-    from trlkit.experiments.found import paired_interval
-
     ratio, drift, interrupted, cold = MACHINES[machine]
     numbers, calls = random.Random(seed), {"first": 0, "second": 0}
 
