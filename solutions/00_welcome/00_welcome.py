@@ -1,32 +1,83 @@
 # %% [markdown]
-# # 0. Welcome: what flattening costs { minutes: 25, difficulty: 1 }
+# # 0. Welcome: what flattening costs { minutes: 50, difficulty: 2 }
 #
-# A convolutional network ends with a block of numbers: channels, height, width. Then most networks throw that
-# block into one long vector and multiply it by a huge matrix. This course replaces these two steps, *flatten*
-# and *fully connected*, by one **tensor regression layer** (TRL): a regression on the block as it is, with a
-# weight that is put together from few small pieces (its *rank* says how many; chapter 2). It has far fewer
-# parameters, and rows stay rows and columns stay columns.
+# A convolutional network turns an image into a block of numbers: channels, height, width. Then most networks throw
+# that block into one long vector and multiply it by a huge matrix. This course replaces these two steps, *flatten*
+# and *fully connected*, by one **tensor regression layer** (TRL): a regression on the block as it is.
 #
-# **After this chapter you can**
-#
-# - write an answer, check it, read what the check says, and mend it;
-# - count the parameters of a network and say which share of them is in its fully connected layers;
-# - say how many parameters a TRL would need in their place, and against what that is a saving.
-#
-# **You need** Python, and to have seen `nn.Linear` and `nn.Conv2d`. Nothing has to be downloaded.
+# **The question of this chapter.** Below are five digits, and the same five with their 64 places exchanged, for all in
+# the same way. Does a layer notice? And what does it tell about *flattening*?
 
 # %% lock="imports_00"
 import math
+from functools import partial
 
 import torch
 from torch import nn
 from torchvision import models
 
-from trlkit.lab import plotting
+import trlkit
+from trlkit.experiments.found import paired_interval
+from trlkit.lab import capstone, data, plotting, shuffles
 from trlkit.course import check, reveal
 
+# %%
+images, labels = data.digits(8).train.tensors
+digits = {f"a {label}": images[labels == label][0, 0] for label in range(5)}
+mixed = {f"{name}, shuffled": shuffles.shuffled(image, "all places") for name, image in digits.items()}
+plotting.images(digits | mixed, rows=2)
+
 # %% [markdown]
-# ## 0.1 How an exercise works { minutes: 3, difficulty: 1 }
+# **After this chapter you can**
+#
+# - write an answer, check it, read what the check says, and mend it;
+# - say where a network keeps its parameters, and how many a TRL would need in their place;
+# - measure whether a difference is one: the same seeds on both sides, and an interval;
+# - say which order a TRL sees, and which it cannot see.
+#
+# **You need** Python, and to have seen `nn.Linear` and `nn.Conv2d`. Nothing has to be downloaded.
+#
+# ## 0.1 A tensor regression layer, now { minutes: 4, difficulty: 1 }
+#
+# Sixteen fixed filters, of edges and lines, turn digits of 32 x 32 pixels into activations of 16 x 16 x 16 numbers. On
+# these sits either `nn.Flatten` and one `nn.Linear`, or a TRL that is told the shape of what comes in. Both learn
+# from the same 600 activations, and are then asked about 657 others.
+#
+# **Predict before you run.** The linear layer has 40,970 parameters. The TRL below has 58 times fewer. What share
+# of the new digits does it read right if the linear layer reads about 0.95? Write a number from 0 to 1.
+
+# %% predict="first_trl"
+### BEGIN SOLUTION
+#~ prediction = ...  # from 0 to 1
+prediction = 0.94
+### END SOLUTION
+
+# %%
+pictures, labels = data.digits(32).train.tensors
+block = capstone.backbone()(pictures[:, :1])
+
+heads = {
+    "flatten, one Linear": lambda: nn.Sequential(nn.Flatten(), nn.Linear(16 * 16 * 16, 10)),
+    "a TRL": lambda: trlkit.CPTRL((16, 16, 16), 10, rank=12),
+}
+right = {}
+for name, make in heads.items():
+    right[name] = shuffles.share_right(make, block, labels)
+    print(f"{name:20s} {sum(p.numel() for p in make().parameters()):7,d} parameters, {right[name]:.1%} right")
+
+reveal(prediction, lambda: round(right["a TRL"], 3))
+
+# %% [markdown]
+# <details><summary>I said something like 0.6, or 0.2</summary>
+# As if each number of a weight carried its share of what was learned. But rows, columns and channels repeat themselves:
+# most of the 40,970 numbers can be told from the others. Chapter 2 is about how many cannot.
+# </details>
+#
+# That is one seed on small images: a reason to go on, no result yet. The rest of the chapter asks what was saved,
+# against what, and what it has to do with the shuffled digits.
+
+# %% [markdown]
+# ## 0.2 How an exercise works { minutes: 2, difficulty: 1 }
 #
 # Every exercise of this course has the same three parts: a cell in which **you write**, a cell with
 # `check(...)` that tells you **at once** whether it is right, and **hints** that stay folded until you open them.
@@ -36,8 +87,6 @@ from trlkit.course import check, reveal
 # Here is a first one, and it is already written: wrongly. Flattening turns an activation of `channels` x
 # `height` x `width` numbers into one vector. **How long is that vector?** Run both cells, read what the check
 # says, and mend the function.
-#
-# Example: `flat_features(3, 2, 2)` is `12`.
 
 # %% solve="flat_features"
 def flat_features(channels, height, width):
@@ -62,129 +111,77 @@ check("flat_features", flat_features)
 # The line with <b>no</b> shows the call it tried, what it expected and what your function returned. Under it
 # stands what it thinks has happened, and where to look.
 # </details>
-#
-# <details><summary>Hint: I don't see what is wrong</summary>
-# One channel is a grid of height x width numbers. How many such grids are there?
-# </details>
 
 # %% [markdown]
-# ## 0.2 Count the parameters of a network { minutes: 5, difficulty: 1 }
+# ## 0.3 Where a network keeps its parameters { minutes: 6, difficulty: 2 }
 #
-# A network in PyTorch knows its own parameters: `model.parameters()` runs over the tensors that the network
-# learns, and `p.numel()` is how many numbers one of them holds. To have a model at hand without downloading or
-# even storing it, we build it on the **meta device**: there its tensors have shapes and no numbers.
+# To have a network at hand without downloading or even storing it, we build it on the **meta device**: there tensors
+# have shapes and no numbers. VGG16 has thirteen convolutions, which do the seeing, and three linear layers.
+#
+# **Predict before you run.** Which share of its parameters is in the three linear layers? A number between 0 and 1.
+
+# %% predict="vgg_share"
+### BEGIN SOLUTION
+#~ prediction = ...  # between 0 and 1
+prediction = 0.9
+### END SOLUTION
 
 # %%
 with torch.device("meta"):
     vgg16 = models.vgg16()
-    alexnet = models.alexnet()
 
-print(vgg16.classifier)
-
-# %% [markdown]
-# **Predict before you run.** The first of these linear layers takes 25088 numbers and gives 4096. Without a
-# computer: about how many parameters does it alone have, weight and bias? A power of ten will do; write it as a
-# number, such as `1_000`.
-
-# %% predict="first_layer"
-### BEGIN SOLUTION
-#~ prediction = ...  # a power of ten
-prediction = 100_000_000
-### END SOLUTION
-
-# %%
-reveal(prediction, lambda: sum(p.numel() for p in vgg16.classifier[0].parameters()))
-
-# %% [markdown]
-# Now count for a whole network. Count *all* its parameters, whether they learn or are frozen: all of them are
-# stored.
-
-# %% solve="count_parameters"
-def count_parameters(model):
-    """The number of parameters of a network.
-
-    model: an nn.Module.
-    Returns an int: how many numbers all its parameters hold together.
-
-    >>> count_parameters(nn.Linear(3, 2))
-    8
-    """
-    ### BEGIN SOLUTION
-    return sum(p.numel() for p in model.parameters())
-    ### END SOLUTION
-
-# %% check="count_parameters" points=1
-check("count_parameters", count_parameters)
-
-# %% [markdown]
-# <details><summary>Hint: my number is too small</summary>
-# Does every round of your loop add to what was there? Does the function return only after the last round?
-# </details>
-#
-# <details><summary>Hint: my number is too large</summary>
-# If you loop over modules: each contains the parameters of the modules inside it, so some are counted twice.
-# And batch norm also stores a running mean and a running variance. They are <i>buffers</i>: no parameters, though
-# they stand in <code>state_dict()</code>.
-# </details>
-#
-# <details><summary>Hint: a skeleton</summary>
-# One line: <code>sum(</code> <i>something</i> <code>for p in model.parameters())</code>.
-# </details>
-
-# %% [markdown]
-# ## 0.3 The share of the fully connected layers { minutes: 7, difficulty: 2 }
-#
-# Where do a network's parameters sit? Look at VGG16, layer by layer.
-
-# %%
+total = sum(p.numel() for p in vgg16.parameters())
+linear = sum(p.numel() for p in vgg16.classifier.parameters())
+reveal(prediction, lambda: round(linear / total, 2))
 plotting.parameters_by_layer(vgg16)
 
 # %% [markdown]
-# Thirteen convolutions do the seeing, three fully connected layers hold nearly everything. Put a number on it:
-# which share of a network's parameters is in its `nn.Linear` layers?
+# <details><summary>I said about 3 / 16, or less</summary>
+# Three of sixteen layers. But a convolution uses its few numbers at every place, and a linear layer has one for each
+# pair of an input and an output: the first of the three meets 25,088 inputs with 4,096 outputs.
+# </details>
 #
-# A network nests modules in modules: `model.modules()` runs over all of them at every depth,
-# `model.children()` over the top level only. `isinstance(m, nn.Linear)` tells a linear layer.
+# Now for any network. `model.parameters()` runs over the tensors that a network learns or has learned, frozen ones
+# included, each once; `p.numel()` is how many numbers one holds. Networks nest modules in modules:
+# `model.children()` runs over the top level, `model.modules()` over every depth.
 
 # %% solve="fc_share"
 def fc_share(model):
     """How much of a network sits in its fully connected layers.
 
-    model: an nn.Module.
+    model: an nn.Module with at least one parameter.
     Returns (total, linear, share):
-      total, an int: the number of all parameters;
-      linear, an int: the number in nn.Linear layers, weights and biases;
+      total, an int: how many numbers all its parameters hold, frozen or not;
+      linear, an int: how many of these are in nn.Linear layers, weights and biases;
       share, a float between 0 and 1: linear / total.
+    A parameter that two layers share is stored once, and counts once.
 
     >>> fc_share(nn.Sequential(nn.Conv2d(1, 2, 1), nn.Linear(4, 3)))
     (19, 15, 0.7894736842105263)
     """
     ### BEGIN SOLUTION
-    total = count_parameters(model)
-    linear = sum(count_parameters(m) for m in model.modules() if isinstance(m, nn.Linear))
+    total = sum(p.numel() for p in model.parameters())
+    weights = {p for m in model.modules() if isinstance(m, nn.Linear) for p in m.parameters()}
+    linear = sum(p.numel() for p in weights)
     return total, linear, linear / total
     ### END SOLUTION
 
-# %% check="fc_share" points=2
+# %% check="fc_share" points=1
 check("fc_share", fc_share)
 
 # %% [markdown]
 # <details><summary>Hint: I don't know where to begin</summary>
-# You have <code>count_parameters</code>, and a linear layer is a module too.
+# A linear layer is a module too, and has parameters of its own. How would you find all of them, at any depth?
 # </details>
 #
 # <details><summary>Hint: my share is 0 for a network that has linear layers</summary>
 # They are inside another module. Which of <code>children()</code> and <code>modules()</code> looks inside?
 # </details>
 #
-# <details><summary>Hint: a skeleton</summary>
-# Three lines: the total; the sum over the modules that are linear; the tuple.
+# <details><summary>Hint: my share is above 1</summary>
+# Two layers can hold one and the same tensor. How would you notice that you have met it before? Tensors of equal
+# numbers are not the same tensor.
 # </details>
-
-# %% [markdown]
-# ### What it says about four well-known networks
-#
-# This is the table that started the whole idea, made by your function.
 
 # %%
 with torch.device("meta"):
@@ -210,35 +207,15 @@ plotting.parameter_bars(counts)
 # most where something is flattened, and the honest rival everywhere else is that average (chapter 8).
 
 # %% [markdown]
-# ## 0.4 What a TRL would need { minutes: 7, difficulty: 2 }
+# ## 0.4 What a TRL needs { minutes: 5, difficulty: 2 }
 #
 # The activation of VGG16 is a block of 512 x 7 x 7 numbers. A linear layer from it to 10 classes has a weight
-# with four **modes**: channel, row, column, class, of sizes 512, 7, 7 and 10.
-#
-# A **CP** tensor regression layer (CP for *canonical polyadic*, the decomposition behind it) of **rank** $R$ does
-# not store that weight. It stores one thin matrix for each mode, a **factor**, with one row for each entry of the
-# mode and $R$ columns:
-#
-# | factor | rows | columns |
-# |---|---|---|
-# | of the channels | 512 | $R$ |
-# | of the rows | 7 | $R$ |
-# | of the columns | 7 | $R$ |
-# | of the classes | 10 | $R$ |
-#
-# and a **bias**, one number for each class. How the factors make a weight is chapter 2, how they make a layer
-# chapter 4. You can already count them.
-#
-# **Predict before you run.** With rank 100 and 10 classes: how many numbers are that? Within a tenth will do.
-
-# %% predict="cp_size"
-### BEGIN SOLUTION
-#~ prediction = ...  # a number
-prediction = 50_000
-### END SOLUTION
+# with four **modes**: channel, row, column, class, of sizes 512, 7, 7 and 10. A **CP** layer (CP for *canonical
+# polyadic*) of **rank** $R$ does not store that weight. It stores one thin matrix for each mode, a **factor**, with one
+# row for each entry of the mode and $R$ columns; and a **bias**, one number for each class.
 
 # %%
-reveal(prediction, lambda: sum(rows * 100 for rows in (512, 7, 7, 10)) + 10)
+plotting.flatten_against_trl((512, 7, 7), 10, 100)
 
 # %% solve="cp_trl_parameters"
 def cp_trl_parameters(input_shape, num_classes, rank):
@@ -255,97 +232,314 @@ def cp_trl_parameters(input_shape, num_classes, rank):
     return rank * (sum(input_shape) + num_classes) + num_classes
     ### END SOLUTION
 
-# %% check="cp_trl_parameters" points=2
+# %% check="cp_trl_parameters" points=1
 check("cp_trl_parameters", cp_trl_parameters)
 
 # %% [markdown]
 # <details><summary>Hint: my number is far too large</summary>
-# The sizes of a <i>weight</i> multiply. The sizes of matrices that lie beside each other add up.
+# What do the sizes of matrices that lie beside each other do: multiply, or add up?
 # </details>
 #
 # <details><summary>Hint: I am a little below</summary>
-# The classes have a factor, and besides it the layer has a bias.
+# Which of the modes have a factor? And what does the layer have besides its factors?
 # </details>
 #
-# ### VGG16 before and after
-#
-# Take VGG16 for 10 classes, and five heads for it: (1) its own classifier of three linear layers; (2) one plain
-# `nn.Linear` on the flattened activation; (3) to (5) CP layers of three ranks.
+# **Predict before you run.** The size of the layer grows with the rank. From which rank on has it *more* parameters
+# than the one linear layer, which has 250,890? A tenth up or down will do.
+
+# %% predict="crossover"
+### BEGIN SOLUTION
+#~ prediction = ...  # a rank
+prediction = 469
+### END SOLUTION
 
 # %%
-features = sum(p.numel() for p in vgg16.features.parameters())
+shape = (512, 7, 7)
+linear = math.prod(shape) * 10 + 10
+crossover = next(rank for rank in range(1, 1000) if cp_trl_parameters(shape, 10, rank) > linear)
+reveal(prediction, lambda: crossover)
+
+ranks = [1, 3, 10, 30, 100, 200, 300, 490]
 with torch.device("meta"):
-    ten_classes = models.vgg16(num_classes=10)
-    linear = nn.Linear(512 * 7 * 7, 10)
-heads = {
-    "its own classifier": sum(p.numel() for p in ten_classes.classifier.parameters()),
-    "one Linear": sum(p.numel() for p in linear.parameters()),
-} | {f"CP TRL, rank {rank}": cp_trl_parameters((512, 7, 7), 10, rank) for rank in (100, 1000, 10000)}
-
-for name, head in heads.items():
-    print(f"{name:20s} {head:12,d}")
-
-plotting.parameter_bars({name: {"convolutions": features, "head": head} for name, head in heads.items()})
+    own = sum(p.numel() for p in models.vgg16(num_classes=10).classifier.parameters())
+lines = {
+    "CP layer": (ranks, [cp_trl_parameters(shape, 10, rank) for rank in ranks]),
+    "VGG16's own three linear layers": ([1, 490], [own, own]),
+    "one linear layer": ([1, 490], [linear, linear]),
+    "mean of each channel, one linear layer": ([1, 490], [512 * 10 + 10] * 2),
+}
+marks = {f"larger than one linear layer, from rank {crossover} on": crossover}
+plotting.curves(lines, "rank", "parameters, for 10 classes", log="y", marks=marks)
 
 # %% [markdown]
-# Look twice at the last line of numbers. Rank 10000 is a small part of VGG16's own classifier, and more than
-# twenty times *one* linear layer that does the same job. **A saving is always against something; say against what.**
+# <details><summary>I said about 25,088</summary>
+# That is the length of the flattened activation. But a component costs 512 + 7 + 7 + 10 = 536 numbers, and the weight has
+# no more than 250,880.
+# </details>
+#
+# The axis ends at 490 = 7 * 7 * 10, since no weight of this shape needs a higher rank (chapter 2): whoever takes a
+# larger one pays for nothing. And look at the lowest line: at rank 10 and above the TRL is *larger* than averaging each
+# channel. **A saving is always against something; say against what.**
 
 # %% [markdown]
-# ## 0.5 Quiz: what flattening loses { minutes: 1, difficulty: 1 }
+# ## 0.5 Catch the wrong counters { minutes: 8, difficulty: 4 }
 #
-# **What is lost when an activation is flattened?** (The lines with `sha1` under the check compare your letter with
-# the right one without showing it. You need not read them.)
+# Fourteen people have written `cp_trl_parameters`, and fourteen are wrong. One forgets the bias. One counts a single
+# bias for all classes. One only looks at the first three modes. One puts the sizes into a set, and loses those that
+# come twice. One leaves out modes of size 1, one takes a layer with *one class* for a layer without a class mode, and
+# one has a special case for activations with a *single mode*. The other seven you don't know.
 #
-# - **a** some of its numbers
-# - **b** which numbers were neighbors, and which belonged to one channel: the layer behind it sees a plain list
-# - **c** nothing is lost, but it costs many multiplications
-# - **d** which numbers belonged to which image of the batch
+# Write **at most two tests** that catch them all. A test is a call and what must come of it. A counter is caught when
+# it gives anything else in one of them, or an error. There is nothing to compute here but two numbers; which two calls
+# is the puzzle.
 
-# %% solve="quiz_flatten"
+# %% solve="counter_tests"
+def counter_tests():
+    """At most two tests that no wrong counter passes.
+
+    Returns a list of one or two tuples (input_shape, num_classes, rank, parameters):
+      the arguments of a call of cp_trl_parameters, each size from 1 to 1000, at most 9 modes,
+      and the number of parameters, an int.
+
+    For example, [((512, 7, 7), 10, 1, 546)] is one test, and lets many of them through.
+    """
+    ### BEGIN SOLUTION
+    calls = [((3, 1, 4, 3, 2, 5), 1, 7), ((6,), 4, 3)]
+    return [(*call, cp_trl_parameters(*call)) for call in calls]
+    ### END SOLUTION
+
+# %% check="counter_tests" points=1
+check("counter_tests", counter_tests)
+
+# %% [markdown]
+# <details><summary>Hint: what makes a good test?</summary>
+# Take one wrong counter. For which calls does it give the right number by luck? Avoid all of these, for as many
+# counters at once as you can.
+# </details>
+#
+# <details><summary>Hint: two tests are too few</summary>
+# Which pairs of counters can no single call catch together? Only those force a second test.
+# </details>
+
+# %% [markdown]
+# ## 0.6 What a shuffle costs: your first experiment { minutes: 10, difficulty: 3 }
+#
+# Back to the shuffled digits. Two layers learn to read 8 x 8 digits: `nn.Linear` on the 64 pixels, and a TRL that keeps
+# rows and columns apart (a Tucker layer, chapter 5: it looks at a picture through four patterns of rows and four
+# patterns of columns). Both learn again from pictures that were shuffled, all in the same way. There are three shuffles:
+#
+# - `"rows and columns"`: the rows are put into another order, and the columns too;
+# - `"transposed"`: rows become columns;
+# - `"all places"`: every pixel goes anywhere.
+#
+# **Predict before you run.** Which of the three make the *linear layer* worse, and which make the *TRL* worse? Write
+# the names, or `"none"`.
+
+# %% predict="shuffles"
 ### BEGIN SOLUTION
-#~ quiz_flatten = ...  # "a", "b", "c" or "d"
-quiz_flatten = "b"
+#~ linear_loses = ...
+#~ trl_loses = ...
+linear_loses = "none"
+trl_loses = "all places"
 ### END SOLUTION
 
-# %% check="quiz_flatten" points=1
-check("quiz_flatten", quiz_flatten)
-### HASHED AUTOTEST quiz_flatten
+# %% [markdown]
+# A score moves with the start of the layer, by more than a shuffle may cost. So compare **pairs**: for each seed the
+# score without a shuffle, minus the score with it, from the *same* seed. The mean of these differences is the loss;
+# an interval around it says how far to trust that.
+
+# %% solve="shuffle_study"
+def shuffle_study(score, interval, names, seeds):
+    """How much each shuffle costs, and what may be concluded.
+
+    score: function; score(name, seed) is the share of new digits, 0 to 1, that a layer reads right when it starts
+      from that seed and learns from pictures with that shuffle; the name "none" leaves the pictures as they are.
+    interval: function; interval(differences) takes a list of floats and returns (mean, half), two floats:
+      the true mean is between mean - half and mean + half, 95 % sure.
+    names: list of str, the shuffles to try.   seeds: list of at least two ints.
+    Returns a dict: for each name (loss, half, conclusion):
+      loss and half, floats: the interval of the paired losses, positive where the shuffle makes a layer worse;
+      conclusion, a str: "worse" if the whole interval is above 0, "better" if it is all below 0,
+      "can't tell" if 0 is in it or on its border.
+    """
+    ### BEGIN SOLUTION
+    plain = {seed: score("none", seed) for seed in seeds}
+    found = {}
+    for name in names:
+        loss, half = interval([plain[seed] - score(name, seed) for seed in seeds])
+        conclusion = "worse" if loss - half > 0 else "better" if loss + half < 0 else "can't tell"
+        found[name] = (loss, half, conclusion)
+    return found
+    ### END SOLUTION
 
 # %% [markdown]
-# ## 0.6 Quiz: where a TRL saves most { minutes: 1, difficulty: 1 }
-#
-# **In which of the four networks of the table can a TRL save the largest share of the parameters?**
-#
-# - **a** AlexNet
-# - **b** VGG-19
-# - **c** ResNet-50
-# - **d** ResNet-101
+# The check gives your function made-up scores, of which it knows the truth.
 
-# %% solve="quiz_where"
-### BEGIN SOLUTION
-#~ quiz_where = ...  # "a", "b", "c" or "d"
-quiz_where = "a"
-### END SOLUTION
-
-# %% check="quiz_where" points=1
-check("quiz_where", quiz_where)
-### HASHED AUTOTEST quiz_where
+# %% check="shuffle_study" points=1
+check("shuffle_study", shuffle_study)
 
 # %% [markdown]
-# ## What to take away
+# <details><summary>Hint: I find nothing where the check finds a loss</summary>
+# Which two numbers do you subtract? In what may they differ besides the shuffle?
+# </details>
 #
-# - Flattening costs no parameters itself; the fully connected layer behind it does: its weight has as many
-#   entries as the product of all sizes.
-# - A tensor regression layer stores one factor for each mode: its size grows with the *sum* of the sizes, times
-#   the rank.
-# - Buffers are no parameters, frozen parameters are, and a saving needs a baseline.
+# <details><summary>Hint: I don't know what to give to <code>interval</code></summary>
+# How many differences are there for one shuffle? It wants all of them, and is called once for each shuffle.
+# </details>
+#
+# Now the real layers: choose your seeds, the more the narrower the interval. With eight it takes about ten seconds.
+
+# %%
+seeds = list(range(8))
+layers = {
+    "nn.Linear": lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)),
+    "TRL": lambda: trlkit.TuckerTRL((8, 8), 10, rank=(4, 4, 10)),
+}
+for layer, make in layers.items():
+    score = partial(shuffles.digits_right, make)
+    found = shuffle_study(score, paired_interval, list(shuffles.SHUFFLES), seeds)
+    for name, (loss, half, conclusion) in found.items():
+        print(f"{layer:10s} {name:17s} loses {100 * loss:5.1f} +- {100 * half:.1f} points of 100: {conclusion}")
+    lost = " and ".join(name for name, row in found.items() if row[2] == "worse") or "none"
+    reveal({"nn.Linear": linear_loses, "TRL": trl_loses}[layer], lost)
+
+# %% [markdown]
+# <details><summary>I said that the linear layer loses by "all places"</summary>
+# <i>You</i> could not read those digits. The layer could never see them as pictures: it has a number for each of 64 inputs,
+# and a shuffle only gives these another order. What it had learned, it learns again, elsewhere.
+# </details>
+#
+# <details><summary>I said that the TRL loses by every shuffle</summary>
+# Then it would know that row 3 lies beside row 4. It does not: nothing in the layer says so. It knows which pixels are in
+# <i>one</i> row, and no more.
+# </details>
+#
+# So this is what flattening costs besides parameters: the linear layer cannot tell a picture from a list. And this is
+# what a TRL gets for its few parameters: it sees which numbers share a row, a column, a channel. It pays for that when
+# there are no rows.
+
+# %% [markdown]
+# ## 0.7 What a TRL cannot see { minutes: 10, difficulty: 4 }
+#
+# Find the rule. A TRL of rank 1 on a grid weighs the place (row i, column j) by $a_i\, b_j$; a TRL of rank $R$ is a sum
+# of $R$ such weights. Now the places are shuffled. Some shuffles it cannot notice: for *every* $a$ and $b$ there
+# are others, $a'$ and $b'$, that give each pixel the weight it had, at its new place. All that could be learned before can
+# be learned after, with as many numbers.
+#
+# Which shuffles are these, of all that there are? On a grid of 2 x 2, 24 are possible. On 3 x 3 there are 362,880. The
+# check tries your rule on all shuffles of some small grids, and on many of larger ones.
+
+# %% solve="unnoticed"
+def unnoticed(order):
+    """Whether a TRL of any rank can do after a shuffle exactly what it could do before.
+
+    order: Tensor of shape (H, W) and dtype int64, the numbers 0 to H * W - 1, each once: the place (i, j) of the
+      shuffled picture shows the pixel that was at the place number order[i, j], counted row by row
+      (place number k is row k // W, column k % W).
+    Returns a bool.
+
+    >>> unnoticed(torch.tensor([[3, 4, 5], [0, 1, 2]]))   # the two rows exchanged
+    True
+    >>> unnoticed(torch.tensor([[1, 0, 2], [3, 4, 5]]))   # two pixels exchanged
+    False
+    """
+    ### BEGIN SOLUTION
+    rows, columns = order // order.shape[1], order % order.shape[1]
+
+    def grid(down, across):
+        return bool((down == down[:, :1]).all() and (across == across[:1]).all())
+
+    line = 1 in order.shape
+    return line or grid(rows, columns) or grid(columns, rows)
+    ### END SOLUTION
+
+# %% check="unnoticed" points=2
+check("unnoticed", unnoticed)
+
+# %% [markdown]
+# <details><summary>Hint: I don't know where to begin</summary>
+# Look at the table of your experiment: which shuffles did the layer not notice? Do these have something in common that
+# you can see in <code>order // W</code> and <code>order % W</code>?
+# </details>
+#
+# <details><summary>Hint: it is right but for a few grids</summary>
+# Which role do rows and columns have for the layer: could they be exchanged? On which grids? And what is a row of a
+# picture that has only one?
+# </details>
+#
+# <details><summary>Hint: is there a test without a rule?</summary>
+# The weights of rank 1 are the matrices of rank 1. What would <code>torch.linalg.matrix_rank</code> say of a shuffled
+# one, and does it matter which one you take?
+# </details>
+
+# %% [markdown]
+# ## 0.8 Challenge: the fewest numbers { minutes: 5, difficulty: 3 }
+#
+# `nn.Linear` reads these digits with 650 numbers. A CP layer of rank 10 on the 8 x 8 grid needs 270. How far down can
+# you get and still read **90 %** of the new digits, as a mean over three seeds? There are two things to choose:
+#
+# - the **shape** in which the layer sees the 64 pixels: (8, 8), or (4, 2, 8), or whatever has 64 entries;
+# - the **rank**: a number makes a CP layer, a tuple with a rank for each mode and for the classes a Tucker layer.
+#
+# The point is yours at 250 numbers. The figure is the reward: no bound is known, and we did not try everything either.
+
+# %%
+tries = {}  # what you have tried, best kept at the end
+
+def attempt(shape, rank, seeds=(0, 1, 2)):
+    """Print and keep how many numbers a layer has, and the share of new digits it reads right."""
+    kind = trlkit.CPTRL if isinstance(rank, int) else trlkit.TuckerTRL
+
+    def make():
+        return nn.Sequential(nn.Flatten(), nn.Unflatten(1, shape), kind(shape, 10, rank=rank))
+
+    share = sum(shuffles.digits_right(make, seed=seed) for seed in seeds) / len(seeds)
+    size = sum(p.numel() for p in make().parameters())
+    tries[f"{shape}, rank {rank}"] = (size, share)
+    print(f"{shape}, rank {rank}: {size} numbers, {share:.1%} right")
+
+attempt((8, 8), 10)
+attempt((64,), 5)
+
+# %% solve="smallest_head"
+def smallest_head():
+    """The layer with the fewest numbers that reads 90 % of new digits.
+
+    Returns (shape, rank): shape, a tuple of at most 6 ints whose product is 64;
+      rank, an int (a CP layer) or a tuple of ints, one for each size of the shape and one for the 10 classes (Tucker).
+
+    For example, ((8, 8), 10), with 270 numbers.
+    """
+    ### BEGIN SOLUTION
+    return (8, 8), 8
+    ### END SOLUTION
+
+# %% check="smallest_head" points=1
+check("smallest_head", smallest_head)
+
+# %%
+attempt(*smallest_head())
+sizes, shares = zip(*sorted(tries.values()))
+lines = {"your tries": (sizes, shares), "nn.Linear": ([650], [shuffles.digits_right(layers["nn.Linear"])])}
+plotting.curves(lines, "numbers", "share of new digits read right", log="x", marks={"the point": 250})
+
+# %% [markdown]
+# ## What you know now that users of `nn.Linear` don't
+#
+# - Flattening has no parameters; the layer behind it pays, with a number for each pair of an input and an output.
+#   A TRL has one factor for each mode: sizes **add**, times the rank.
+# - A linear layer reads a picture and its shuffled pixels alike. A TRL does not, and that is where its savings come
+#   from: it takes for granted that rows are rows and columns are columns. What it does *not* know is which row lies
+#   beside which.
+# - A difference between two scores is a fact about seeds until pairs and an interval say more.
+# - A saving needs a baseline: against three linear layers, one, or an average?
 #
 # ## To go further
 #
 # - Kossaifi, Lipton, Kolbeinsson, Khanna, Furlanello, Anandkumar: *Tensor Regression Networks*, JMLR 21 (2020).
 #   Where the table of fully connected layers leads to.
 # - Simonyan, Zisserman: *Very Deep Convolutional Networks for Large-Scale Image Recognition*, ICLR 2015. VGG.
+# - Try 0.6 on the activations of 0.1, with 16 channels. Does the TRL still notice? What has changed?
 # - `trlkit doctor` in a terminal says whether your environment is as the course was tested, and
 #   `trlkit progress` how far you are.
 #

@@ -1,35 +1,55 @@
 # %% [markdown]
-# # 1. Tensors { minutes: 90, difficulty: 2 }
+# # 1. Tensors { minutes: 120, difficulty: 3 }
 #
-# Everything in this course is made of a handful of operations on tensors: laying a tensor out as a matrix,
-# multiplying one of its modes, contracting two tensors. Here you write each of them once, so that later nothing
-# is magic.
+# **The question of this chapter.** A 1 x 1 convolution, a linear layer on a flattened block and the heads of this course
+# look like three different things. *How many operations are they?* And what does an operation cost when it is written
+# in another way?
 #
-# **After this chapter you can**
-#
-# - tell order, rank, mode, fiber and slice apart;
-# - unfold a tensor along any mode, and fold it back;
-# - multiply one mode or several, contract two tensors, and build tensors and matrices from smaller ones with the
-#   outer, Kronecker and Khatri-Rao products;
-# - write the products as an `einsum`.
-#
-# **You need** chapter 0, and matrix products. No network is trained here.
-#
-# **What the checks ask of every answer:** stay in torch, keep the dtype, leave the arguments as they are, and let
-# gradients through, since all this will be part of layers that learn. Write your own: where an exercise asks for
-# `unfold`, calling `trlkit.unfold` doesn't count; in later chapters you may use it.
+# Below are three pictures made from one photograph by one and the same operation, each time with another small matrix
+# along another side. You will have written it in half an hour.
 
 # %% lock="imports_01"
 import math
+import time
 
 import torch
+from torch import nn
 
 import trlkit
-from trlkit.lab import plotting
+from trlkit.experiments.found import paired_interval
+from trlkit.lab import data, plotting
 from trlkit.course import check, reveal
 
+# %%
+photo = data.photographs()["flower"]  # rows, columns, colors: (427, 640, 3)
+gray = torch.tensor([[0.3, 0.6, 0.1]])
+coarse = torch.kron(torch.eye(40), torch.full((1, 16), 1 / 16))
+blur = torch.ones(427, 427).tril(15).triu(-15)
+blur = blur / blur.sum(1, keepdim=True)
+plotting.images({
+    "the photograph": photo,
+    "one product": trlkit.mode_dot(photo, gray, 2)[..., 0],
+    "another": trlkit.mode_dot(photo, blur, 0),
+    "and a third": trlkit.mode_dot(photo, coarse, 1).repeat_interleave(16, 1),
+}, rows=2)
+
 # %% [markdown]
-# ## 1.1 Modes, fibers and slices { minutes: 7, difficulty: 1 }
+# **After this chapter you can**
+#
+# - tell order, rank, mode, fiber and slice apart;
+# - unfold a tensor, multiply its modes, contract two tensors, and test whether somebody else's code does;
+# - time two ways fairly;
+# - use a matrix that is too large to exist, and multiply with fewer products than school taught.
+#
+# **You need** chapter 0, and matrix products. No network is trained here.
+#
+# **What the checks ask of every answer:** stay in torch, keep the dtype, leave the arguments as they are, take tensors
+# that are not contiguous in memory (those of real networks often are not), and let gradients through, since all this will
+# be part of layers that learn. Write your own: where an exercise asks for `unfold`, calling `trlkit.unfold` doesn't
+# count; in later chapters you may use it.
+
+# %% [markdown]
+# ## 1.1 Modes, fibers and slices { minutes: 5, difficulty: 1 }
 #
 # An activation of a convolutional network is a block of numbers with three indices: channel, row, column. That
 # makes it a tensor of **order** 3: the order is the number of indices that point at one entry. Each index runs
@@ -62,6 +82,11 @@ prediction = (512, 49)
 reveal(prediction, lambda: tuple(trlkit.unfold(torch.zeros(512, 7, 7), 0).shape))
 
 # %% [markdown]
+# <details><summary>I said (49, 512), or (7, 512)</summary>
+# The mode of a fiber is the one that <i>runs</i>, not one that is fixed; and there is a fiber for every pair of a row and
+# a column.
+# </details>
+#
 # A mode-0 fiber of an activation is what the network says about *one pixel*, in all channels. Write the function
 # that takes one fiber out of a tensor of any order.
 #
@@ -95,13 +120,9 @@ check("fiber", fiber)
 # <details><summary>Hint: it is right for mode 0 and wrong for the others</summary>
 # Which entries of <code>index</code> belong in front of the free index, and which behind it?
 # </details>
-#
-# <details><summary>Hint: a skeleton</summary>
-# One tuple of three parts: the entries of <code>index</code> before <code>mode</code>, the free index, the rest.
-# </details>
 
 # %% [markdown]
-# ## 1.2 Unfold { minutes: 9, difficulty: 2 }
+# ## 1.2 Unfold { minutes: 7, difficulty: 2 }
 #
 # Linear algebra has matrices, and good libraries for them. To use them on a tensor, lay the tensor out as a
 # matrix: the **unfolding** along mode $n$, written $X_{[n]}$, has the mode-$n$ fibers as its columns, side by
@@ -127,6 +148,12 @@ prediction = (7, 3584)
 # %%
 reveal(prediction, lambda: tuple(trlkit.unfold(torch.zeros(512, 7, 7), 1).shape))
 
+# %% [markdown]
+# <details><summary>I said (7, 519), or (3584, 7)</summary>
+# There is a column for each <i>combination</i> of a channel and a column of the image, so the sizes multiply; and the
+# fibers, which have 7 entries here, stand upright.
+# </details>
+
 # %% solve="unfold"
 def unfold(x, mode):
     """Lay the fibers of one mode side by side as the columns of a matrix.
@@ -148,7 +175,7 @@ check("unfold", unfold)
 
 # %% [markdown]
 # <details><summary>Hint: I don't know where to begin</summary>
-# If the mode were the first one, which single call would do? So bring it to the front first.
+# If the mode were the first one, which single call would do? And if it is not?
 # </details>
 #
 # <details><summary>Hint: right for a matrix and for mode 1, wrong for mode 2</summary>
@@ -160,13 +187,64 @@ check("unfold", unfold)
 # <code>reshape</code> never moves a number; it only cuts the sequence of numbers into other rows. Whatever must
 # move has to move before it.
 # </details>
+
+# %% [markdown]
+# ### Would your test have caught it? { minutes: 12, difficulty: 4 }
 #
-# <details><summary>Hint: a skeleton</summary>
-# Move the mode to the front, reshape to two modes: one line.
+# A colleague hands you an `unfold`. Does it work? Write the test that you would trust. Some candidates are right, each in
+# another way; most are wrong. Among the wrong ones: one exchanges two modes instead of moving one; one knows no
+# more than three modes; one mixes up modes of one size; one returns float32 whatever it is given; one cuts the
+# gradient; one writes into `x`; one can take contiguous tensors only. **There are others that you are not told.** Your test
+# gets each of them, and has to be right about all.
+
+# %% solve="is_unfold"
+def is_unfold(candidate):
+    """Whether a function does what unfold is to do, for any tensor.
+
+    candidate: function; candidate(x, mode) is to return what unfold(x, mode) returns, for x of any order from 1 to 6,
+      any sizes from 1 on, any floating dtype and any strides, without changing x, and with gradients.
+      A wrong one may return something else, or raise an error.
+    Returns a bool. It may call your own unfold, and takes at most 2000 calls of the candidate.
+    """
+    ### BEGIN SOLUTION
+    for shape in [(4,), (2, 3), (3, 1, 3), (2, 3, 4, 5), (2, 3, 2, 2, 3, 2)]:
+        for mode in range(len(shape)):
+            contiguous = torch.randn(shape, dtype=torch.float64)
+            turned = torch.randn(shape[::-1], dtype=torch.float64).permute(*reversed(range(len(shape))))
+            for x in (contiguous, turned, contiguous.float(), torch.randn(shape, dtype=torch.float64)):
+                x.requires_grad_()
+                before = x.detach().clone()
+                try:
+                    y = candidate(x, mode)
+                except Exception:
+                    return False
+                right = unfold(before, mode)
+                if y.shape != right.shape or y.dtype != x.dtype or not torch.equal(y, right):
+                    return False
+                if not torch.equal(x, before) or not y.requires_grad:
+                    return False
+    return True
+    ### END SOLUTION
+
+# %% check="is_unfold" points=2
+check("is_unfold", is_unfold)
+
+# %% [markdown]
+# <details><summary>Hint: I don't know where to begin</summary>
+# A right one agrees with yours. On which tensors would a wrong one agree as well, by luck? Those are not worth a call.
+# </details>
+#
+# <details><summary>Hint: wrong ones get through, and the numbers agree</summary>
+# What else was promised besides the numbers? Look at <code>x</code> after the call, and at what the result knows of
+# where it came from.
+# </details>
+#
+# <details><summary>Hint: one gets through that I cannot imagine</summary>
+# Have you called it twice? And with numbers of both signs?
 # </details>
 
 # %% [markdown]
-# ## 1.3 Fold { minutes: 8, difficulty: 2 }
+# ## 1.3 Fold { minutes: 6, difficulty: 2 }
 #
 # Folding is the way back: from the unfolding, its mode and the shape of the tensor, the tensor. You compute with
 # matrices in between, so without it you would be stuck in two modes.
@@ -191,7 +269,7 @@ def fold(matrix, mode, shape):
     return matrix.reshape(shape[mode], *rest).movedim(0, mode)
     ### END SOLUTION
 
-# %% check="fold" points=2
+# %% check="fold" points=1
 check("fold", fold)
 
 # %% [markdown]
@@ -203,13 +281,9 @@ check("fold", fold)
 # <details><summary>Hint: right for mode 0 only</summary>
 # In the unfolding the mode stands in front. For mode 0 that is where it belongs. And for the others?
 # </details>
-#
-# <details><summary>Hint: a skeleton</summary>
-# The sizes of the other modes; reshape to the mode's size followed by them; move the front mode to its place.
-# </details>
 
 # %% [markdown]
-# ## 1.4 Multiply along one mode { minutes: 10, difficulty: 2 }
+# ## 1.4 Multiply along one mode { minutes: 7, difficulty: 2 }
 #
 # A network hands you 512 channels on a 7 x 7 grid, and you want 16 mixtures of the channels at every pixel.
 # Height and width should not change. That is a **mode-$n$ product**: a matrix that acts on the fibers of
@@ -224,7 +298,7 @@ plotting.mode_product((2, 3, 4), rows=5, mode=1)
 # $$(X \times_n M)_{i_0 \dots j \dots i_N} = \sum_{i_n} M_{j\, i_n}\, X_{i_0 \dots i_n \dots i_N}
 # \qquad\text{which is}\qquad Y_{[n]} = M\, X_{[n]}$$
 #
-# on the unfoldings. (A convolution with 1 x 1 kernels and no bias is exactly this, along the channels.)
+# on the unfoldings.
 #
 # **Predict before you run.** `x` is (512, 7, 7) and the matrix is (16, 512). What is the shape of
 # `mode_dot(x, matrix, 0)`?
@@ -254,7 +328,7 @@ def mode_dot(x, matrix, mode):
     return fold(matrix @ unfold(x, mode), mode, shape)
     ### END SOLUTION
 
-# %% check="mode_dot" points=2
+# %% check="mode_dot" points=1
 check("mode_dot", mode_dot)
 
 # %% [markdown]
@@ -267,14 +341,34 @@ check("mode_dot", mode_dot)
 # <details><summary>Hint: the right numbers, in the wrong places</summary>
 # Look at the mode and at the shape that you give to <code>fold</code>: one entry of the shape is no longer x's.
 # </details>
-#
-# <details><summary>Hint: a skeleton</summary>
-# The new shape; unfold, multiply from the left, fold: three lines. <code>torch.tensordot</code> or
-# <code>torch.einsum</code> do it too.
-# </details>
 
 # %% [markdown]
-# ## 1.5 Multiply several modes { minutes: 5, difficulty: 2 }
+# **Predict before you run.** A convolution with 1 x 1 kernels and no bias takes a batch of activations. Its weight has
+# the shape (16, 512, 1, 1). Along which mode of the batch, of shape (8, 512, 7, 7), is it a mode product?
+
+# %% predict="one_by_one"
+### BEGIN SOLUTION
+#~ prediction = ...  # a mode
+prediction = 1
+### END SOLUTION
+
+# %%
+convolution = nn.Conv2d(512, 16, kernel_size=1, bias=False)
+x = torch.randn(8, 512, 7, 7).to(memory_format=torch.channels_last)  # as fast networks keep them
+mine = mode_dot(x, convolution.weight[:, :, 0, 0], 1)
+reveal(prediction, 1)
+print("the same as the convolution:", torch.allclose(mine, convolution(x), atol=1e-4))
+
+# %% [markdown]
+# <details><summary>I said 0, or 2 and 3</summary>
+# Mode 0 is the batch: no layer mixes its images. And 1 x 1 says just that no place is mixed with another, so nothing
+# happens along rows and columns.
+# </details>
+#
+# The first of the three layers is a mode product, and your function computes it.
+
+# %% [markdown]
+# ## 1.5 Multiply several modes { minutes: 4, difficulty: 2 }
 #
 # From 512 x 7 x 7 to 16 x 7 x 3: mix the channels with one matrix and the columns with another. Products along
 # *different* modes do not disturb each other, so their order changes the cost and not the result:
@@ -301,7 +395,7 @@ def multi_mode_dot(x, matrices, modes):
     return x
     ### END SOLUTION
 
-# %% check="multi_mode_dot" points=2
+# %% check="multi_mode_dot" points=1
 check("multi_mode_dot", multi_mode_dot)
 
 # %% [markdown]
@@ -315,7 +409,115 @@ check("multi_mode_dot", multi_mode_dot)
 # </details>
 
 # %% [markdown]
-# ## 1.6 Contract two tensors { minutes: 9, difficulty: 2 }
+# ### Which order is faster? An experiment { minutes: 12, difficulty: 4 }
+#
+# The result does not depend on the order; the cost does. Take an activation of 512 x 14 x 14, the channels to 16 and the
+# columns to 3.
+#
+# **Predict before you run.** Counted in multiplications, channels first takes how many times as many as columns
+# first, or how many times fewer? Write (channels first) / (columns first). And which of the two will the *clock* like better?
+
+# %% predict="order_cost"
+### BEGIN SOLUTION
+#~ ratio = ...  # multiplications, channels first / columns first
+#~ clock = ...  # "channels" or "columns"
+ratio = 2.5
+clock = "channels"
+### END SOLUTION
+
+# %%
+channels_first = 16 * 512 * 14 * 14 + 3 * 14 * 16 * 14
+columns_first = 3 * 14 * 512 * 14 + 16 * 512 * 14 * 3
+reveal(ratio, round(channels_first / columns_first, 2))
+
+# %% [markdown]
+# <details><summary>I said 1, since the results are equal</summary>
+# What one product leaves over, the next one has to work on: 16 of 512 channels are left in one case, and 3 of 14 columns
+# in the other. What counts beside that is how large the first product is itself, and it meets the whole block.
+# </details>
+#
+# Now the clock. A machine is a bad witness: its **first** calls are slow, every now and then **another program** takes it
+# away for a while, and while you measure it may get **slower and slower**, since it gets warm. Write an experiment that is
+# fooled by none of these. How you arrange the calls is up to you.
+
+# %% solve="faster"
+def faster(first, second, interval):
+    """How many times as long the second way takes as the first, and what may be concluded.
+
+    first, second: functions without arguments; each call does the work once and returns its seconds.
+    interval: function; interval(numbers) takes a list of floats and returns (mean, half), two floats:
+      the true mean is between mean - half and mean + half, 95 % sure, if the numbers are alike.
+    Returns (low, high, conclusion): the ratio (seconds of the second) / (seconds of the first) is between
+      low and high, two floats, high at most 1.3 times low; conclusion, a str, follows from these two:
+      "first" if low > 1 (the first is faster), "second" if high < 1, else "can't tell".
+    At most 1000 calls of both together.
+    """
+    ### BEGIN SOLUTION
+    def best(way):
+        return min(way() for _ in range(5))
+
+    ratios = []
+    for turn in range(16):
+        if turn % 2:
+            late, early = best(second), best(first)
+        else:
+            early, late = best(first), best(second)
+        ratios.append(late / early)
+    mean, half = interval(ratios[1:])
+    low, high = mean - half, mean + half
+    return low, high, "first" if low > 1 else "second" if high < 1 else "can't tell"
+    ### END SOLUTION
+
+# %% [markdown]
+# The check lends you machines of which it knows the truth.
+
+# %% check="faster" points=2
+check("faster", faster)
+
+# %% [markdown]
+# <details><summary>Hint: two equal ways come out as unequal</summary>
+# When were the calls of the one made, and when those of the other? What if the machine slowed down between?
+# </details>
+#
+# <details><summary>Hint: my interval is far too wide</summary>
+# One call of twenty took ten times as long. What of several calls is not moved by that?
+# </details>
+#
+# <details><summary>Hint: what do I give to <code>interval</code>?</summary>
+# Numbers that are each a fair ratio: what would be a pair here?
+# </details>
+
+# %%
+x = torch.randn(512, 14, 14)
+mix, columns = torch.randn(16, 512), torch.randn(3, 14)
+
+
+def timed(work):
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+low, high, conclusion = faster(
+    lambda: timed(lambda: mode_dot(mode_dot(x, mix, 0), columns, 2)),
+    lambda: timed(lambda: mode_dot(mode_dot(x, columns, 2), mix, 0)),
+    paired_interval,
+)
+print(f"columns first takes {low:.2f} to {high:.2f} times as long as channels first: {conclusion}")
+print(f"its multiplications alone would make that {columns_first / channels_first:.2f}")
+reveal(clock, {"first": "channels", "second": "columns"}.get(conclusion, conclusion))
+
+# %% [markdown]
+# <details><summary>I said that the clock follows the multiplications</summary>
+# The multiplications are done inside a matrix product, at full speed; the unfolding in front of it moves numbers, which
+# costs time and no multiplication. Channels are the first mode: their unfolding is the tensor as it lies in memory.
+# Columns are the last, and all 512 x 14 x 14 numbers have to be moved before a single one is multiplied. Counting is
+# where a decision starts; the clock ends it (chapter 4). Did yours say otherwise, or nothing? Another machine, or a busy one:
+# look at the width of your interval.
+# </details>
+
+# %% [markdown]
+# ## 1.6 Contract two tensors { minutes: 8, difficulty: 2 }
 #
 # Here is where regression begins. A linear layer gives each class one number: the activation times a weight of
 # the same shape, entry by entry, summed. Written for tensors, with a batch $X$ of shape
@@ -338,6 +540,12 @@ prediction = (128, 10)
 
 # %%
 reveal(prediction, lambda: trlkit.inner(torch.zeros(128, 512, 7, 7), torch.zeros(512, 7, 7, 10), 3).shape)
+
+# %% [markdown]
+# <details><summary>I said (128, 7, 7, 10)</summary>
+# That is what contracting the channels alone would leave. Three modes of each are summed over, and none of them comes
+# back.
+# </details>
 
 # %% solve="inner"
 def inner(x, y, n_modes):
@@ -375,12 +583,22 @@ check("inner", inner)
 # The modes keep their order on both sides: the first of the contracted modes of x meets the first mode of y.
 # </details>
 #
-# <details><summary>Hint: in one line</summary>
-# Read what <code>torch.tensordot</code> does with an int for <code>dims</code>.
+# <details><summary>Hint: it raises "view size is not compatible"</summary>
+# What does <code>view</code> need that a batch from a network may not have? Which other call does the same?
 # </details>
+#
+# That is the second of the three layers:
+
+# %%
+linear = nn.Linear(512 * 7 * 7, 10, bias=False)
+x = torch.randn(8, 512, 7, 7)
+weight = linear.weight.T.reshape(512, 7, 7, 10)
+print("the same as nn.Linear after a flatten:", torch.allclose(inner(x, weight, 3), linear(x.flatten(1)), atol=1e-4))
+both = inner(convolution.weight[:, :, 0, 0], x[0], 1), mode_dot(x[0], convolution.weight[:, :, 0, 0], 0)
+print("and a mode product is an inner product:", torch.allclose(*both, atol=1e-4))
 
 # %% [markdown]
-# ## 1.7 Outer products { minutes: 5, difficulty: 1 }
+# ## 1.7 Outer products { minutes: 4, difficulty: 1 }
 #
 # The other direction: from vectors to a tensor. The **outer product** of a vector for each mode multiplies one
 # entry of each:
@@ -422,7 +640,55 @@ check("outer", outer)
 # </details>
 
 # %% [markdown]
-# ## 1.8 Kronecker and Khatri-Rao { minutes: 10, difficulty: 3 }
+# ### Three products instead of four { minutes: 10, difficulty: 5 }
+#
+# What are rank-1 tensors good for? Here is something that school taught you to do with four multiplications:
+#
+# $$(x_0 + x_1 i)(y_0 + y_1 i) = (x_0 y_0 - x_1 y_1) + (x_0 y_1 + x_1 y_0)\, i$$
+#
+# Write it as a tensor: $z_k = \sum_{ij} T_{ijk}\, x_i\, y_j$. The table $T$ has 2 x 2 x 2 entries, each 1, -1 or 0. If $T$
+# is a sum of $R$ outer products of vectors $a_r$, $b_r$ and $c_r$, then
+#
+# $$z_k = \sum_{r=1}^{R} c_{rk}\; \big(a_r \cdot x\big)\big(b_r \cdot y\big),$$
+#
+# and that takes $R$ multiplications of something of $x$ with something of $y$; what is left are a few fixed
+# coefficients, such as 1 and -1. The usual way is $R = 4$, one outer product for each entry of $T$ that is not 0.
+#
+# **Three are enough.** Which? (Two are not: so the *rank* of this tensor is 3.)
+
+# %% solve="complex_product"
+def complex_product():
+    """The product of two complex numbers by three real multiplications.
+
+    Returns a list of at most three triples (a, b, c) of vectors, each a list of two numbers: with
+      p = (a[0] * x0 + a[1] * x1) * (b[0] * y0 + b[1] * y1) for each triple, the real part of the product
+      is the sum of all c[0] * p, and the imaginary part the sum of all c[1] * p.
+
+    For example, ([1, 0], [1, 0], [1, 0]) stands for x0 * y0, which goes into the real part.
+    """
+    ### BEGIN SOLUTION
+    return [
+        ([1, 0], [1, 0], [1, -1]),
+        ([0, 1], [0, 1], [-1, -1]),
+        ([1, 1], [1, 1], [0, 1]),
+    ]
+    ### END SOLUTION
+
+# %% check="complex_product" points=2
+check("complex_product", complex_product)
+
+# %% [markdown]
+# <details><summary>Hint: I don't know where to begin</summary>
+# The imaginary part needs x0 * y1 + x1 * y0. Which product of two sums contains both of them? What else is in it, and is
+# that of any use?
+# </details>
+#
+# <details><summary>Hint: it is nearly right</summary>
+# Write down what each of your three products contributes to the real and to the imaginary part.
+# </details>
+
+# %% [markdown]
+# ## 1.8 Kronecker and Khatri-Rao { minutes: 8, difficulty: 3 }
 #
 # Two products of matrices let us write unfoldings as plain matrix algebra.
 #
@@ -478,7 +744,7 @@ def khatri_rao(matrices):
     return x
     ### END SOLUTION
 
-# %% check="khatri_rao" points=2
+# %% check="khatri_rao" points=1
 check("khatri_rao", khatri_rao)
 
 # %% [markdown]
@@ -490,81 +756,103 @@ check("khatri_rao", khatri_rao)
 # <details><summary>Hint: my result has R * R columns</summary>
 # That is the Kronecker product: it also multiplies column 0 with column 1. The index r must be shared.
 # </details>
-#
-# <details><summary>Hint: a skeleton</summary>
-# Begin with the first matrix; for each further one: broadcast to three modes, multiply, reshape to two.
-# </details>
 
 # %% [markdown]
-# ## 1.9 The unfolding of a product { minutes: 13, difficulty: 4 }
+# ## 1.9 The unfolding of a product { minutes: 8, difficulty: 4 }
 #
 # Now the identity behind every tensor layer. Take a small **core** $G$ and a **factor** $U_k$ of shape
-# $(I_k, R_k)$ for each mode, and multiply them all: $X = G \times_0 U_0 \times_1 U_1 \cdots \times_N U_N$. What
-# is its unfolding? One could build $X$ and unfold it. But it is also
+# $(I_k, R_k)$ for each mode, and multiply them all: $X = G \times_0 U_0 \times_1 U_1 \cdots \times_N U_N$. Its unfolding
+# is a product of three matrices:
 #
-# $$X_{[n]} = U_n\; G_{[n]}\; \big(U_0 \otimes \dots \otimes U_{n-1} \otimes U_{n+1} \otimes \dots \otimes
-# U_N\big)^{\mathsf T}$$
+# $$X_{[n]} = U_n\; G_{[n]}\; K^{\mathsf T},$$
 #
-# with the Kronecker product of all factors *but the mode's own*, in their order. For a matrix it is the familiar
-# $U_0\, G\, U_1^{\mathsf T}$. (Kolda and Bader have the factors in the reverse order, since in their unfolding the
-# first index runs fastest.) It says that a big unfolded tensor is a product of three matrices, and a product can be
-# computed in several orders. From chapter 4 on you will choose the order in which the big one never appears.
-#
-# Write the right side. `torch.kron(A, B)` is the Kronecker product of two matrices.
+# and $K$ is a Kronecker product of factors. For a matrix it is the familiar $U_0\, G\, U_1^{\mathsf T}$. **Find $K$**:
+# which factors, and in which order? (Other books have another order. It follows from which index of the unfolding runs
+# fastest; you can derive it, or try.)
 
-# %% solve="unfolded_tucker"
-def unfolded_tucker(core, factors, mode):
-    """The unfolding of core x_0 factors[0] x_1 factors[1] ..., by Kronecker products.
+# %% solve="other_factors"
+def other_factors(factors, mode):
+    """The matrix K with unfold(X, mode) = factors[mode] @ unfold(core, mode) @ K.T, whatever the core.
 
-    core: Tensor of shape (R_0, ..., R_N), N >= 1.
-    factors: list of N + 1 Tensors, factors[k] of shape (I_k, R_k).
-    mode: int, 0 <= mode <= N.
-    Returns a Tensor of shape (I_mode, product of the other I_k).
+    factors: list of at least two Tensors, factors[k] of shape (I_k, R_k); X is the core with every mode k
+      multiplied by factors[k].
+    mode: int.
+    Returns a Tensor of shape (product of the other I_k, product of the other R_k).
 
-    >>> core, factors = torch.ones(1, 1, 1), [torch.ones(2, 1), torch.ones(3, 1), torch.ones(4, 1)]
-    >>> unfolded_tucker(core, factors, 1).shape
-    torch.Size([3, 8])
+    >>> other_factors([torch.ones(2, 1), torch.ones(3, 1), torch.ones(4, 1)], 1).shape
+    torch.Size([8, 1])
     """
     ### BEGIN SOLUTION
     others = [factor for k, factor in enumerate(factors) if k != mode]
     product = others[0]
     for factor in others[1:]:
         product = torch.kron(product, factor)
-    return factors[mode] @ unfold(core, mode) @ product.T
+    return product
     ### END SOLUTION
 
-# %% check="unfolded_tucker" points=3
-check("unfolded_tucker", unfolded_tucker)
+# %% check="other_factors" points=2
+check("other_factors", other_factors)
 
 # %% [markdown]
 # <details><summary>Hint: I don't know where to begin</summary>
-# Write down the shapes of the three matrices for a core (2, 3, 2), factors (4, 2), (5, 3), (3, 2) and mode 1. They
-# must fit.
+# Make a small core and factors of different sizes, unfold what comes of them, and compare with your guess. Which shapes
+# would fit at all?
+# </details>
+#
+# <details><summary>Hint: <code>torch.kron</code> raises "view size is not compatible"</summary>
+# It does so for some transposed matrices; <code>.contiguous()</code> mends it.
+# </details>
+#
+# ### The matrix that is too large { minutes: 10, difficulty: 5 }
+#
+# $K$ is large: three factors of 100 x 100 make a matrix of a million rows and columns. A product with it is still easy,
+# if it never exists. Read the identity backwards: what is $(A \otimes B)\, v$, when the long vector $v$ is the unfolding
+# of something?
+
+# %% solve="kron_dot"
+def kron_dot(matrices, x):
+    """The Kronecker product of matrices, times x, without making it.
+
+    matrices: list of at least one Tensor, matrices[k] of shape (J_k, I_k).
+    x: Tensor of shape (product of all I_k, S).
+    Returns a Tensor of shape (product of all J_k, S): (matrices[0] kron matrices[1] kron ...) @ x.
+    No tensor on the way may have more numbers than twice the largest of: x, the result, and what x becomes
+      when some of the I_k have been replaced by their J_k.
+
+    >>> kron_dot([torch.ones(2, 3), torch.ones(4, 5)], torch.ones(15, 1)).shape
+    torch.Size([8, 1])
+    """
+    ### BEGIN SOLUTION
+    y = x.reshape(*[matrix.shape[1] for matrix in matrices], x.shape[1])
+    y = multi_mode_dot(y, matrices, range(len(matrices)))
+    return y.reshape(-1, x.shape[1])
+    ### END SOLUTION
+
+# %% check="kron_dot" points=2
+check("kron_dot", kron_dot)
+
+# %% [markdown]
+# <details><summary>Hint: I don't know where to begin</summary>
+# A row of the big matrix belongs to a pair (j, l), a column to a pair (i, k). So which indices does x have, in truth?
+# Which product of this chapter sums over each of them alone?
 # </details>
 #
 # <details><summary>Hint: the right numbers, in the wrong places</summary>
-# The order of the factors in the Kronecker product must be that of the columns of your unfolding: last one
-# fastest.
+# Which index of a Kronecker product runs fastest, and which index of your reshaped x?
 # </details>
-#
-# <details><summary>Hint: a skeleton</summary>
-# The factors but one; their Kronecker product in a loop; a product of three matrices, the last one transposed.
-# </details>
-#
-# Here are both sides for a tensor the size of a small activation, and how few numbers it is made of. (The Kronecker
-# product itself is large; chapter 4 uses the identity without ever building it.)
 
 # %%
-core, factors = torch.randn(3, 2, 2), [torch.randn(64, 3), torch.randn(7, 2), torch.randn(7, 2)]
-whole = trlkit.multi_mode_dot(core, factors)
-print("the whole tensor has       ", whole.numel(), "numbers")
-print("core and factors have      ", core.numel() + sum(f.numel() for f in factors))
-entry = trlkit.unfold(whole, 0)[10, 20]
-formula = factors[0][10] @ trlkit.unfold(core, 0) @ torch.kron(factors[1], factors[2])[20]
-print(f"one entry of its unfolding: {entry:.4f}, and by the formula: {formula:.4f}")
+matrices = [torch.randn(100, 100) for _ in range(3)]
+x = torch.randn(100**3, 1)
+began = time.perf_counter()
+y = kron_dot(matrices, x)
+print(f"a matrix of {100.0**6 * 4 / 1e9:,.0f} GB, multiplied in {time.perf_counter() - began:.2f} s")
 
 # %% [markdown]
-# ## 1.10 Einsum, one notation for all products { minutes: 8, difficulty: 3 }
+# That is the third of the three layers: its weight is a matrix like this one, and chapter 4 is about never making it.
+
+# %% [markdown]
+# ## 1.10 Einsum, one notation for all products { minutes: 6, difficulty: 3 }
 #
 # One notation covers all products of this chapter: give every mode a letter, and sum over the letters that do not come
 # back on the right of the arrow. (Reshaping, as in `unfold`, is beyond it.) You can try each line of the table:
@@ -599,7 +887,7 @@ def mode_dot_equation(order, mode):
     return f"{letters},z{letters[mode]}->{letters.replace(letters[mode], 'z')}"
     ### END SOLUTION
 
-# %% check="mode_dot_equation" points=2
+# %% check="mode_dot_equation" points=1
 check("mode_dot_equation", mode_dot_equation)
 
 # %% [markdown]
@@ -612,9 +900,59 @@ check("mode_dot_equation", mode_dot_equation)
 # </details>
 
 # %% [markdown]
-# ## 1.11 Quiz: order and rank { minutes: 1, difficulty: 1 }
+# ## 1.11 Challenge: the rank of the matrix product { minutes: 10, difficulty: 5 }
 #
-# **`x = outer([a, b, c])` with vectors of the lengths 2, 3 and 4. What is the *order* of `x`?**
+# Two matrices of 2 x 2: `Z = X @ Y` takes eight multiplications, as everybody knows. In 1969 it came as a shock that everybody
+# was wrong. Again the product is a tensor, of 4 x 4 x 4 entries now; again its rank is the number of multiplications
+# that are needed; and again it is smaller than it looks. **How many do you need?** Seven is known, and that six are
+# too few is proven: that is the bound. (For 3 x 3 nobody knows the rank.)
+#
+# The point is yours at seven. Think, look it up, or let a computer search: all of these are fair, and the check only
+# measures.
+
+# %% solve="matrix_product"
+def matrix_product():
+    """The product of two matrices of 2 x 2 by as few multiplications as you can.
+
+    Returns a list of triples (a, b, c) of vectors, each a list of four numbers, which belong to the entries
+      (0, 0), (0, 1), (1, 0), (1, 1) of X, of Y and of Z: with p = (a . X) * (b . Y) for each triple,
+      entry k of Z = X @ Y is the sum of all c[k] * p.
+
+    For example, ([1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]) stands for X[0, 0] * Y[0, 0], which goes into Z[0, 0].
+    """
+    ### BEGIN SOLUTION
+    return [
+        ([1, 0, 0, 1], [1, 0, 0, 1], [1, 0, 0, 1]),
+        ([0, 0, 1, 1], [1, 0, 0, 0], [0, 0, 1, -1]),
+        ([1, 0, 0, 0], [0, 1, 0, -1], [0, 1, 0, 1]),
+        ([0, 0, 0, 1], [-1, 0, 1, 0], [1, 0, 1, 0]),
+        ([1, 1, 0, 0], [0, 0, 0, 1], [-1, 1, 0, 0]),
+        ([-1, 0, 1, 0], [1, 1, 0, 0], [0, 0, 0, 1]),
+        ([0, 1, 0, -1], [0, 0, 1, 1], [1, 0, 0, 0]),
+    ]
+    ### END SOLUTION
+
+# %% check="matrix_product" points=1
+check("matrix_product", matrix_product)
+
+# %% [markdown]
+# Applied to blocks instead of numbers, and to blocks of blocks, each product saved is saved again:
+
+# %%
+products = len(matrix_product())
+sizes = [2**k for k in range(1, 13)]
+lines = {
+    "eight products": (sizes, [8.0**k for k in range(1, 13)]),
+    f"yours: {products} products": (sizes, [float(products) ** k for k in range(1, 13)]),
+    "the bound: seven": (sizes, [7.0**k for k in range(1, 13)]),
+}
+plotting.curves(lines, "rows of the matrices", "multiplications", log="xy")
+
+# %% [markdown]
+# ## 1.12 Quiz: order and rank { minutes: 1, difficulty: 1 }
+#
+# **`x = outer([a, b, c])` with vectors of the lengths 2, 3 and 4. What is the *order* of `x`?** (The lines with `sha1`
+# under the check compare your letter with the right one without showing it. You need not read them.)
 #
 # - **a** 4
 # - **b** 1
@@ -632,56 +970,16 @@ check("quiz_order", quiz_order)
 ### HASHED AUTOTEST quiz_order
 
 # %% [markdown]
-# ## 1.12 Quiz: unfoldings { minutes: 1, difficulty: 1 }
+# ## What you know now that users of `nn.Linear` don't
 #
-# **A batch of activations has shape (32, 512, 7, 7). What is the shape of its unfolding along mode 1?**
-#
-# - **a** (32, 25088)
-# - **b** (512, 1568)
-# - **c** (512, 46)
-# - **d** (1568, 512)
-
-# %% solve="quiz_unfolding"
-### BEGIN SOLUTION
-#~ quiz_unfolding = ...  # "a", "b", "c" or "d"
-quiz_unfolding = "b"
-### END SOLUTION
-
-# %% check="quiz_unfolding" points=1
-check("quiz_unfolding", quiz_unfolding)
-### HASHED AUTOTEST quiz_unfolding
-
-# %% [markdown]
-# ## 1.13 Quiz: the same mode twice { minutes: 2, difficulty: 2 }
-#
-# Along *different* modes the order does not matter. And along the same one?
-#
-# **`mode_dot(mode_dot(x, a, 0), b, 0)` is the same as ...**
-#
-# - **a** `mode_dot(x, b @ a, 0)`
-# - **b** `mode_dot(x, a @ b, 0)`
-# - **c** `mode_dot(mode_dot(x, b, 0), a, 0)`
-# - **d** `mode_dot(x, a + b, 0)`
-
-# %% solve="quiz_commute"
-### BEGIN SOLUTION
-#~ quiz_commute = ...  # "a", "b", "c" or "d"
-quiz_commute = "a"
-### END SOLUTION
-
-# %% check="quiz_commute" points=1
-check("quiz_commute", quiz_commute)
-### HASHED AUTOTEST quiz_commute
-
-# %% [markdown]
-# ## What to take away
-#
-# - The **order** counts the modes. The **rank** counts simple pieces. They have nothing to do with each other.
-# - Every product along a mode is a matrix product on the unfolding: unfold, multiply, fold.
-# - A linear layer on an activation is an **inner product** that contracts all modes but the batch; flattening is
-#   only one way to compute it.
-# - The unfolding of a product of small pieces is a product of small matrices. That is where the savings come
-#   from.
+# - How many operations are the three layers? **One**: multiply entries and sum over the indices that both have. A 1 x 1
+#   convolution does it along one mode, a linear layer on a block along all but the batch; flattening is only one way to
+#   compute it. Einsum writes them all.
+# - The **order** counts the modes. The **rank** counts simple pieces, and it is what a product costs: three for complex
+#   numbers, seven for matrices of 2 x 2.
+# - The unfolding of a product of small pieces is a product of small matrices, and a Kronecker product need not exist to
+#   be used. That is where the savings come from.
+# - Multiplications are counted, seconds are measured: in turns, several times, with an interval.
 #
 # All functions of this chapter are in `trlkit`, with good error messages and a few more options:
 # `trlkit.unfold`, `fold`, `mode_dot`, `multi_mode_dot`, `inner`, `outer`, `kronecker`, `khatri_rao`. The next
@@ -692,6 +990,8 @@ check("quiz_commute", quiz_commute)
 # - Kolda, Bader: *Tensor Decompositions and Applications*, SIAM Review 51 (2009), section 2. The standard
 #   introduction; mind its column-major unfoldings.
 # - Kossaifi, Panagakis, Anandkumar, Pantic: *TensorLy: Tensor Learning in Python*, JMLR 20 (2019).
+# - Strassen: *Gaussian Elimination is not Optimal*, Numerische Mathematik 13 (1969). The seven products, in three pages.
+#   Winograd: *On Multiplication of 2 x 2 Matrices*, Linear Algebra and its Applications 4 (1971). Why not six.
 # - Rogozhnikov: *Einops: Clear and Reliable Tensor Manipulations with Einstein-like Notation*, ICLR 2022.
 #
 # **Next:** chapter 2, *Decompositions*: which small pieces a given tensor is made of.

@@ -63,6 +63,10 @@ def wrong_gradient(x, mode):
     return 2 * y - y.detach()
 
 
+def left_learning(x, mode):
+    return x.requires_grad_().movedim(mode, 0).reshape(x.shape[mode], -1)
+
+
 def empty(x, mode):
     return torch.zeros_like(x.movedim(mode, 0).reshape(x.shape[mode], -1))
 
@@ -82,6 +86,7 @@ def empty(x, mode):
         (doubled, "Your result is 2 times the expected one."),
         (empty, "Every entry of your result is 0."),
         (in_place, "changes its arguments in place"),
+        (left_learning, "changes its arguments in place"),
         (
             broken,
             "'Tensor' object has no attribute 'nothing'\n        in broken, line ",
@@ -103,7 +108,7 @@ def test_right_lines_come_before_the_wrong_one():
 
 def test_passing_says_one_line(capsys):
     check("unfold", EXERCISES["unfold"].oracle)
-    assert capsys.readouterr().out == "unfold   ok: 10 cases, values and gradients   2/2\n"
+    assert capsys.readouterr().out == "unfold   ok: 13 cases, values and gradients   2/2\n"
 
 
 @pytest.mark.parametrize("name", ["unfold", "mode_dot", "outer"])
@@ -193,6 +198,19 @@ def test_an_earlier_function_that_passed_is_used_itself(capsys):
     check("unfold", space["unfold"])
     check("mode_dot", space["mode_dot"])
     assert "(with the course's `fold`: yours" in capsys.readouterr().out
+
+
+def test_an_earlier_function_with_arguments_of_its_own_is_used_where_the_courses_fails():
+    space = {}
+    flat = "def unfold(x, mode, flat=True): return x.movedim(mode, 0).reshape(x.shape[mode], -1)\n"
+    exec("import torch\n" + flat, space)
+    call = "def mode_dot(x, matrix, mode):\n    y = matrix @ unfold(x, mode, flat={flat})\n"
+    back = "    rest = [*x.shape[:mode], *x.shape[mode + 1:]]\n"
+    back += "    return y.reshape(len(matrix), *rest).movedim(0, mode)\n"
+    exec(call.format(flat=True) + back, space)
+    check("mode_dot", space["mode_dot"])
+    exec(call.format(flat=True) + back.replace("0, mode", "0, -1"), space)
+    assert "The course's `unfold` stood in for yours" in story("mode_dot", space["mode_dot"])
 
 
 def test_an_answer_that_uses_no_earlier_function_is_not_told_about_pieces(capsys):
@@ -340,7 +358,7 @@ def test_a_rounding_size_difference_is_called_nearly_right():
 
 
 def test_what_an_earlier_answer_calls_is_replaced_too():
-    assert set(used("unfolded_tucker")) >= {"unfold", "fold", "mode_dot", "multi_mode_dot"}
+    assert set(used("kron_dot")) >= {"unfold", "fold", "mode_dot", "multi_mode_dot"}
     for name, exercise in EXERCISES.items():
         assert set(exercise.uses) <= set(used(name)) and name not in used(name)
 

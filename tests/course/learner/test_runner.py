@@ -211,7 +211,7 @@ def test_a_check_that_is_never_made_is_not_passed(tmp_path, capsys):
 
 
 def test_a_quiz_takes_a_capital_and_spaces(tmp_path, capsys):
-    given = {"quiz_order": 'quiz_order = "C"', "quiz_unfolding": 'quiz_unfolding = " b "'}
+    given = {"quiz_order": 'quiz_order = " C "'}
     path = save(filled(CHAPTER, solutions(CHAPTER) | given), tmp_path / "mine.ipynb")
     code, out, _ = check(path, capsys)
     assert (code, f"{ALL} of {ALL} points" in out) == (0, True)

@@ -241,7 +241,8 @@ def run(
     of torch that the function leaves changed for everybody is put back, and is a problem.
     """
     fresh = _fresh(args, gradient, build)
-    leaves = [tensor for tensor in tensors_in(fresh) if tensor.requires_grad]
+    given = tensors_in(fresh)
+    leaves = [tensor for tensor in given if tensor.requires_grad]
     printed = Bounded(PRINTED)
     with contextlib.ExitStack() as quiet:
         quiet.enter_context(contextlib.redirect_stdout(printed))
@@ -263,7 +264,9 @@ def run(
             raise
         except BaseException as error:
             return Outcome(problem=_problem(error), printed=printed.getvalue())
-    return Outcome(value, gradients, None, printed.getvalue(), not _equal(args, fresh))
+    learning = [tensor for tensor in given if tensor.requires_grad]
+    changed = not _equal(args, fresh) or len(learning) != len(leaves)
+    return Outcome(value, gradients, None, printed.getvalue(), changed)
 
 
 def plain(value: Any) -> Any:

@@ -53,3 +53,26 @@ def meta_cnn(channels: int = 4, classes: int = 3) -> nn.Module:
     """A network on the meta device: shapes without numbers."""
     with torch.device("meta"):
         return nested_cnn(channels, classes)
+
+
+class Scaled(nn.Module):
+    """A linear layer and, beside it, a parameter that belongs to no layer."""
+
+    def __init__(self, features: int, classes: int):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(features))
+        self.fc = nn.Linear(features, classes)
+
+
+def scaled(features: int = 4, classes: int = 3) -> nn.Module:
+    """A network with a parameter of its own."""
+    return nn.Sequential(Scaled(features, classes), nn.Linear(classes, 2))
+
+
+def tied(features: int = 4, classes: int = 3) -> nn.Module:
+    """Linear layers of which two share their weight; their biases are equal, but two."""
+    first, second = nn.Linear(features, features), nn.Linear(features, features)
+    second.weight = first.weight
+    for layer in (first, second):
+        nn.init.zeros_(layer.bias)
+    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Linear(features, classes))

@@ -30,7 +30,8 @@ class Report:
     "ok" or "no". ``mistake`` is the name of the known mistake that the answer agrees
     with, ``advice`` the paragraphs under the lines, ``picture`` the expected value and
     the one that came, where seeing them side by side says more. ``passed`` is what the
-    judge has decided: no line, and no text of an answer, makes a report pass.
+    judge has decided: no line, and no text of an answer, makes a report pass. ``pieces`` are
+    the course's functions that stood in for earlier answers where this one raised an error.
     """
 
     exercise: str
@@ -41,6 +42,7 @@ class Report:
     picture: tuple | None = None
     points: float | None = None
     passed: bool = False
+    pieces: tuple[str, ...] = ()
 
     def right(self, summary: str) -> "Report":
         self.passed, self.summary = True, summary

@@ -43,88 +43,57 @@ def flat_features(channels, height, width):
 def flat_features(channels, height, width):
     return channels * height + width
 
-# %% right="count_parameters"
-def count_parameters(model):
-    return sum(p.numel() for p in model.parameters())
-
-# %% answer="count_parameters" name="loop"
-# A loop with math.prod over the shapes.
-def count_parameters(model):
-    total = 0
-    for name, p in model.named_parameters():
-        total += math.prod(p.shape)
-    return total
-
-# %% answer="count_parameters" name="vector"
-# All parameters as one vector, with a warning on the way.
-def count_parameters(model):
-    import warnings
-
-    warnings.warn("this may be slow")
-    return sum(len(p.flatten()) for p in model.parameters())
-
-# %% mistake="count_parameters" name="buffers counted"
-# You counted the buffers too: the running mean and variance of batch norm are part of
-# the state_dict, but they are no parameters.
-# Look at: the difference between model.state_dict() and model.parameters().
-def count_parameters(model):
-    return sum(tensor.numel() for tensor in model.state_dict().values())
-
-# %% mistake="count_parameters" name="tensors counted"
-# You counted the parameter tensors, not the numbers in them.
-# Look at: what .numel() of a parameter says.
-def count_parameters(model):
-    return len(list(model.parameters()))
-
-# %% mistake="count_parameters" name="trainable only"
-# You left out the frozen parameters. A parameter that does not learn is stored all the same.
-# Look at: where you ask for requires_grad.
-def count_parameters(model):
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-# %% mistake="count_parameters" name="rows counted"
-# You counted the rows of every parameter, not its entries.
-# Look at: len(p) or p.shape[0], beside p.numel().
-def count_parameters(model):
-    return sum(p.shape[0] for p in model.parameters())
-
-# %% mistake="count_parameters" name="biases left out"
-# You counted the weights and left out the biases.
-# Look at: which parameter names or layers your count passes over.
-def count_parameters(model):
-    weights = (p for name, p in model.named_parameters() if name.endswith("weight"))
-    return sum(p.numel() for p in weights)
-
-# %% mistake="count_parameters" name="counted at every level"
-# You counted a layer again at every level of the network that holds it: model.modules() gives
-# the outer modules as well as the inner ones, and parameters() of each looks inside too.
-# Look at: whether one loop over model.parameters() is not enough.
-def count_parameters(model):
-    return sum(p.numel() for m in model.modules() for p in m.parameters())
-
-# %% mistake="count_parameters" name="first parameter only"
-# You return after the first parameter.
-# Look at: the indentation of your `return`.
-def count_parameters(model):
-    total = 0
-    for p in model.parameters():
-        total += p.numel()
-        return total
-
-# %% mistake="count_parameters" name="last parameter only"
-# You keep only the last parameter's count.
-# Look at: whether your count adds up (+=) or starts again for each parameter.
-def count_parameters(model):
-    for p in model.parameters():
-        total = p.numel()
-    return total
-
-# %% wrong="count_parameters" name="children"
-# One level, and not the network itself.
-def count_parameters(model):
-    return sum(p.numel() for m in model.children() for p in m.parameters())
-
 # %% right="fc_share"
+def fc_share(model):
+    total = sum(p.numel() for p in model.parameters())
+    linear = {p for m in model.modules() if isinstance(m, nn.Linear) for p in m.parameters()}
+    linear = sum(p.numel() for p in linear)
+    return total, linear, linear / total
+
+# %% answer="fc_share" name="by identity"
+# Weights and biases by hand, those seen before passed over; a list.
+def fc_share(model):
+    linear, seen = 0, []
+    for m in model.modules():
+        if isinstance(m, nn.Linear):
+            for p in [m.weight] + ([m.bias] if m.bias is not None else []):
+                if not any(p is other for other in seen):
+                    seen.append(p)
+                    linear += math.prod(p.shape)
+    total = sum(len(p.flatten()) for p in model.parameters())
+    return [total, linear, linear / total]
+
+# %% answer="fc_share" name="a list of layers"
+# parameters() of a ModuleList gives each once; an int where the share is 0; a print left in.
+def fc_share(model):
+    layers = nn.ModuleList(m for _, m in model.named_modules() if type(m) is nn.Linear)
+    print("layers", len(layers))
+    total = sum(p.numel() for p in model.parameters())
+    linear = sum(p.numel() for p in layers.parameters())
+    return total, linear, linear / total if linear else 0
+
+# %% mistake="fc_share" name="parts exchanged"
+# You return the right numbers in another order.
+# Look at: the order that the docstring asks for: total, linear, share.
+#- return total, linear
+#+ return linear, total
+
+# %% mistake="fc_share" name="trainable only"
+# You left out the linear layers that are frozen. They are stored all the same.
+# Look at: where you ask for requires_grad.
+#- for p in m.parameters()
+#+ for p in m.parameters() if p.requires_grad
+
+# %% mistake="fc_share" name="trainable only, in all"
+# Your total leaves out the frozen parameters. They are stored all the same.
+# Look at: where you ask for requires_grad.
+#- for p in model.parameters()
+#+ for p in model.parameters() if p.requires_grad
+
+# %% mistake="fc_share" name="shared weights counted twice"
+# You counted a weight once for each layer that holds it. Two layers can hold the same tensor; it
+# is stored once.
+# Look at: how you could notice that you have met a parameter before.
 def fc_share(model):
     total = sum(p.numel() for p in model.parameters())
     linear = sum(
@@ -132,36 +101,20 @@ def fc_share(model):
     )
     return total, linear, linear / total
 
-# %% answer="fc_share" name="own count"
-# Without count_parameters, weights and biases by hand.
+# %% mistake="fc_share" name="tensors counted"
+# You counted the tensors and not the numbers that they hold.
+# Look at: what .numel() of a parameter says.
 def fc_share(model):
-    linear = 0
-    for m in model.modules():
-        if isinstance(m, nn.Linear):
-            linear += m.in_features * m.out_features
-            linear += m.out_features if m.bias is not None else 0
-    total = sum(p.numel() for p in model.parameters())
-    return [total, linear, linear / total]
+    linear = {p for m in model.modules() if isinstance(m, nn.Linear) for p in m.parameters()}
+    total = len(list(model.parameters()))
+    return total, len(linear), len(linear) / total
 
-# %% answer="fc_share" name="named modules"
-# By named_modules, into a list, with an int where the share is 0.
-def fc_share(model):
-    layers = [m for _, m in model.named_modules() if type(m) is nn.Linear]
-    total = count_parameters(model)
-    linear = sum(map(count_parameters, layers))
-    return total, linear, linear / total if linear else 0
-
-# %% mistake="fc_share" name="parts exchanged"
-# You return the right numbers in another order.
-# Look at: the order that the docstring asks for: total, linear, share.
-#- total, linear
-#+ linear, total
-
-# %% mistake="fc_share" name="trainable only"
-# You left out the linear layers that are frozen. They are stored all the same.
-# Look at: where you ask for requires_grad.
-#- for p in m.parameters()
-#+ for p in m.parameters() if p.requires_grad
+# %% mistake="fc_share" name="counted at every level"
+# You counted a parameter again at every level of the network that holds it: model.modules() gives
+# the outer modules as well as the inner ones, and parameters() of each looks inside too.
+# Look at: whether your total needs a loop over modules.
+#- p.numel() for p in model.parameters()
+#+ p.numel() for m in model.modules() for p in m.parameters()
 
 # %% mistake="fc_share" name="share alone"
 # You return the share alone. What is asked are three things: the total, the number in linear
@@ -180,21 +133,18 @@ def fc_share(model):
 # You counted the convolutions among the fully connected layers.
 # Look at: the type that you test for: a convolution has a weight too, but only nn.Linear is
 # fully connected.
-#-         p.numel() for m in model.modules() if isinstance(m, nn.Linear) for p in m.parameters()
-#+         p.numel()
-#+         for m in model.modules()
-#+         if isinstance(m, (nn.Linear, nn.Conv2d))
-#+         for p in m.parameters()
+#- isinstance(m, nn.Linear)
+#+ isinstance(m, (nn.Linear, nn.Conv2d))
 
 # %% mistake="fc_share" name="top level only"
 # You looked at the layers of the top level only; networks keep their linear layers inside
 # other modules.
 # Look at: the difference between model.children() and model.modules().
-#- modules
-#+ children
+#- model.modules()
+#+ model.children()
 
 # %% mistake="fc_share" name="last layer only"
-# You counted only the last linear layer. All of them hang on the flattened activation.
+# You counted only the last linear layer. All of them are asked for.
 # Look at: whether your count adds up or starts again at each layer.
 #- for m in model.modules() if isinstance(m, nn.Linear) for
 #+ for m in [m for m in model.modules() if isinstance(m, nn.Linear)][-1:] for
@@ -204,7 +154,8 @@ def fc_share(model):
 # Look at: which parameters nn.Linear has besides its weight.
 def fc_share(model):
     total = sum(p.numel() for p in model.parameters())
-    linear = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear))
+    linear = {m.weight for m in model.modules() if isinstance(m, nn.Linear)}
+    linear = sum(p.numel() for p in linear)
     return total, linear, linear / total
 
 # %% mistake="fc_share" name="percent"
@@ -212,6 +163,28 @@ def fc_share(model):
 # Look at: the factor 100.
 #- linear, linear /
 #+ linear, 100 * linear /
+
+# %% wrong="fc_share" name="equal tensors taken for one"
+# Two biases of zeros are two tensors.
+def fc_share(model):
+    total = sum(p.numel() for p in model.parameters())
+    found = []
+    for m in model.modules():
+        if isinstance(m, nn.Linear):
+            for p in m.parameters():
+                if not any(p.shape == q.shape and (p.is_meta or torch.equal(p, q)) for q in found):
+                    found.append(p)
+    linear = sum(p.numel() for p in found)
+    return total, linear, linear / total
+
+# %% wrong="fc_share" name="layers' parameters alone"
+# What belongs to no layer is left out of the total.
+def fc_share(model):
+    layers = [m for m in model.modules() if not list(m.children()) and list(m.parameters())]
+    total = sum(p.numel() for p in {p for m in layers for p in m.parameters()})
+    linear = {p for m in layers if isinstance(m, nn.Linear) for p in m.parameters()}
+    linear = sum(p.numel() for p in linear)
+    return total, linear, linear / total
 
 # %% wrong="fc_share" name="two levels"
 # Children and their children.
@@ -285,32 +258,320 @@ def cp_trl_parameters(input_shape, num_classes, rank):
 def cp_trl_parameters(input_shape, num_classes, rank):
     return rank * (sum(input_shape) + num_classes) + rank
 
-# %% mistake="quiz_flatten" name="a"
-# A reshape loses no number: you can undo it.
-# Look at: what the layer *behind* it is told about the order of its inputs.
-quiz_flatten = "a"
+# %% wrong="cp_trl_parameters" name="first three modes"
+# Any number of modes may come.
+def cp_trl_parameters(input_shape, num_classes, rank):
+    return rank * (sum(input_shape[:3]) + num_classes) + num_classes
 
-# %% mistake="quiz_flatten" name="c"
-# Flattening has no parameters and no arithmetic; only the shape changes.
-# Look at: what the layer behind it no longer knows.
-quiz_flatten = "c"
+# %% wrong="cp_trl_parameters" name="equal sizes once"
+# Modes of one size are modes all the same.
+def cp_trl_parameters(input_shape, num_classes, rank):
+    return rank * (sum(set(input_shape)) + num_classes) + num_classes
 
-# %% mistake="quiz_flatten" name="d"
-# The batch keeps its own mode: flattening joins the modes of each image only.
-# Look at: the first size before and after nn.Flatten().
-quiz_flatten = "d"
+# %% wrong="cp_trl_parameters" name="three names"
+# Three modes are unpacked.
+def cp_trl_parameters(input_shape, num_classes, rank):
+    channels, height, width = input_shape
+    return rank * (channels + height + width + num_classes) + num_classes
 
-# %% mistake="quiz_where" name="b"
-# VGG-19 has more parameters there, but not the larger share.
-# Look at: the last column of the table.
-quiz_where = "b"
+# %% right="counter_tests"
+def counter_tests():
+    calls = [((3, 1, 4, 3, 2, 5), 1, 7), ((6,), 4, 3)]
+    return [(*call, cp_trl_parameters(*call)) for call in calls]
 
-# %% mistake="quiz_where" name="c"
-# ResNet-50 pools every channel to one number first, so little is left to save.
-# Look at: the last column of the table.
-quiz_where = "c"
+# %% answer="counter_tests" name="one class with the single mode"
+# The other way round, numbers worked out by hand.
+def counter_tests():
+    return [((5,), 1, 2, 13), ((2, 2, 1, 3, 4), 4, 9, 148)]
 
-# %% mistake="quiz_where" name="d"
-# Depth is not what counts: ResNet-101 is the deepest of the four and has the smallest share.
-# Look at: the last column of the table.
-quiz_where = "d"
+# %% answer="counter_tests" name="tuples"
+# Large sizes, in a tuple of lists.
+def counter_tests():
+    first = [(9, 9, 9, 1), 9, 50]
+    return ([*first, cp_trl_parameters(*first)], [[100], 1, 3, 304])
+
+# %% mistake="counter_tests" name="sizes all different"
+# The counter that puts the sizes into a set gets through, and no other: in none of your calls do
+# two modes have one size.
+# Look at: which sizes a set would lose.
+#- (3, 1, 4, 3, 2, 5)
+#+ (3, 1, 4, 7, 2, 5)
+
+# %% mistake="counter_tests" name="no single mode"
+# The counter with a special case for a single mode gets through, and no other: where it differs
+# you have not looked.
+# Look at: how many modes the activations of your calls have.
+#- (6,)
+#+ (6, 6)
+
+# %% mistake="counter_tests" name="never one class"
+# The counter that takes one class for none gets through, and no other: in none of your calls is
+# there exactly one class.
+# Look at: what happens for one class.
+#- 5), 1, 7)
+#+ 5), 2, 7)
+
+# %% mistake="counter_tests" name="always one class"
+# The counter with a single bias gets through, and no other: with one class it is right.
+# Look at: the number of classes in your two calls.
+#- (6,), 4, 3
+#+ (6,), 1, 3
+
+# %% mistake="counter_tests" name="a test for each"
+# You wrote more than two tests.
+# Look at: which wrong counters one call could catch together.
+#- ((6,), 4, 3)
+#+ ((6,), 4, 3), ((2, 3), 4, 5)
+
+# %% mistake="counter_tests" name="without the bias"
+# One of your tests asks for another number than the right one, so it refuses right counters.
+# Look at: what a CP layer has besides its factors, and whether you take the number from your
+# own `cp_trl_parameters`.
+#- cp_trl_parameters(*call)
+#+ cp_trl_parameters(*call) - call[1]
+
+# %% wrong="counter_tests" name="the example"
+# The docstring's.
+def counter_tests():
+    return [((512, 7, 7), 10, 1, 546)]
+
+# %% wrong="counter_tests" name="rank below every size"
+# Nobody has to lower the rank.
+def counter_tests():
+    calls = [((3, 2, 4, 3, 2, 5), 1, 2), ((6,), 4, 3)]
+    return [(*call, cp_trl_parameters(*call)) for call in calls]
+
+# %% wrong="counter_tests" name="three modes"
+# Whoever looks at three modes sees all.
+def counter_tests():
+    calls = [((3, 3, 1), 1, 7), ((6,), 4, 3)]
+    return [(*call, cp_trl_parameters(*call)) for call in calls]
+
+# %% right="shuffle_study"
+def shuffle_study(score, interval, names, seeds):
+    found = {}
+    for name in names:
+        loss, half = interval([score("none", seed) - score(name, seed) for seed in seeds])
+        conclusion = "worse" if loss - half > 0 else "better" if loss + half < 0 else "can't tell"
+        found[name] = (loss, half, conclusion)
+    return found
+
+# %% answer="shuffle_study" name="scores once"
+# Each score is asked for once; the values are lists.
+def shuffle_study(score, interval, names, seeds):
+    scores = {name: [score(name, seed) for seed in seeds] for name in ["none", *names]}
+    words = {1: "worse", -1: "better", 0: "can't tell"}
+    found = {}
+    for name in names:
+        mean, half = interval([a - b for a, b in zip(scores["none"], scores[name])])
+        found[name] = [mean, half, words[(mean > half) - (mean < -half)]]
+    return found
+
+# %% answer="shuffle_study" name="torch"
+# Tensors on the way, floats at the end.
+def shuffle_study(score, interval, names, seeds):
+    plain = torch.tensor([score("none", seed) for seed in seeds], dtype=torch.float64)
+    found = dict()
+    for name in reversed(list(names)):
+        other = torch.tensor([score(name, seed) for seed in seeds], dtype=torch.float64)
+        loss, half = interval((plain - other).tolist())
+        if abs(loss) <= half:
+            said = "can't tell"
+        else:
+            said = "worse" if loss > 0 else "better"
+        found[name] = (loss, half, said)
+    return found
+
+# %% mistake="shuffle_study" name="subtracted the other way"
+# Your losses have the other sign: a positive one is to say that the shuffle makes the layer worse.
+# Look at: which score you subtract from which.
+#- score("none", seed) - score(name, seed)
+#+ score(name, seed) - score("none", seed)
+
+# %% mistake="shuffle_study" name="one start for all"
+# You compare every shuffled score with the plain score of one seed. Then the difference holds what
+# the two starts do, besides what the shuffle does.
+# Look at: which seed each of the two scores of a pair has.
+#- score("none", seed)
+#+ score("none", seeds[0])
+
+# %% mistake="shuffle_study" name="mean alone decides"
+# You conclude from the mean alone: whatever is above 0 is called worse. The interval says whether
+# that could be chance.
+# Look at: what has to lie above 0 for "worse".
+#- "worse" if loss - half > 0 else "better" if loss + half < 0 else "can't tell"
+#+ "worse" if loss > 0 else "better" if loss < 0 else "can't tell"
+
+# %% mistake="shuffle_study" name="never better"
+# You call a whole interval below 0 "can't tell": also a gain is a result.
+# Look at: how many conclusions there are, and when each is drawn.
+#- "worse" if loss - half > 0 else "better" if loss + half < 0 else "can't tell"
+#+ "worse" if loss - half > 0 else "can't tell"
+
+# %% mistake="shuffle_study" name="border taken for a result"
+# Where the interval ends exactly at 0, you draw a conclusion; 0 on the border is still in it.
+# Look at: `>` and `>=`.
+#- "worse" if loss - half > 0 else
+#+ "worse" if loss - half >= 0 else
+
+# %% mistake="shuffle_study" name="unpaired"
+# You took the interval of the scores with the shuffle and compared it with the mean without: that
+# is no interval of paired differences, and the starts' own scatter is in it.
+# Look at: what you give to `interval`.
+def shuffle_study(score, interval, names, seeds):
+    plain = sum(score("none", seed) for seed in seeds) / len(seeds)
+    found = {}
+    for name in names:
+        loss, half = interval([plain - score(name, seed) for seed in seeds])
+        conclusion = "worse" if loss - half > 0 else "better" if loss + half < 0 else "can't tell"
+        found[name] = (loss, half, conclusion)
+    return found
+
+# %% wrong="shuffle_study" name="seeds counted from 0"
+# The seeds are those that are given.
+#- for seed in seeds
+#+ for seed in range(len(seeds))
+
+# %% wrong="shuffle_study" name="the sizes alone compared"
+# A gain is called a loss.
+#- "worse" if loss - half > 0 else "better" if loss + half < 0 else "can't tell"
+#+ "worse" if abs(loss) > half else "can't tell"
+
+# %% right="unnoticed"
+def unnoticed(order):
+    width = order.shape[1]
+    rows, columns = order // width, order % width
+
+    def grid(down, across):
+        return bool((down == down[:, :1]).all() and (across == across[:1]).all())
+
+    return 1 in order.shape or grid(rows, columns) or grid(columns, rows)
+
+# %% answer="unnoticed" name="the rank of one weight"
+# A shuffled weight of rank 1, drawn at random.
+def unnoticed(order):
+    a = torch.rand(order.shape[0], dtype=torch.float64) + 0.5
+    b = torch.rand(order.shape[1], dtype=torch.float64) + 0.5
+    weight = torch.outer(a, b).flatten()[order]
+    return torch.linalg.matrix_rank(weight).item() == 1
+
+# %% answer="unnoticed" name="sets"
+# Each row comes of one row, each column of one column, or all of them the other way round.
+def unnoticed(order):
+    grid = order.tolist()
+    width = len(grid[0])
+    if width == 1 or len(grid) == 1:
+        return True
+    row = lambda place: place // width
+    column = lambda place: place % width
+    turned = list(zip(*grid))
+    for one, other in ((row, column), (column, row)):
+        good = all(len(set(map(one, line))) == 1 for line in grid)
+        if good and all(len(set(map(other, line))) == 1 for line in turned):
+            return True
+    return False
+
+# %% mistake="unnoticed" name="rows for columns not thought of"
+# You let rows change places with rows and columns with columns. That is right, and there is
+# more: on some grids you say False where the layer notices nothing.
+# Look at: whether a weight of rank 1 is still one when the picture is transposed.
+#- grid(rows, columns) or grid(columns, rows)
+#+ grid(rows, columns)
+
+# %% mistake="unnoticed" name="rows alone"
+# You asked only whether each row stays together. Within a row the pixels may not go anywhere: what
+# happens in one row must happen in all.
+# Look at: what a shuffle inside a single row does to the columns.
+#- return bool((down == down[:, :1]).all() and (across == across[:1]).all())
+#+ return bool((down == down[:, :1]).all())
+
+# %% mistake="unnoticed" name="single lines"
+# On a grid of a single row or a single column you say False to some shuffles. There every weight
+# is of rank 1.
+# Look at: what b can be when there is one row only.
+#- 1 in order.shape or grid
+#+ min(order.shape) > 1 and grid
+
+# %% mistake="unnoticed" name="nothing moved"
+# You say True only where no pixel has moved.
+# Look at: the table of your experiment: which shuffles cost the layer nothing?
+def unnoticed(order):
+    return torch.equal(order.flatten(), torch.arange(order.numel()))
+
+# %% mistake="unnoticed" name="every shuffle"
+# You say True to every shuffle.
+# Look at: the table of your experiment: which shuffle does the layer notice?
+def unnoticed(order):
+    return True
+
+# %% wrong="unnoticed" name="transposed alone of the turned"
+# Rows for columns, but then nothing else.
+def unnoticed(order):
+    width = order.shape[1]
+    rows, columns = order // width, order % width
+    if 1 in order.shape:
+        return True
+    if (rows == rows[:, :1]).all() and (columns == columns[:1]).all():
+        return True
+    places = torch.arange(order.numel()).reshape(order.shape)
+    return order.shape[0] == width and torch.equal(order, places.T)
+
+# %% wrong="unnoticed" name="first row and column"
+# The rest of the grid is not looked at.
+def unnoticed(order):
+    width = order.shape[1]
+    rows, columns = order // width, order % width
+    straight = len(set(rows[0].tolist())) == 1 and len(set(columns[:, 0].tolist())) == 1
+    turned = len(set(columns[0].tolist())) == 1 and len(set(rows[:, 0].tolist())) == 1
+    return 1 in order.shape or straight or turned
+
+# %% wrong="unnoticed" name="by view"
+# A tensor need not be contiguous.
+def unnoticed(order):
+    a, b = torch.rand(order.shape[0]).double() + 0.5, torch.rand(order.shape[1]).double() + 0.5
+    weight = torch.outer(a, b).flatten()[order.view(-1)].view(order.shape)
+    return torch.linalg.matrix_rank(weight).item() == 1
+
+# %% right="smallest_head"
+def smallest_head():
+    return (8, 8), 8
+
+# %% answer="smallest_head" name="Tucker"
+# A rank for each mode and the classes, in lists.
+def smallest_head():
+    return [[8, 8], [4, 4, 6]]
+
+# %% answer="smallest_head" name="cut finer"
+# Four modes.
+def smallest_head():
+    return (2, 4, 2, 4), 10
+
+# %% mistake="smallest_head" name="over the budget"
+# Your layer has more than 250 numbers.
+# Look at: what one more of the rank costs, and whether other shapes make it cheaper.
+def smallest_head():
+    return (8, 8), 10
+
+# %% mistake="smallest_head" name="reads too few"
+# Your layer is small enough, and reads too few of the new digits.
+# Look at: what you could spend the numbers on that are left, or a shape in which they do more.
+def smallest_head():
+    return (8, 8), 4
+
+# %% mistake="smallest_head" name="no rank for the classes"
+# Your rank has another number of entries than the weight has modes: each mode of the shape, and
+# the classes.
+# Look at: the `Returns` lines of the docstring.
+def smallest_head():
+    return (8, 8), (4, 4)
+
+# %% mistake="smallest_head" name="other shape"
+# Your shape does not have 64 entries in at most 6 modes.
+# Look at: the product of its sizes.
+def smallest_head():
+    return (8, 4), 8
+
+# %% wrong="smallest_head" name="flattened"
+# The places in one line: a matrix of rank 3.
+def smallest_head():
+    return (64,), 3

@@ -139,6 +139,158 @@ def unfold(x, mode):
 def unfold(x, mode):
     return x.movedim(min(mode, 2), 0).reshape(x.shape[mode], -1)
 
+# %% right="is_unfold"
+def is_unfold(candidate):
+    for shape in [(4,), (2, 3), (3, 1, 3), (2, 3, 4, 5), (2, 3, 2, 2, 3, 2)]:
+        back = tuple(reversed(range(len(shape))))
+        for mode in range(len(shape)):
+            for _ in range(2):
+                x = torch.randn(shape, dtype=torch.float64)
+                turned = torch.randn(shape[::-1], dtype=torch.float64).permute(back)
+                for x in (x, turned, x.float()):
+                    x = x.detach().requires_grad_()
+                    before = x.detach().clone()
+                    try:
+                        y = candidate(x, mode)
+                    except Exception:
+                        return False
+                    right = unfold(before, mode)
+                    if y.shape != right.shape or y.dtype != x.dtype or not torch.equal(y, right):
+                        return False
+                    if not torch.equal(x, before) or not y.requires_grad:
+                        return False
+    return True
+
+# %% answer="is_unfold" name="by its entries"
+# Entry by entry, at random places; the gradient by a backward pass.
+def is_unfold(candidate):
+    def trusted(x, mode):
+        before = x.detach().clone()
+        y = candidate(x, mode)
+        rows = [before.select(mode, i).flatten() for i in range(x.shape[mode])]
+        if y.dtype != x.dtype or not torch.equal(torch.stack(rows), y.detach()):
+            return False
+        if not torch.equal(before, x):
+            return False
+        y.sum().backward()
+        return torch.equal(x.grad, torch.ones_like(x))
+
+    try:
+        for shape in [(3,), (3, 1), (2, 3, 3), (4, 3, 2, 2), (2, 1, 2, 3, 2, 2)]:
+            for k in range(4):
+                for mode in range(len(shape)):
+                    x = torch.randn(shape).to([torch.float64, torch.float32][k % 2])
+                    if k > 1:
+                        x = x.mT.contiguous().mT if x.ndim > 1 else x
+                    if not trusted(x.requires_grad_(), mode):
+                        return False
+    except (RuntimeError, TypeError, ValueError, AttributeError, IndexError):
+        return False
+    return True
+
+# %% answer="is_unfold" name="many random shapes"
+# A few hundred tensors at random.
+def is_unfold(candidate):
+    import random
+
+    draw = random.Random(0)
+    for number in range(300):
+        shape = [draw.choice([1, 2, 2, 3, 4]) for _ in range(draw.randint(1, 6))]
+        order = list(range(len(shape)))
+        draw.shuffle(order)
+        dtype = draw.choice([torch.float32, torch.float64])
+        x = torch.randn(shape, dtype=dtype).permute(order).requires_grad_()
+        copy, mode = x.detach().clone(), draw.randrange(len(shape))
+        wanted = copy.movedim(mode, 0).flatten(1) if len(shape) > 1 else copy[:, None]
+        try:
+            y = candidate(x, mode)
+            same = y.dtype == dtype and y.shape == wanted.shape and bool((y == wanted).all())
+        except Exception:
+            return False
+        if not same or not y.requires_grad or not torch.equal(copy, x):
+            return False
+    return True
+
+# %% mistake="is_unfold" name="shapes alone"
+# You look at the shape of what comes, and at nothing in it.
+# Look at: what a reshape without any move would pass.
+def is_unfold(candidate):
+    for shape in [(4,), (2, 3), (3, 1, 3), (2, 3, 4, 5), (2, 3, 2, 2, 3, 2)]:
+        for mode in range(len(shape)):
+            x = torch.randn(shape, dtype=torch.float64)
+            try:
+                y = candidate(x, mode)
+            except Exception:
+                return False
+            if tuple(y.shape) != (shape[mode], x.numel() // shape[mode]):
+                return False
+    return True
+
+# %% mistake="is_unfold" name="one tensor alone"
+# The numbers of one tensor with three modes tell you enough: that is what your test behaves like.
+# Look at: what was promised for any order, any sizes, any dtype and any strides.
+def is_unfold(candidate):
+    x = torch.arange(1.0, 25.0).reshape(2, 3, 4)
+    for mode in range(3):
+        y = candidate(x, mode)
+        if y.shape != unfold(x, mode).shape or not torch.equal(y, unfold(x, mode)):
+            return False
+    return True
+
+# %% mistake="is_unfold" name="every one trusted"
+# You say True to all of them.
+# Look at: what you compare, and where your `return False` stands.
+def is_unfold(candidate):
+    return True
+
+# %% mistake="is_unfold" name="none trusted"
+# You say False to all of them, also to the right ones.
+# Look at: whether your own comparison holds for your own unfold, and whether an error of your test
+# is taken for one of the candidate.
+def is_unfold(candidate):
+    return False
+
+# %% wrong="is_unfold" name="one dtype"
+# float32 alone.
+def is_unfold(candidate):
+    for shape in [(4,), (2, 3), (3, 1, 3), (2, 3, 4, 5), (2, 3, 2, 2, 3, 2)]:
+        back = tuple(reversed(range(len(shape))))
+        for mode in range(len(shape)):
+            for x in (torch.randn(shape), torch.randn(shape), torch.randn(shape[::-1]).permute(back)):
+                x.requires_grad_()
+                before = x.detach().clone()
+                try:
+                    y = candidate(x, mode)
+                except Exception:
+                    return False
+                if y.shape != unfold(before, mode).shape or not torch.equal(y, unfold(before, mode)):
+                    return False
+                if not torch.equal(x, before) or not y.requires_grad:
+                    return False
+    return True
+
+# %% wrong="is_unfold" name="positive numbers"
+# torch.rand has no sign.
+#- x = torch.randn(shape, dtype=torch.float64)
+#-                 turned = torch.randn(
+#+ x = torch.rand(shape, dtype=torch.float64)
+#+                 turned = torch.rand(
+
+# %% wrong="is_unfold" name="the gradient not looked at"
+# A result that has forgotten where it came from.
+#- if not torch.equal(x, before) or not y.requires_grad:
+#+ if not torch.equal(x, before):
+
+# %% wrong="is_unfold" name="x not looked at"
+# Something may have been written into it.
+#- if not torch.equal(x, before) or not y.requires_grad:
+#+ if not y.requires_grad:
+
+# %% wrong="is_unfold" name="contiguous tensors"
+# Those of real networks are not.
+#- for x in (x, turned, x.float()):
+#+ for x in (x, x.float()):
+
 # %% right="fold"
 def fold(matrix, mode, shape):
     rest = [size for k, size in enumerate(shape) if k != mode]
@@ -297,6 +449,17 @@ def mode_dot(x, matrix, mode):
 def mode_dot(x, matrix, mode):
     return x @ matrix.T
 
+# %% wrong="mode_dot" name="accumulated in the default dtype"
+# bfloat16 comes back as float32.
+def mode_dot(x, matrix, mode):
+    rows = []
+    for row in matrix:
+        total = torch.zeros(x.select(mode, 0).shape, dtype=torch.promote_types(x.dtype, torch.float32))
+        for i in range(x.shape[mode]):
+            total = total + row[i] * x.select(mode, i)
+        rows.append(total)
+    return torch.stack(rows, dim=mode)
+
 # %% wrong="mode_dot" name="mode found by size"
 # The mode is ignored.
 def mode_dot(x, matrix, mode):
@@ -343,6 +506,15 @@ def multi_mode_dot(x, matrices, modes):
 #- for matrix, mode in zip(matrices, modes):
 #+ for mode, matrix in enumerate(matrices):
 
+# %% mistake="multi_mode_dot" name="matrices counted by modes"
+# You take matrices[mode] for each mode: matrices[k] belongs to modes[k], and there may be fewer
+# matrices than modes of x.
+# Look at: which matrix belongs to mode 2 when modes is (0, 2).
+#-     for matrix, mode in zip(matrices, modes):
+#-         x = mode_dot(x, matrix, mode)
+#+     for mode in modes:
+#+         x = mode_dot(x, matrices[mode], mode)
+
 # %% mistake="multi_mode_dot" name="started again from x"
 # Each of your products starts again from the original x, so only the last one is left.
 # Look at: what the next product multiplies.
@@ -387,6 +559,107 @@ def multi_mode_dot(x, matrices, modes):
             x = mode_dot(x, matrices[list(modes).index(k)], k)
     return x
 
+# %% right="faster"
+def faster(first, second, interval):
+    def best(way):
+        return min(way() for _ in range(5))
+
+    ratios = []
+    for turn in range(16):
+        if turn % 2:
+            late, early = best(second), best(first)
+        else:
+            early, late = best(first), best(second)
+        ratios.append(late / early)
+    mean, half = interval(ratios[1:])
+    low, high = mean - half, mean + half
+    return low, high, "first" if low > 1 else "second" if high < 1 else "can't tell"
+
+# %% answer="faster" name="medians of pairs"
+# Warm up, take turns call by call, throw away what lies far from the median pair.
+def faster(first, second, interval):
+    for _ in range(5):
+        first(), second()
+    ratios = []
+    for turn in range(60):
+        if turn % 2 == 0:
+            a, b = first(), second()
+        else:
+            b, a = second(), first()
+        ratios.append(b / a)
+    middle = sorted(ratios)[len(ratios) // 2]
+    mean, half = interval([ratio for ratio in ratios if abs(ratio / middle - 1) < 0.2])
+    half = max(half, 0.01 * mean)
+    said = "can't tell"
+    if mean - half > 1:
+        said = "first"
+    elif mean + half < 1:
+        said = "second"
+    return mean - half, mean + half, said
+
+# %% answer="faster" name="logarithms"
+# The interval of the logarithms; ten rounds of the best of eight.
+def faster(first, second, interval):
+    first(), second(), first(), second()
+    logs = []
+    for turn in range(10):
+        times = {}
+        for name, way in [("a", first), ("b", second)][:: 1 - 2 * (turn % 2)]:
+            times[name] = min(way() for _ in range(8))
+        logs.append(math.log(times["b"] / times["a"]))
+    mean, half = interval(logs)
+    low, high = math.exp(mean - half), math.exp(mean + half)
+    return [low, high, "first" if low > 1 else ("second" if high < 1 else "can't tell")]
+
+# %% mistake="faster" name="ratio the other way round"
+# Your ratio is that of the first to the second; what is asked is the second by the first.
+# Look at: which of the two stands above the line.
+#- ratios.append(late / early)
+#+ ratios.append(early / late)
+
+# %% mistake="faster" name="one after the other"
+# All calls of the first way were made before those of the second. Where the machine slows down
+# meanwhile, the second way pays for it.
+# Look at: the order in which the two are called.
+def faster(first, second, interval):
+    def best(way):
+        return min(way() for _ in range(5))
+
+    early = [best(first) for _ in range(16)]
+    late = [best(second) for _ in range(16)]
+    mean, half = interval([b / a for a, b in zip(early, late)][1:])
+    low, high = mean - half, mean + half
+    return low, high, "first" if low > 1 else "second" if high < 1 else "can't tell"
+
+# %% mistake="faster" name="every call taken as it is"
+# Single calls that took many times as long stand in your ratios as they are. Another program
+# had the machine then.
+# Look at: what of several calls one slow call does not move.
+#- min(way() for _ in range(5))
+#+ way()
+
+# %% mistake="faster" name="the mean alone concludes"
+# Your conclusion does not follow from your interval: with 1 inside of it there is none.
+# Look at: which two numbers the conclusion is drawn from.
+#- "first" if low > 1 else "second" if high < 1 else "can't tell"
+#+ "first" if mean > 1 else "second"
+
+# %% wrong="faster" name="not warmed up"
+# The first calls are slow.
+def faster(first, second, interval):
+    ratios = []
+    for turn in range(3):
+        a, b = first(), second()
+        ratios.append(b / a)
+    mean, half = interval(ratios)
+    low, high = mean - half, mean + half
+    return low, high, "first" if low > 1 else "second" if high < 1 else "can't tell"
+
+# %% wrong="faster" name="as wide as a barn"
+# Nothing is said that could be wrong.
+def faster(first, second, interval):
+    return 0.001, 1000.0, "can't tell"
+
 # %% right="inner"
 def inner(x, y, n_modes):
     left, right = x.shape[: x.ndim - n_modes], y.shape[n_modes:]
@@ -412,6 +685,12 @@ def inner(x, y, n_modes):
 def inner(x, y, n_modes):
     modes = list(range(n_modes))
     return torch.tensordot(x, y, dims=(modes, modes))
+
+# %% mistake="inner" name="not reshaped back"
+# You return the matrix product itself: what was left of both tensors is still joined to one mode each.
+# Look at: the modes that were left of x and of y.
+#- return (x.reshape(-1, size) @ y.reshape(size, -1)).reshape((*left, *right))
+#+ return x.reshape(-1, size) @ y.reshape(size, -1)
 
 # %% mistake="inner" name="one mode only"
 # You contracted a single mode, as a matrix product does.
@@ -448,6 +727,11 @@ def inner(x, y, n_modes):
 # Look at: when the result has no mode at all, and when it has one of size 1.
 def inner(x, y, n_modes):
     return torch.tensordot(x, y, dims=n_modes).squeeze()
+
+# %% wrong="inner" name="view"
+# A batch of a real network is not contiguous.
+#- x.reshape(-1, size) @ y.reshape(size, -1)
+#+ x.view(-1, size) @ y.view(size, -1)
 
 # %% wrong="inner" name="one mode left"
 # All that is left of x is flattened to one mode.
@@ -491,6 +775,12 @@ def outer(vectors):
         return vectors[0]
     return vectors[0][:, None] * vectors[1][None, :]
 
+# %% mistake="outer" name="first vector twice"
+# You begin with the first vector and then multiply by it once more.
+# Look at: which vectors your loop runs over.
+#- vectors[1:]
+#+ vectors
+
 # %% mistake="outer" name="flattened"
 # Your numbers are right and all in one vector: that is the Kronecker product of the vectors.
 # Look at: the shape, one mode for each vector.
@@ -510,6 +800,53 @@ def outer(vectors):
     for v in vectors:
         x = x.unsqueeze(-1) * v
     return x
+
+# %% right="complex_product"
+def complex_product():
+    return [([1, 0], [1, 0], [1, -1]), ([0, 1], [0, 1], [-1, -1]), ([1, 1], [1, 1], [0, 1])]
+
+# %% answer="complex_product" name="other products"
+# Gauss': y0 (x0 + x1), x0 (y1 - y0), x1 (y0 + y1).
+def complex_product():
+    return [([1, 1], [1, 0], [1, 1]), ([1, 0], [-1, 1], [0, 1]), ([0, 1], [1, 1], [-1, 0])]
+
+# %% answer="complex_product" name="tensors and halves"
+# Vectors as tensors; the sum and the difference of both.
+def complex_product():
+    half = torch.tensor([0.5, 0.5])
+    one = (torch.tensor([1.0, 1.0]), torch.tensor([1.0, 1.0]), half)
+    two = (torch.tensor([1.0, -1.0]), torch.tensor([1.0, -1.0]), -half + torch.tensor([1.0, 0.0]))
+    three = [[0, 1], [0, 1], [-2, 0]]
+    return (one, (two[0], two[1], [0.5, -0.5]), three)
+
+# %% mistake="complex_product" name="four products"
+# All is right, with the four products of school.
+# Look at: the two products of the imaginary part: which single product has both in it?
+def complex_product():
+    return [
+        ([1, 0], [1, 0], [1, 0]),
+        ([0, 1], [0, 1], [-1, 0]),
+        ([1, 0], [0, 1], [0, 1]),
+        ([0, 1], [1, 0], [0, 1]),
+    ]
+
+# %% mistake="complex_product" name="plus for minus"
+# x1 * y1 goes into the real part with the sign of a plus: i times i is -1.
+# Look at: the sign of x1 * y1.
+#- [-1, -1]
+#+ [1, -1]
+
+# %% mistake="complex_product" name="too much in the imaginary part"
+# In the imaginary part x0 * y0 and x1 * y1 are left over: the product of the two sums brings them
+# along.
+# Look at: what the other two products could take away again.
+#- [1, 0], [1, -1]), ([0, 1], [0, 1], [-1, -1])
+#+ [1, 0], [1, 0]), ([0, 1], [0, 1], [-1, 0])
+
+# %% wrong="complex_product" name="nothing"
+# The empty sum.
+def complex_product():
+    return []
 
 # %% right="khatri_rao"
 def khatri_rao(matrices):
@@ -547,6 +884,12 @@ def khatri_rao(matrices):
         x = (x.unsqueeze(2) * m.T.unsqueeze(1)).reshape(x.shape[0], -1)
     return x
 
+# %% mistake="khatri_rao" name="first matrix twice"
+# You begin with the first matrix and then multiply by it once more.
+# Look at: which matrices your loop runs over.
+#- matrices[1:]
+#+ matrices
+
 # %% mistake="khatri_rao" name="kronecker"
 # That is the Kronecker product: it also multiplies columns that do not belong together.
 # Look at: the number of columns, which must stay R.
@@ -572,6 +915,14 @@ def khatri_rao(matrices):
     x, m = matrices[:2]
     return (x.unsqueeze(1) * m.unsqueeze(0)).reshape(-1, x.shape[1])
 
+# %% wrong="khatri_rao" name="float32 on the way"
+# Half numbers become whole ones.
+def khatri_rao(matrices):
+    x = matrices[0].float()
+    for m in matrices[1:]:
+        x = torch.einsum("ir,jr->ijr", x, m.float()).reshape(-1, m.shape[1])
+    return x.to(torch.float64) if matrices[0].dtype == torch.float64 else x.to(matrices[0].dtype)
+
 # %% wrong="khatri_rao" name="starts with a float"
 # Whole numbers become floats.
 def khatri_rao(matrices):
@@ -580,68 +931,164 @@ def khatri_rao(matrices):
         x = (x.unsqueeze(1) * m.unsqueeze(0)).reshape(-1, m.shape[1])
     return x
 
-# %% right="unfolded_tucker"
-def unfolded_tucker(core, factors, mode):
-    big = torch.ones(1, 1, dtype=core.dtype)
-    for k, factor in enumerate(factors):
-        if k != mode:
-            big = torch.kron(big, factors[k])
-    return factors[mode] @ unfold(core, mode) @ big.T
+# %% right="other_factors"
+def other_factors(factors, mode):
+    others = [factor for k, factor in enumerate(factors) if k != mode]
+    product = others[0]
+    for factor in others[1:]:
+        product = torch.kron(product, factor)
+    return product
 
-# %% answer="unfolded_tucker" name="products first"
-# Multiply the modes, then unfold.
-def unfolded_tucker(core, factors, mode):
-    return unfold(multi_mode_dot(core, factors, range(core.ndim)), mode)
-
-# %% answer="unfolded_tucker" name="reduce"
+# %% answer="other_factors" name="reduce"
 # functools.reduce over torch.kron.
-def unfolded_tucker(core, factors, mode):
+def other_factors(factors, mode):
     from functools import reduce
 
-    product = reduce(torch.kron, [f for k, f in enumerate(factors) if k != mode])
-    return (product @ (factors[mode] @ unfold(core, mode)).T).T
+    return reduce(torch.kron, [*factors[:mode], *factors[mode + 1 :]])
 
-# %% mistake="unfolded_tucker" name="reversed kronecker"
-# Your Kronecker product runs through the factors from the last to the first, as in Kolda and
-# Bader's paper. That goes with their column-major unfolding; ours takes them in order.
-# Look at: the order of the factors in the product.
-#- for k, factor in enumerate(factors):
-#+ for k in reversed(range(len(factors))):
+# %% answer="other_factors" name="broadcast"
+# Four modes, joined two by two; starts from a one of the factors' dtype.
+def other_factors(factors, mode):
+    big = factors[0].new_ones(1, 1)
+    for k, u in enumerate(factors):
+        if k != mode:
+            (a, b), (c, d) = big.shape, u.shape
+            big = (big[:, None, :, None] * u[None, :, None, :]).reshape(a * c, b * d)
+    return big
 
-# %% mistake="unfolded_tucker" name="cyclic order"
-# Your Kronecker product starts behind the mode and comes round to the front. Ours takes the
-# other factors in their own order, whatever the mode.
+# %% mistake="other_factors" name="reversed"
+# Your product runs through the factors from the last to the first. That goes with unfoldings in
+# which the first index runs fastest; in ours the last one does.
+# Look at: which of the other indices changes from one column of the unfolding to the next.
+#- enumerate(factors) if k != mode]
+#+ enumerate(factors) if k != mode][::-1]
+
+# %% mistake="other_factors" name="cyclic order"
+# Your product starts behind the mode and comes round to the front. Ours takes the other factors in
+# their own order, whatever the mode.
 # Look at: the first factor of your product when `mode` is 1.
-def unfolded_tucker(core, factors, mode):
-    big = torch.ones(1, 1, dtype=core.dtype)
-    for factor in [*factors[mode + 1 :], *factors[:mode]]:
-        big = torch.kron(big, factor)
-    return factors[mode] @ unfold(core, mode) @ big.T
+#- [factor for k, factor in enumerate(factors) if k != mode]
+#+ [*factors[mode + 1 :], *factors[:mode]]
 
-# %% mistake="unfolded_tucker" name="core unfolded along mode 0"
-# You unfolded the core along mode 0 whatever `mode` is.
-# Look at: the mode that factors[mode] multiplies.
-#- core, mode) @
-#+ core, 0).reshape(core.shape[mode], -1) @
+# %% mistake="other_factors" name="every factor"
+# Your product holds the mode's own factor too; that one stands at the left of the unfolded core.
+# Look at: the number of columns of the unfolded core.
+#-  if k != mode]
+#+ ]
 
-# %% mistake="unfolded_tucker" name="tensor not unfolded"
-# You built the whole tensor and did not unfold it.
-# Look at: the number of modes of what you return.
-def unfolded_tucker(core, factors, mode):
-    return multi_mode_dot(core, factors, range(core.ndim))
+# %% mistake="other_factors" name="transposed"
+# You return the transpose of K.
+# Look at: where the T stands in the formula.
+#- return product
+#+ return product.T
 
-# %% mistake="unfolded_tucker" name="factor forgotten"
-# You left out the mode's own factor: the rows of your result belong to the core, not to the
-# tensor.
-# Look at: what multiplies the unfolded core from the left.
-#- return factors[mode] @ unfold
-#+ return unfold
+# %% mistake="other_factors" name="mode 0 left out"
+# You leave out the first factor whatever `mode` is.
+# Look at: whether your product depends on `mode`.
+#- != mode
+#+ != 0
 
-# %% mistake="unfolded_tucker" name="transposed where square"
-# You forgot to transpose the Kronecker product; with square factors nothing complains.
-# Look at: which index of the product runs over the columns of the unfolded core.
-#- big.T
-#+ (big if big.shape[0] == big.shape[1] else big.T)
+# %% mistake="other_factors" name="khatri-rao"
+# You paired the columns, as the Khatri-Rao product does. A core has an entry for every combination
+# of columns.
+# Look at: how many columns the unfolded core has.
+def other_factors(factors, mode):
+    others = [factor for k, factor in enumerate(factors) if k != mode]
+    return khatri_rao(others)
+
+# %% wrong="other_factors" name="starts with a float32"
+# Whatever the factors are.
+#- product = others[0]
+#-     for factor in others[1:]:
+#+ product = torch.ones(1, 1)
+#+     for factor in others:
+
+# %% wrong="other_factors" name="two others"
+# The third one is left out.
+#- others[1:]:
+#+ others[1:2]:
+
+# %% right="kron_dot"
+def kron_dot(matrices, x):
+    y = x.reshape(*[matrix.shape[1] for matrix in matrices], x.shape[1])
+    y = multi_mode_dot(y, matrices, range(len(matrices)))
+    return y.reshape(-1, x.shape[1])
+
+# %% answer="kron_dot" name="from the front"
+# Each matrix meets the front mode, and its rows go to the back.
+def kron_dot(matrices, x):
+    y = x.T
+    for matrix in matrices:
+        y = y.reshape(x.shape[1], matrix.shape[1], -1)
+        y = (matrix @ y).transpose(1, 2)
+    return y.reshape(x.shape[1], -1).T
+
+# %% answer="kron_dot" name="tensordot"
+# The last mode first.
+def kron_dot(matrices, x):
+    y = x.reshape([matrix.shape[1] for matrix in matrices] + [-1])
+    for k in reversed(range(len(matrices))):
+        y = torch.tensordot(y, matrices[k], dims=([k], [1])).movedim(-1, k)
+    return y.reshape(-1, x.shape[1])
+
+# %% mistake="kron_dot" name="kronecker built"
+# The numbers are right, and a tensor larger than any that is needed was made, such as the big matrix
+# itself. (torch.einsum with several operands may make it too: it goes from left to right.)
+# Look at: which indices of x each of the small matrices sums over.
+def kron_dot(matrices, x):
+    big = matrices[0]
+    for matrix in matrices[1:]:
+        big = torch.kron(big.contiguous(), matrix.contiguous())
+    return big @ x
+
+# %% mistake="kron_dot" name="modes reversed"
+# You gave the last matrix the first of the modes. In a Kronecker product the last matrix has the
+# index that runs fastest.
+# Look at: the order of the sizes to which you reshape x.
+def kron_dot(matrices, x):
+    y = x.reshape(*[matrix.shape[1] for matrix in reversed(matrices)], x.shape[1])
+    y = multi_mode_dot(y, matrices[::-1], range(len(matrices)))
+    return y.reshape(-1, x.shape[1])
+
+# %% mistake="kron_dot" name="transposed where square"
+# You multiply by the transpose where a matrix is square.
+# Look at: which index of the matrix is summed over.
+#- y = multi_mode_dot(y, matrices, range(len(matrices)))
+#+ turned = [m.T if m.shape[0] == m.shape[1] else m for m in matrices]
+#+     y = multi_mode_dot(y, turned, range(len(matrices)))
+
+# %% mistake="kron_dot" name="first matrix alone"
+# You multiplied by the first matrix and returned.
+# Look at: how many of the matrices have been used.
+#- y, matrices, range(len(matrices))
+#+ y, matrices[:1], range(1)
+
+# %% wrong="kron_dot" name="one column"
+# x is taken for a vector.
+def kron_dot(matrices, x):
+    y = x[:, 0].reshape([matrix.shape[1] for matrix in matrices])
+    return multi_mode_dot(y, matrices, range(len(matrices))).reshape(-1, 1)
+
+# %% wrong="kron_dot" name="two matrices"
+# The third stays out.
+def kron_dot(matrices, x):
+    a = matrices[0]
+    b = matrices[1] if len(matrices) > 1 else torch.ones(1, 1, dtype=a.dtype)
+    y = x.reshape(a.shape[1], b.shape[1], -1)
+    return torch.einsum("ai,bj,ijs->abs", a, b, y).reshape(-1, x.shape[1])
+
+# %% wrong="kron_dot" name="half of it built"
+# The first half of the matrices as one: too large with four.
+def kron_dot(matrices, x):
+    half = (len(matrices) + 1) // 2
+    parts = []
+    for part in (matrices[:half], matrices[half:]):
+        big = torch.ones(1, 1, dtype=x.dtype)
+        for matrix in part:
+            big = torch.kron(big, matrix.contiguous())
+        parts.append(big)
+    y = x.reshape(parts[0].shape[1], parts[1].shape[1], -1)
+    return torch.einsum("ai,bj,ijs->abs", *parts, y).reshape(-1, x.shape[1])
 
 # %% right="mode_dot_equation"
 def mode_dot_equation(order, mode):
@@ -661,6 +1108,14 @@ def mode_dot_equation(order, mode):
 def mode_dot_equation(order, mode):
     behind = "abcdefghij"[: order - 1 - mode]
     return f"...y{behind},zy->...z{behind}"
+
+# %% mistake="mode_dot_equation" name="operands exchanged"
+# Your equation has the letters of the matrix first. torch.einsum gets the tensor first, and then
+# the matrix.
+# Look at: which letters stand in front of the comma.
+def mode_dot_equation(order, mode):
+    a = "abcdefghijklm"[:order]
+    return f"z{a[mode]},{a}->{a[:mode]}z{a[mode + 1:]}"
 
 # %% mistake="mode_dot_equation" name="new letter at the end"
 # Your new letter stands at the end of the result: the new mode goes where the old one was.
@@ -709,6 +1164,80 @@ def mode_dot_equation(order, mode):
     a = "abcdefghij"[:order]
     return f"{a},j{a[mode]}->{a[:mode]}j{a[mode + 1:]}"
 
+# %% right="matrix_product"
+def matrix_product():
+    return [
+        ([1, 0, 0, 1], [1, 0, 0, 1], [1, 0, 0, 1]),
+        ([0, 0, 1, 1], [1, 0, 0, 0], [0, 0, 1, -1]),
+        ([1, 0, 0, 0], [0, 1, 0, -1], [0, 1, 0, 1]),
+        ([0, 0, 0, 1], [-1, 0, 1, 0], [1, 0, 1, 0]),
+        ([1, 1, 0, 0], [0, 0, 0, 1], [-1, 1, 0, 0]),
+        ([-1, 0, 1, 0], [1, 1, 0, 0], [0, 0, 0, 1]),
+        ([0, 1, 0, -1], [0, 0, 1, 1], [1, 0, 0, 0]),
+    ]
+
+# %% answer="matrix_product" name="other signs"
+# Two vectors of each triple turned round; lists.
+def matrix_product():
+    first = [[1, 0, 0, 1], [1, 0, 0, 1], [1, 0, 0, 1]]
+    rest = [
+        [[0, 0, -1, -1], [1, 0, 0, 0], [0, 0, -1, 1]],
+        [[-1, 0, 0, 0], [0, -1, 0, 1], [0, 1, 0, 1]],
+        [[0, 0, 0, 2], [-0.5, 0, 0.5, 0], [1, 0, 1, 0]],
+        [[1, 1, 0, 0], [0, 0, 0, 1], [-1, 1, 0, 0]],
+        [[-1, 0, 1, 0], [1, 1, 0, 0], [0, 0, 0, 1]],
+        [[0, 1, 0, -1], [0, 0, 1, 1], [1, 0, 0, 0]],
+    ]
+    return rest + [first]
+
+# %% answer="matrix_product" name="transposed"
+# (Y^T X^T)^T: what is known of one side holds for the other; as tensors.
+def matrix_product():
+    def turned(v):
+        return torch.tensor(v, dtype=torch.float64).reshape(2, 2).T.flatten()
+
+    known = [
+        ([1, 0, 0, 1], [1, 0, 0, 1], [1, 0, 0, 1]),
+        ([0, 0, 1, 1], [1, 0, 0, 0], [0, 0, 1, -1]),
+        ([1, 0, 0, 0], [0, 1, 0, -1], [0, 1, 0, 1]),
+        ([0, 0, 0, 1], [-1, 0, 1, 0], [1, 0, 1, 0]),
+        ([1, 1, 0, 0], [0, 0, 0, 1], [-1, 1, 0, 0]),
+        ([-1, 0, 1, 0], [1, 1, 0, 0], [0, 0, 0, 1]),
+        ([0, 1, 0, -1], [0, 0, 1, 1], [1, 0, 0, 0]),
+    ]
+    return [(turned(b), turned(a), turned(c)) for a, b, c in known]
+
+# %% mistake="matrix_product" name="eight products"
+# All is right, with more than seven products.
+# Look at: sums of entries as factors, as in the product of complex numbers.
+def matrix_product():
+    unit = torch.eye(4).tolist()
+    return [
+        (unit[2 * i + k], unit[2 * k + j], unit[2 * i + j])
+        for i in range(2)
+        for j in range(2)
+        for k in range(2)
+    ]
+
+# %% mistake="matrix_product" name="entries of one place"
+# You multiplied the entries of X and of Y that stand at the same place. A product of matrices sums
+# over the column of X and the row of Y.
+# Look at: which entries of X and Y meet in Z[0, 1].
+def matrix_product():
+    unit = torch.eye(4).tolist()
+    return [(e, e, e) for e in unit]
+
+# %% mistake="matrix_product" name="nothing yet"
+# You return no product at all.
+# Look at: the example: what it stands for.
+def matrix_product():
+    return []
+
+# %% wrong="matrix_product" name="one sign"
+# The last of Strassen's with a plus.
+#- [0, 1, 0, -1], [0, 0
+#+ [0, 1, 0, 1], [0, 0
+
 # %% mistake="quiz_order" name="a"
 # 4 is the size of the last mode.
 # Look at: how many numbers you need to point at one entry.
@@ -723,34 +1252,3 @@ quiz_order = "b"
 # 24 is the number of entries.
 # Look at: how many numbers you need to point at one entry.
 quiz_order = "d"
-
-# %% mistake="quiz_unfolding" name="a"
-# That is the unfolding along mode 0: the batch is a mode too, and it is the first.
-# Look at: which mode has the number 1.
-quiz_unfolding = "a"
-
-# %% mistake="quiz_unfolding" name="c"
-# The columns count every combination of the *other* indices, not their sum.
-# Look at: how many mode-1 fibers the tensor has.
-quiz_unfolding = "c"
-
-# %% mistake="quiz_unfolding" name="d"
-# You have the two sizes exchanged: the fibers are the columns.
-# Look at: the length of one mode-1 fiber.
-quiz_unfolding = "d"
-
-# %% mistake="quiz_commute" name="b"
-# `a` acts first, so it stands next to the fiber: the product is b times (a times the fiber).
-# Look at: the formula on the unfoldings, written twice.
-quiz_commute = "b"
-
-# %% mistake="quiz_commute" name="c"
-# Along one mode the two matrices meet, and matrix products do not commute; often the sizes would
-# not even fit.
-# Look at: the formula on the unfoldings, written twice.
-quiz_commute = "c"
-
-# %% mistake="quiz_commute" name="d"
-# One product after the other multiplies; nothing is added.
-# Look at: the formula on the unfoldings, written twice.
-quiz_commute = "d"

@@ -1,13 +1,18 @@
 """Chapter 01: unfoldings and products. Every oracle is plain loops over indices."""
 
-from collections.abc import Iterator, Sequence
+import functools
+import itertools
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from trlkit import tensors
-from trlkit.course.checking.compare import describe
+from trlkit.course.checking.answer import RIGHT, Verdict, plain
+from trlkit.course.checking.compare import describe, difference
 from trlkit.course.checking.exercise import Case, Draw, Exercise, Quiz
 from trlkit.course.checking.products import (
     fiber_positions,
@@ -16,6 +21,8 @@ from trlkit.course.checking.products import (
     positions,
     unfold,
 )
+from trlkit.course.checking.watch import Largest
+from trlkit.experiments.found import paired_interval
 
 
 def fiber(x: Tensor, mode: int, index: Sequence[int]) -> Tensor:
@@ -35,6 +42,8 @@ def fiber_cases(draw: Draw) -> Iterator[Case]:
     yield Case((four, 3, (1, 0, 1)), "four modes")
     yield Case((draw.normal(*draw.sizes(4, 3)), 0, (1,)), "a matrix: its columns")
     yield Case((draw.normal(*draw.sizes(3)), 0, ()), "a vector is its own fiber")
+    yield Case((draw.normal(3, 3, 3), 1, (2, 0)), "a cube")
+    yield Case((draw.normal(2, 2, 3, 2, 2, 2), 4, (1, 0, 2, 1, 0)), "six modes")
 
 
 def unfold_cases(draw: Draw) -> Iterator[Case]:
@@ -49,6 +58,9 @@ def unfold_cases(draw: Draw) -> Iterator[Case]:
     yield Case((draw.normal(*draw.sizes(4)), 0), "a vector: one column")
     yield Case((draw.normal(*draw.sizes(3, 1, 2)), 1), "a mode of size 1")
     yield Case((draw.normal(*draw.sizes(4, 2, 3)).movedim(0, 2), 1), "not contiguous in memory")
+    yield Case((draw.normal(*draw.sizes(4, 2, 3)).movedim(0, 2), 0), "not contiguous in memory")
+    yield Case((draw.normal(2, 1, 2, 3, 1, 2), 4), "six modes")
+    yield Case((draw.normal(*draw.sizes(2, 3, 4)).bfloat16(), 1), "bfloat16")
 
 
 def fold(matrix: Tensor, mode: int, shape: Sequence[int]) -> Tensor:
@@ -72,6 +84,14 @@ def fold_cases(draw: Draw) -> Iterator[Case]:
     yield Case((unfold(draw.normal(*shape), 1), 1, shape), "a matrix")
     shape = draw.sizes(3, 1, 2)
     yield Case((unfold(draw.normal(*shape), 1), 1, shape), "a mode of size 1")
+    shape = draw.sizes(2, 3, 4)
+    turned = unfold(draw.normal(*shape), 1).T.contiguous().T
+    yield Case((turned, 1, shape), "not contiguous in memory")
+    yield Case((draw.normal(4, 1), 0, (4,)), "a vector")
+    shape = (2, 1, 2, 3, 1, 2)
+    yield Case((unfold(draw.normal(*shape), 3), 3, shape), "six modes")
+    shape = draw.sizes(2, 3, 4)
+    yield Case((unfold(draw.normal(*shape), 2).bfloat16(), 2, shape), "bfloat16")
 
 
 def mode_dot_cases(draw: Draw) -> Iterator[Case]:
@@ -91,6 +111,13 @@ def mode_dot_cases(draw: Draw) -> Iterator[Case]:
     yield Case((draw.normal(*shape), draw.normal(shape[1], shape[1]), 1), "a square matrix")
     yield Case((draw.normal(*shape), draw.normal(1, shape[0]), 0), "one row")
     yield Case((draw.normal(3, 3, 3), draw.normal(3, 3), 0), "a cube and a square matrix")
+    images = draw.normal(2, 3, 4, 4).to(memory_format=torch.channels_last)
+    yield Case((images, draw.normal(5, 3), 1), "a batch that is channels_last")
+    turned = draw.normal(shape[2], 5).T
+    yield Case((draw.normal(*shape), turned, 2), "a matrix that is not contiguous")
+    yield Case((draw.normal(4), draw.normal(3, 4), 0), "a vector")
+    low = draw.normal(*shape).bfloat16()
+    yield Case((low, draw.normal(2, shape[1]).bfloat16(), 1), "bfloat16")
 
 
 def multi_mode_dot_cases(draw: Draw) -> Iterator[Case]:
@@ -129,6 +156,12 @@ def inner_cases(draw: Draw) -> Iterator[Case]:
     yield Case((one, draw.normal(height, width, classes), 2), "a batch of one")
     two = draw.normal(2, batch, height)
     yield Case((two, draw.normal(height, classes), 1), "two modes left of x")
+    images = draw.normal(2, 3, 4, 4).to(memory_format=torch.channels_last)
+    yield Case((images, draw.normal(3, 4, 4, 5), 3), "a batch that is channels_last")
+    weight = draw.normal(classes, 3, 4, 4).movedim(0, -1)
+    yield Case((draw.normal(2, 3, 4, 4), weight, 3), "a weight that is not contiguous")
+    low = draw.normal(batch, height, width).bfloat16()
+    yield Case((low, draw.normal(height, width, classes).bfloat16(), 2), "bfloat16")
 
 
 def outer(vectors: Sequence[Tensor]) -> Tensor:
@@ -149,6 +182,9 @@ def outer_cases(draw: Draw) -> Iterator[Case]:
     yield Case(([draw.normal(4)],), "one vector stays as it is")
     yield Case(([torch.tensor([1, 2]), torch.tensor([1, 10, 100])],), "whole numbers")
     yield Case(([draw.normal(3), draw.normal(3), draw.normal(3)],), "vectors of one size")
+    yield Case(([draw.normal(4, 2)[:, 1], draw.normal(3)],), "a vector that is not contiguous")
+    yield Case(([draw.normal(4).bfloat16(), draw.normal(3).bfloat16()],), "bfloat16")
+    yield Case(([draw.normal(2) for _ in range(6)],), "six vectors")
 
 
 def khatri_rao(matrices: Sequence[Tensor]) -> Tensor:
@@ -170,29 +206,355 @@ def khatri_rao_cases(draw: Draw) -> Iterator[Case]:
     yield Case(([draw.normal(rows, rank)],), "one matrix stays as it is")
     whole = [torch.tensor([[1, 2], [10, 20]]), torch.tensor([[1, 1], [3, 5]])]
     yield Case((whole,), "whole numbers")
+    yield Case(([draw.normal(2, 3).T, draw.normal(2, 4).T],), "matrices that are not contiguous")
+    low = [draw.normal(rows, rank).bfloat16(), draw.normal(more, rank).bfloat16()]
+    yield Case((low,), "bfloat16")
 
 
-def unfolded_tucker(core: Tensor, factors: Sequence[Tensor], mode: int) -> Tensor:
-    return unfold(multi_mode_dot(core, factors, range(core.ndim)), mode)
+def other_factors(factors: Sequence[Tensor], mode: int) -> Tensor:
+    others = [factor for k, factor in enumerate(factors) if k != mode]
+    rows = itertools.product(*(range(len(factor)) for factor in others))
+    columns = list(itertools.product(*(range(factor.shape[1]) for factor in others)))
+    entries = []
+    for row in rows:
+        for column in columns:
+            places = zip(others, row, column, strict=True)
+            entries.append(functools.reduce(torch.mul, (u[i, r] for u, i, r in places)))
+    return torch.stack(entries).reshape(-1, len(columns))
 
 
-def unfolded_tucker_cases(draw: Draw) -> Iterator[Case]:
-    ranks = draw.sizes(2, 3, 2)
-    core = draw.counting(*ranks)
-    factors = [
-        draw.normal(size, rank) for size, rank in zip(draw.sizes(4, 5, 3), ranks, strict=True)
+def other_factors_cases(draw: Draw) -> Iterator[Case]:
+    factors = [draw.counting(size, rank) for size, rank in ((3, 2), (2, 3), (2, 2))]
+    for mode in (1, 0, 2):
+        yield Case((factors, mode))
+    four = [draw.normal(size, 2) for size in draw.sizes(2, 3, 4, 5)]
+    for mode in (2, 1, 3):
+        yield Case((four, mode), "four modes")
+    yield Case(([draw.normal(3, 3) for _ in range(3)], 1), "square factors")
+    pair = [draw.normal(*draw.sizes(4, 2)), draw.normal(*draw.sizes(3, 5))]
+    yield Case((pair, 0), "a matrix: the other factor alone")
+    yield Case(([torch.ones(2, 1).double(), draw.normal(3, 1), draw.normal(4, 1)], 0), "rank 1")
+    low = [draw.normal(size, 2).bfloat16() for size in (2, 3, 2)]
+    yield Case((low, 2), "bfloat16")
+
+
+def kron_dot(matrices: Sequence[Tensor], x: Tensor) -> Tensor:
+    y = x.reshape(*(matrix.shape[1] for matrix in matrices), x.shape[1])
+    return multi_mode_dot(y, matrices, range(len(matrices))).reshape(-1, x.shape[1])
+
+
+def most_numbers(matrices: Sequence[Tensor], columns: int) -> int:
+    """Twice the largest tensor that some order of the products makes at some time."""
+    sizes = ((matrix.shape[0], matrix.shape[1]) for matrix in matrices)
+    return 2 * columns * math.prod(max(pair) for pair in sizes)
+
+
+def kron_dot_probe(answer: Callable, matrices: list[Tensor], x: Tensor) -> dict[str, Any]:
+    with Largest() as largest:
+        result = answer(matrices, x)
+    found = {"result": result, "the largest tensor": RIGHT}
+    most = most_numbers(matrices, x.shape[1])
+    large = largest.numbers > most
+    if large and difference(kron_dot(matrices, x).detach(), plain(result)) is None:
+        text = f"a tensor of {largest.numbers:,} numbers is made; {most:,} are allowed"
+        full = math.prod(matrix.numel() for matrix in matrices)
+        if largest.numbers >= full:
+            text += f", and the Kronecker product has {full:,}"
+        found["the largest tensor"] = Verdict("too large", text)
+    return found
+
+
+def kron_dot_cases(draw: Draw) -> Iterator[Case]:
+    two = [draw.counting(2, 3), draw.counting(2, 2)]
+    yield Case((two, draw.counting(6, 1)))
+    two = [draw.normal(*draw.sizes(4, 3)), draw.normal(*draw.sizes(2, 5))]
+    columns = two[0].shape[1] * two[1].shape[1]
+    yield Case((two, draw.normal(columns, 3)), "several columns")
+    three = [draw.normal(2, 3), draw.normal(3, 2), draw.normal(2, 4)]
+    yield Case((three, draw.normal(24, 2)), "three matrices")
+    yield Case(([draw.normal(3, 3) for _ in range(3)], draw.normal(27, 1)), "square matrices")
+    yield Case(([draw.normal(3, 4)], draw.normal(4, 2)), "one matrix alone")
+    turned = draw.normal(3, 8).T
+    yield Case(([draw.normal(4, 2).T, draw.normal(3, 2)], turned), "not contiguous in memory")
+    large = [draw.normal(20, 20) for _ in range(2)]
+    yield Case((large, draw.normal(400, 1)), "a matrix of 160,000 numbers")
+    four = [draw.normal(5, 5) for _ in range(4)]
+    yield Case((four, draw.normal(625, 1)), "a matrix of 390,625 numbers")
+    if draw.hidden:  # the matrix would take 2 TB
+        huge = [draw.normal(700, 700) for _ in range(2)]
+        yield Case((huge, draw.normal(490_000, 1)), "a matrix that fits nowhere", confined=True)
+
+
+# ---- a test of unfold ------------------------------------------------------------------------
+
+
+def _by_slices(x: Tensor, mode: int) -> Tensor:
+    return torch.stack([x.select(mode, i).flatten() for i in range(x.shape[mode])])
+
+
+def _by_permute(x: Tensor, mode: int) -> Tensor:
+    order = [mode, *(k for k in range(x.ndim) if k != mode)]
+    return x.permute(order).reshape(x.shape[mode], -1)
+
+
+def _by_size(x: Tensor, mode: int) -> Tensor:
+    """Modes of one size are taken for one."""
+    return tensors.unfold(x, list(x.shape).index(x.shape[mode]))
+
+
+def _into_x(x: Tensor, mode: int) -> Tensor:
+    y = tensors.unfold(x, mode).clone()
+    x.data.zero_()
+    return y
+
+
+def _column_major(x: Tensor, mode: int) -> Tensor:
+    rest = [k for k in range(x.ndim) if k != mode]
+    return x.permute(mode, *reversed(rest)).reshape(x.shape[mode], -1)
+
+
+def _viewed(x: Tensor, mode: int) -> Tensor:
+    return tensors.unfold(x.view(-1).view(x.shape), mode)
+
+
+def _remembering() -> Callable:
+    """Gives for a shape and a mode what it gave the first time."""
+    kept: dict[tuple, Tensor] = {}
+
+    def unfolded(x: Tensor, mode: int) -> Tensor:
+        return kept.setdefault((*x.shape, mode), tensors.unfold(x, mode))
+
+    return unfolded
+
+
+def _without_ones(x: Tensor, mode: int) -> Tensor:
+    y = tensors.unfold(x, mode)
+    return y.squeeze() if 1 in y.shape and x.ndim > 1 else y
+
+
+CANDIDATES: dict[str, Callable[[], Callable]] = {  # whether it is right is told by the name
+    "right, by slices": lambda: _by_slices,
+    "exchanges two modes": lambda: lambda x, mode: x.transpose(0, mode).reshape(x.shape[mode], -1),
+    "knows three modes": lambda: lambda x, mode: tensors.unfold(x, min(mode, 2)),
+    "mixes up modes of one size": lambda: _by_size,
+    "returns float32": lambda: lambda x, mode: tensors.unfold(x, mode).float(),
+    "cuts the gradient": lambda: lambda x, mode: tensors.unfold(x, mode).detach(),
+    "writes into x": lambda: _into_x,
+    "takes contiguous tensors only": lambda: _viewed,
+    "right, by a permutation": lambda: _by_permute,
+    "number 10": lambda: _column_major,
+    "number 11": lambda: _remembering(),
+    "number 12": lambda: lambda x, mode: tensors.unfold(x, mode).abs(),
+    "number 13": lambda: _without_ones,
+    "number 14": lambda: lambda x, mode: tensors.unfold(x, mode).T,
+    "number 15": lambda: (
+        lambda x, mode: tensors.unfold(x, mode).flip(1) if x.ndim > 4 else tensors.unfold(x, mode)
+    ),
+    "number 16": lambda: lambda x, mode: x.reshape(x.shape[mode], -1),
+    "right, number 17": lambda: lambda x, mode: 1 * tensors.unfold(x, mode),
+}
+MOST_CALLS = 2000
+
+
+def is_unfold(candidate: Callable) -> bool:
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(4,), (2, 3), (3, 1, 3), (2, 3, 4, 5), (2, 3, 2, 2, 3, 2)]
+    for shape in shapes:
+        for mode in range(len(shape)):
+            for turned, dtype in itertools.product((False, True), (torch.float64, torch.float32)):
+                x = torch.randn(shape[:: -1 if turned else 1], generator=generator, dtype=dtype)
+                x = (x.permute(*reversed(range(x.ndim))) if turned else x).requires_grad_()
+                before = x.detach().clone()
+                try:
+                    y = candidate(x, mode)
+                except Exception:
+                    return False
+                if difference(unfold(before, mode), plain(y)) or not torch.equal(x, before):
+                    return False
+                if not y.requires_grad:
+                    return False
+    return True
+
+
+def is_unfold_probe(answer: Callable, kind: str) -> Verdict:
+    torch.manual_seed(0)
+    candidate, calls = CANDIDATES[kind](), 0
+
+    def counted(x: Tensor, mode: int) -> Tensor:
+        nonlocal calls
+        calls += 1
+        if calls > MOST_CALLS:
+            raise RuntimeError(f"a candidate is called more than {MOST_CALLS} times")
+        return candidate(x, mode)
+
+    said = plain(answer(counted))
+    if type(said) is not bool:
+        return Verdict("no bool", f"must return True or False, got {describe(said)}")
+    if said == kind.startswith("right"):
+        return RIGHT
+    never = "" if calls else ", which it never called"
+    if said:
+        return Verdict("let through", f"says True: it lets a wrong one through{never}")
+    return Verdict("refused", f"says False: it refuses a right one{never}")
+
+
+def is_unfold_cases(draw: Draw) -> Iterator[Case]:
+    kinds = list(CANDIDATES)
+    order = draw.normal(len(kinds)).argsort().tolist() if draw.hidden else range(len(kinds))
+    for k in order:
+        yield Case((kinds[k],))
+
+
+# ---- a fair clock ----------------------------------------------------------------------------
+
+MACHINES = {  # seconds of the second way, for one of the first; what goes wrong meanwhile
+    "quiet": (1.5, 0.0, 0.0, 1.0),
+    "slow at first": (0.8, 0.0, 0.0, 30.0),
+    "getting slower": (1.0, 0.006, 0.0, 1.0),
+    "interrupted": (1.4, 0.0, 0.08, 1.0),
+    "all of it": (0.7, 0.004, 0.08, 20.0),
+}
+MOST_TIMED, TRUST, WIDEST = 1000, 0.03, 1.3
+
+
+def faster(first: Callable, second: Callable, interval: Callable) -> tuple[float, float, str]:
+    def best(way: Callable) -> float:
+        return min(way() for _ in range(5))
+
+    ratios = []
+    for turn in range(16):
+        pair = (best(first), best(second))
+        if turn % 2:
+            pair = tuple(reversed((best(second), best(first))))
+        ratios.append(pair[1] / pair[0])
+    mean, half = interval(ratios[1:])
+    return mean - half, mean + half, _conclusion(mean - half, mean + half)
+
+
+def _conclusion(low: float, high: float) -> str:
+    return "first" if low > 1 else "second" if high < 1 else "can't tell"
+
+
+def faster_probe(answer: Callable, machine: str, seed: int) -> Verdict:
+    ratio, drift, interrupted, cold = MACHINES[machine]
+    numbers, calls = random.Random(seed), {"first": 0, "second": 0}
+
+    def way(name: str, seconds: float) -> Callable:
+        def call() -> float:
+            before = sum(calls.values())
+            if before >= MOST_TIMED:
+                raise RuntimeError(f"the two ways are called more than {MOST_TIMED} times")
+            calls[name] += 1
+            taken = seconds * (1 + drift * before) * numbers.uniform(0.99, 1.01)
+            if before < 3:
+                taken *= cold
+            if numbers.random() < interrupted:
+                taken *= numbers.uniform(5, 30)
+            return taken
+
+        return call
+
+    found = plain(answer(way("first", 0.01), way("second", 0.01 * ratio), paired_interval))
+    if not isinstance(found, list | tuple) or len(found) != 3:
+        return Verdict("no triple", f"must return (low, high, conclusion), got {describe(found)}")
+    low, high, conclusion = found
+    if not all(type(number) in (int, float) for number in (low, high)) or not low <= high:
+        text = f"low and high are two floats, low the smaller, got {low!r} and {high!r}"
+        return Verdict("no interval", text)
+    told = f"after {sum(calls.values())} calls, the ratio is said to be {low:.4g} to {high:.4g}"
+    if conclusion != _conclusion(low, high):
+        text = f"{told}, but the conclusion is {describe(conclusion)}"
+        return Verdict("does not follow", text)
+    if not 0 < low * (1 - TRUST) <= ratio <= high * (1 + TRUST):
+        side = "above" if low > ratio else "below"
+        return Verdict(f"{side} the truth", f"{told}; in truth it is {ratio}")
+    if high > WIDEST * low:
+        return Verdict("too wide", f"{told}; high is more than {WIDEST} times low")
+    return RIGHT
+
+
+def faster_cases(draw: Draw) -> Iterator[Case]:
+    for machine in MACHINES:
+        yield Case((machine, draw.choice(0, range(1, 500))))
+
+
+# ---- products by few multiplications ---------------------------------------------------------
+
+
+def product_table(multiply: Callable[[Tensor, Tensor], Tensor], count: int) -> Tensor:
+    """The tensor T with z_k = sum of T[i, j, k] x_i y_j, tried out on unit vectors."""
+    units = torch.eye(count, dtype=torch.float64)
+    return torch.stack([torch.stack([multiply(x, y) for y in units]) for x in units])
+
+
+def complex_table() -> Tensor:
+    def multiply(x: Tensor, y: Tensor) -> Tensor:
+        return torch.view_as_real(torch.view_as_complex(x) * torch.view_as_complex(y))
+
+    return product_table(multiply, 2)
+
+
+def matrix_table() -> Tensor:
+    return product_table(lambda x, y: (x.reshape(2, 2) @ y.reshape(2, 2)).flatten(), 4)
+
+
+def complex_product() -> list[tuple]:
+    return [([1, 0], [1, 0], [1, -1]), ([0, 1], [0, 1], [-1, -1]), ([1, 1], [1, 1], [0, 1])]
+
+
+def matrix_product() -> list[tuple]:
+    """Strassen's."""
+    return [
+        ([1, 0, 0, 1], [1, 0, 0, 1], [1, 0, 0, 1]),
+        ([0, 0, 1, 1], [1, 0, 0, 0], [0, 0, 1, -1]),
+        ([1, 0, 0, 0], [0, 1, 0, -1], [0, 1, 0, 1]),
+        ([0, 0, 0, 1], [-1, 0, 1, 0], [1, 0, 1, 0]),
+        ([1, 1, 0, 0], [0, 0, 0, 1], [-1, 1, 0, 0]),
+        ([-1, 0, 1, 0], [1, 1, 0, 0], [0, 0, 0, 1]),
+        ([0, 1, 0, -1], [0, 0, 1, 1], [1, 0, 0, 0]),
     ]
-    for mode in (0, 1, 2):
-        yield Case((core, factors, mode))
-    square = [draw.normal(3, 3) for _ in range(3)]
-    yield Case((draw.normal(3, 3, 3), square, 1), "a cube and square factors")
-    ranks = draw.sizes(2, 3, 2, 4)
-    factors = [draw.normal(2, rank) for rank in ranks]
-    for mode in (2, 3):
-        yield Case((draw.normal(*ranks), factors, mode), "four modes")
-    ranks = draw.sizes(2, 3)
-    factors = [draw.normal(4, rank) for rank in ranks]
-    yield Case((draw.normal(*ranks), factors, 0), "a matrix: U G V^T")
+
+
+def complex_product_probe(answer: Callable) -> Verdict:
+    return few_products(answer, complex_table(), 3, ("real", "imaginary"))
+
+
+def matrix_product_probe(answer: Callable) -> Verdict:
+    places = [f"Z[{k // 2}, {k % 2}]" for k in range(4)]
+    return few_products(answer, matrix_table(), 7, places)
+
+
+def few_products(answer: Callable, table: Tensor, most: int, names: Sequence[str]) -> Verdict:
+    """Whether few outer products sum to a table: first whether they do, then whether few."""
+    found = plain(answer())
+    size = len(table)
+    if not isinstance(found, list | tuple):
+        return Verdict("no list", f"must return a list of triples, got {describe(found)}")
+    total = torch.zeros_like(table)
+    for number, triple in enumerate(found):
+        try:
+            a, b, c = (torch.as_tensor(part, dtype=torch.float64) for part in triple)
+            assert a.shape == b.shape == c.shape == (size,)
+        except (AssertionError, RuntimeError, TypeError, ValueError):
+            text = f"entry {number} is no triple of vectors of {size} numbers: {describe(triple)}"
+            return Verdict("no triple", text)
+        total += a[:, None, None] * b[None, :, None] * c
+    off = (total - table).abs() > 1e-6
+    if off.any() or total.isnan().any():
+        wrong = [names[k] for k in off.flatten(0, 1).any(0).nonzero().flatten().tolist()]
+        where = (off | total.isnan()).nonzero()[0].tolist()
+        text = f"{len(found)} products, but not yet the right ones: {' and '.join(wrong)} "
+        text += f"{'is' if len(wrong) == 1 else 'are'} wrong; x{where[0]} * y{where[1]} counts "
+        text += f"{total[tuple(where)]:.4g} times in {names[where[2]]}, "
+        text += f"expected {table[tuple(where)]:.4g}"
+        return Verdict(f"wrong: {off.nonzero().tolist()}", text)
+    if len(found) > most:
+        return Verdict("too many", f"right, with {len(found)} products; asked: at most {most}")
+    return RIGHT
+
+
+def no_arguments(draw: Draw) -> Iterator[Case]:
+    yield Case(())
 
 
 def mode_dot_equation(order: int, mode: int) -> str:
@@ -224,6 +586,15 @@ EXERCISES = (
     Exercise("fiber", ("x", "mode", "index"), fiber, fiber_cases),
     Exercise("unfold", ("x", "mode"), unfold, unfold_cases, piece=tensors.unfold, picture=True),
     Exercise(
+        "is_unfold",
+        ("candidate",),
+        is_unfold,
+        is_unfold_cases,
+        uses=("unfold",),
+        gradients=False,
+        probe=is_unfold_probe,
+    ),
+    Exercise(
         "fold",
         ("matrix", "mode", "shape"),
         fold,
@@ -250,6 +621,14 @@ EXERCISES = (
         uses=("unfold", "fold", "mode_dot"),
     ),
     Exercise(
+        "faster",
+        ("machine", "seed"),
+        faster,
+        faster_cases,
+        gradients=False,
+        probe=faster_probe,
+    ),
+    Exercise(
         "inner",
         ("x", "y", "n_modes"),
         inner,
@@ -267,6 +646,14 @@ EXERCISES = (
         picture=True,
     ),
     Exercise(
+        "complex_product",
+        (),
+        complex_product,
+        no_arguments,
+        gradients=False,
+        probe=complex_product_probe,
+    ),
+    Exercise(
         "khatri_rao",
         ("matrices",),
         khatri_rao,
@@ -276,12 +663,15 @@ EXERCISES = (
         picture=True,
     ),
     Exercise(
-        "unfolded_tucker",
-        ("core", "factors", "mode"),
-        unfolded_tucker,
-        unfolded_tucker_cases,
+        "other_factors", ("factors", "mode"), other_factors, other_factors_cases, picture=True
+    ),
+    Exercise(
+        "kron_dot",
+        ("matrices", "x"),
+        kron_dot,
+        kron_dot_cases,
         uses=("unfold", "fold", "mode_dot", "multi_mode_dot"),
-        picture=True,
+        probe=kron_dot_probe,
     ),
     Exercise(
         "mode_dot_equation",
@@ -291,7 +681,13 @@ EXERCISES = (
         gradients=False,
         judged=contracted,
     ),
+    Exercise(
+        "matrix_product",
+        (),
+        matrix_product,
+        no_arguments,
+        gradients=False,
+        probe=matrix_product_probe,
+    ),
     Quiz("quiz_order", "abcd"),
-    Quiz("quiz_unfolding", "abcd"),
-    Quiz("quiz_commute", "abcd"),
 )
