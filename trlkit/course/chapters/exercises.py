@@ -45,7 +45,9 @@ def judge(
         an answer calls these in a way of its own, it is judged with the learner's.
     """
     exercise = EXERCISES[name]
-    if isinstance(exercise, Exercise) and exercise.piece is not exercise.oracle:
+    if isinstance(exercise, Exercise) and (
+        exercise.by_hand or exercise.piece is not exercise.oracle
+    ):
         answer = answer.watching(exercise.piece)
     pieced = answer.with_pieces({use: PIECES[use] for use in doubtful})
     report = exercise.judge(pieced, seed, lambda: known_mistakes(name))
