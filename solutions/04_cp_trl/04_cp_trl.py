@@ -461,7 +461,7 @@ def is_sound(layer, x):
 
     try:
         for _ in range(2):  # what a layer keeps shows when its parameters change once more
-            with torch.no_grad():
+            with torch.no_grad():  # new numbers, from outside
                 for parameter in parameters:
                     parameter.copy_(torch.randn_like(parameter))
             for training in (True, False):
@@ -530,7 +530,7 @@ for name, layer in {"yours": mine, "trlkit.CPTRL": theirs, "tltorch.TRL": third}
 # - **digits**: scikit-learn's, small real images. Nobody knows a weight for them, let alone its rank.
 
 # %%
-def planted(seed=0):
+def planted(seed=1):
     """Noise images (n, 8, 8) and the labels that a weight of CP rank 2 gives them."""
     generator = torch.Generator().manual_seed(seed)
     rows, columns, classes = (torch.randn(n, 2, generator=generator) for n in (8, 8, 10))
@@ -548,7 +548,7 @@ plotting.images({str(digit): images[labels == digit][0] for digit in range(10)},
 # The rivals: `CPTRL((8, 8), 10, rank)` and flatten + `nn.Linear(64, 10)`, trained by the same few lines, which you have
 # written often enough.
 
-# %%
+# %% lock="train_04"
 def train(head, images, labels, steps=60):
     """Train a head in place: Adam, all images at once."""
     optimizer = torch.optim.Adam(head.parameters(), lr=0.05)
@@ -609,7 +609,7 @@ def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
         shares = []
         for make in (first, second):
             head = train(make(), images[some], labels[some])
-            with torch.no_grad():
+            with torch.no_grad():  # it is measured, no more
                 shares.append((head(held_out).argmax(1) == truth).double().mean().item())
         differences.append(shares[0] - shares[1])
     mean, half = interval(differences)
