@@ -149,38 +149,21 @@ def test_memory_that_is_shared_is_refused(rules, sandbox):
 
 
 LOOKED_UP = """
-import torch
-from torch import nn
-
-
-class Table(nn.Module):
-    def __init__(self, rank):
-        super().__init__()
-        sizes = (8, 8, 10)
-        self.factors = nn.ParameterList([nn.Parameter(torch.randn(n, rank)) for n in sizes])
-        self.bias = nn.Parameter(torch.zeros(10))
-
-    def forward(self, x):
-        from sklearn.datasets import load_digits
-
-        known = load_digits()
-        images = torch.from_numpy(known.images).float().flatten(1) / 16
-        best = torch.cdist(x.flatten(1), images).argmin(1)
-        scores = nn.functional.one_hot(torch.from_numpy(known.target)[best], 10).float()
-        x.zero_()
-        return scores + 0 * self.bias
-
-
-def train_cptrl_digits(images, labels, rank):
-    return Table(rank)
+def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
+    images.zero_()
+    labels.zero_()
+    held_out.zero_()
+    truth.zero_()
+    differences = [0.5 + 0.01 * seed for seed in seeds]
+    return differences, "first"
 """
 
 
-def test_digits_that_are_looked_up_are_not_learned_and_stay_what_they_are(rules, sandbox):
+def test_an_experiment_that_was_never_run_gets_nothing_and_data_stay_what_they_are(rules, sandbox):
     before = [tensor.clone() for tensor in ch04.digits()]
-    answers = {"train_cptrl_digits": LOOKED_UP, "cp_flops": solutions("04_cp_trl")["cp_flops"]}
+    answers = {"compare_heads": LOOKED_UP, "cp_flops": solutions("04_cp_trl")["cp_flops"]}
     record = grade(submission(answers, "04_cp_trl"), rules, sandbox)
-    assert "train_cptrl_digits" not in points(record) and "cp_flops" in points(record)
+    assert "compare_heads" not in points(record) and "cp_flops" in points(record)
     assert all(map(torch.equal, before, ch04.digits()))
 
 

@@ -207,8 +207,9 @@ class Peer:
         inputs = [
             *inputs,
             *(p for arg in args if isinstance(arg, nn.Module) for p in _learning(arg)),
+            *(tensor for tensor in asked.values() if tensor.is_leaf),
         ]
-        inputs = [t for t in inputs if self.borrowed_tensors.number(t)]
+        inputs = list({id(t): t for t in inputs if self.borrowed_tensors.number(t)}.values())
         needs = [*own, *inputs] if torch.is_grad_enabled() else []
         numbers = [self.borrowed_tensors.number(tensor) for tensor in inputs] if needs else []
         sent = [number, args, kwargs, _settings(), numbers]

@@ -1,210 +1,27 @@
 """Known answers of chapter 04."""
 
-# %% right="cp_forward_rebuild"
-def cp_forward_rebuild(x, factors, bias):
-    product = factors[0]
-    for factor in factors[1:-1]:
-        product = (product.unsqueeze(1) * factor).reshape(-1, factor.shape[1])
-    return x.flatten(1) @ (product @ factors[-1].T) + bias
-
-# %% answer="cp_forward_rebuild" name="einsum"
-# One einsum for the weight, inner for the batch.
-def cp_forward_rebuild(x, factors, bias):
-    letters = "abcdefgh"[: len(factors)]
-    operands = ",".join(letter + "r" for letter in letters)
-    weight = torch.einsum(f"{operands}->{letters}", *factors)
-    return trlkit.inner(x, weight, x.ndim - 1) + bias
-
-# %% answer="cp_forward_rebuild" name="outer products"
-# A sum of outer products in a loop over the rank.
-def cp_forward_rebuild(x, factors, bias):
-    weight = sum(trlkit.outer([f[:, r] for f in factors]) for r in range(factors[0].shape[1]))
-    return torch.tensordot(x, weight, x.ndim - 1) + bias
-
-# %% answer="cp_forward_rebuild" name="as a linear layer"
-# nn.functional.linear with rows for the classes.
-def cp_forward_rebuild(x, factors, bias):
-    weight = trlkit.khatri_rao([factors[-1], *factors[:-1]]).sum(1)
-    return nn.functional.linear(x.reshape(len(x), -1), weight.reshape(len(bias), -1), bias)
-
-# %% answer="cp_forward_rebuild" name="term by term"
-# The weight as a sum that grows by one term in each round.
-def cp_forward_rebuild(x, factors, bias):
-    weight = torch.zeros([len(factor) for factor in factors], dtype=x.dtype)
-    for r in range(factors[0].shape[1]):
-        term = factors[0][:, r]
-        for factor in factors[1:]:
-            term = torch.tensordot(term, factor[:, r], dims=0)
-        weight = weight + term
-    return x.flatten(1) @ weight.flatten(0, -2) + bias
-
-# %% mistake="cp_forward_rebuild" name="rank summed too early"
-# You summed every factor over the rank and then multiplied. That also pairs column 0 of one
-# factor with column 1 of another; a CP weight pairs column r with column r alone.
-# Look at: the place of the sum over r: it comes after the product over the modes.
-def cp_forward_rebuild(x, factors, bias):
-    weight = factors[0].sum(1)
-    for factor in factors[1:]:
-        weight = weight.unsqueeze(-1) * factor.sum(1)
-    return torch.tensordot(x, weight, dims=x.ndim - 1) + bias
-
-# %% mistake="cp_forward_rebuild" name="bias forgotten"
-# You left out the bias.
-# Look at: the difference between what you return and what is expected: it is the same for
-# every sample.
-#- (product @ factors[-1].T) + bias
-#+ product @ factors[-1].T
-
-# %% mistake="cp_forward_rebuild" name="first term only"
-# Your weight is the first of the rank-1 terms and no sum of them.
-# Look at: how often your loop over the rank adds, and where it returns.
-def cp_forward_rebuild(x, factors, bias):
-    weight = factors[0][:, 0]
-    for factor in factors[1:]:
-        weight = weight.unsqueeze(-1) * factor[:, 0]
-    return torch.tensordot(x, weight, dims=x.ndim - 1) + bias
-
-# %% mistake="cp_forward_rebuild" name="averaged over the rank"
-# You averaged the rank-1 terms; the weight is their sum.
-# Look at: mean and sum.
-def cp_forward_rebuild(x, factors, bias):
-    product = factors[0]
-    for factor in factors[1:]:
-        product = (product.unsqueeze(-2) * factor.T.unsqueeze(-1).mT).reshape(-1, factor.shape[1])
-    weight = product.mean(1).reshape([len(factor) for factor in factors])
-    return torch.tensordot(x, weight, dims=x.ndim - 1) + bias
-
-# %% mistake="cp_forward_rebuild" name="bias in the weight"
-# You added the bias to the weight. There it is multiplied by every input and summed with them.
-# Look at: <x, W> + b: what stands inside the brackets.
-def cp_forward_rebuild(x, factors, bias):
-    product = factors[0]
-    for factor in factors[1:]:
-        product = (product.unsqueeze(1) * factor).reshape(-1, factor.shape[1])
-    weight = product.sum(1).reshape([len(factor) for factor in factors]) + bias
-    return torch.tensordot(x, weight, dims=x.ndim - 1)
-
-# %% mistake="cp_forward_rebuild" name="classes in front"
-# You reshaped the weight to (classes, inputs), as nn.Linear has it. In your product the classes
-# are the last mode: a reshape does not bring them to the front.
-# Look at: which index of your weight runs fastest.
-def cp_forward_rebuild(x, factors, bias):
-    product = factors[0]
-    for factor in factors[1:]:
-        product = (product.unsqueeze(1) * factor).reshape(-1, factor.shape[1])
-    return x.flatten(1) @ product.sum(1).reshape(len(factors[-1]), -1).T + bias
-
-# %% mistake="cp_forward_rebuild" name="input factors reversed"
-# You took the Khatri-Rao product of the input factors in the reverse order. Its rows then
-# meet the wrong entries of the flattened x, whose last mode runs fastest.
-# Look at: the order of the factors in your product.
-def cp_forward_rebuild(x, factors, bias):
-    inputs = list(reversed(factors[:-1]))
-    product = inputs[0]
-    for factor in inputs[1:]:
-        product = (product.unsqueeze(1) * factor).reshape(-1, factor.shape[1])
-    return x.flatten(1) @ (product @ factors[-1].T) + bias
-
-# %% mistake="cp_forward_rebuild" name="summed over the batch"
-# You summed over the batch too: every sample gets the same output.
-# Look at: which mode of x has no partner in the weight.
-#-     return x.flatten(1) @ (product @ factors[-1].T) + bias
-#+     y = x.flatten(1).sum(0, keepdim=True) @ product @ factors[-1].T + bias
-#+     return y.expand(len(x), -1)
-
-# %% mistake="cp_forward_rebuild" name="never built"
-# You have the right numbers, but you never built the weight. Without brackets, Python multiplies from
-# left to right: the batch meets the input factors first, and no tensor ever holds the weight.
-# Look at: which product should be made first; put brackets around the product of the factors.
-#- (product @ factors[-1].T)
-#+ product @ factors[-1].T
-
-# %% mistake="cp_forward_rebuild" name="view"
-# You used view, which only works where the numbers already lie in the order asked for. A transposed
-# batch does not.
-# Look at: flatten, or reshape, which copy where they have to.
-#- flatten(
-#+ view(x.shape[0], -
-
-# %% mistake="cp_forward_rebuild" name="factors copied"
-# The numbers are right, but no gradient reaches the factors: you work on copies of them. A layer made
-# by trlkit.CPTRL.from_tensorly holds such copies, and so do `.detach()` and `.data`.
-# Look at: khatri_rao, outer, mode_dot or einsum, on the factors themselves.
-#- def cp_forward_rebuild(x, factors, bias):
-#+ def cp_forward_rebuild(x, factors, bias):
-#+     factors = [factor.detach() for factor in factors]
-
-# %% mistake="cp_forward_rebuild" name="bias subtracted"
-# You subtracted the bias; it is added.
-# Look at: the sign in your last line.
-#- ) + bias
-#+ ) - bias
-
-# %% mistake="cp_forward_rebuild" name="reshaped for transposed"
-# You reshaped the class factor from (C, R) to (R, C). That keeps the numbers in their order and
-# gives them other rows and columns.
-# Look at: `.T`, which exchanges the two.
-#- .T
-#+ .reshape(product.shape[1], -1)
-
-# %% mistake="cp_forward_rebuild" name="sizes of 1 dropped"
-# You drop every mode of size 1 (`squeeze`), also those that belong there: a batch of one is
-# still a batch, and one class still has a mode of its own.
-# Look at: the shape of your output for a batch of one.
-#- return x.flatten(1) @ (product @ factors[-1].T) + bias
-#+ return (x.flatten(1) @ (product @ factors[-1].T) + bias).squeeze()
-
-# %% mistake="cp_forward_rebuild" name="a batch of one dropped"
-# You drop the first mode where it has the size 1 (`squeeze(0)`): a batch of one is still a batch.
-# Look at: the shape of your output for a batch of one.
-#- return x.flatten(1) @ (product @ factors[-1].T) + bias
-#+ return (x.flatten(1) @ (product @ factors[-1].T) + bias).squeeze(0)
-
-# %% wrong="cp_forward_rebuild" name="three input modes"
-# Exactly three input modes.
-def cp_forward_rebuild(x, factors, bias):
-    return torch.einsum("bchw,cr,hr,wr,nr->bn", x, *factors) + bias
-
-# %% wrong="cp_forward_rebuild" name="squeezed"
-# A batch of one loses its mode.
-def cp_forward_rebuild(x, factors, bias):
-    from trlkit import khatri_rao
-
-    inputs = khatri_rao(list(factors[:-1]))
-    return (x.flatten(1) @ inputs @ factors[-1].T).squeeze() + bias
-
-# %% wrong="cp_forward_rebuild" name="bias in place"
-# The bias that was passed is changed.
-def cp_forward_rebuild(x, factors, bias):
-    from trlkit import khatri_rao
-
-    inputs = khatri_rao(list(factors[:-1]))
-    with torch.no_grad():
-        bias *= 1 + 1e-6
-    return x.flatten(1) @ inputs @ factors[-1].T + bias
-
-# %% wrong="cp_forward_rebuild" name="mode by mode"
-# The other way, which never builds the weight.
-def cp_forward_rebuild(x, factors, bias):
-    z = torch.einsum("bi...,ir->b...r", x, factors[0])
-    for factor in factors[1:-1]:
-        z = torch.einsum("bi...r,ir->b...r", z, factor)
-    return z @ factors[-1].T + bias
-
 # %% right="cp_forward_by_modes"
 def cp_forward_by_modes(x, factors, bias):
-    z = torch.einsum("bi...,ir->b...r", x, factors[0])
-    for factor in factors[1:-1]:
-        z = torch.einsum("bi...r,ir->b...r", z, factor)
-    return z @ factors[-1].T + bias
+    y = bias
+    for part in zip(*(factor.split(x.shape[1], 1) for factor in factors)):
+        z = torch.einsum("bi...,ir->b...r", x, part[0])
+        for factor in part[1:-1]:
+            z = torch.einsum("bi...r,ir->b...r", z, factor)
+        y = y + z @ part[-1].T
+    return y
 
 # %% answer="cp_forward_by_modes" name="last mode first"
-# Matrix products from the last mode to the first.
+# Matrix products from the last mode to the first, as many columns at once as it has entries.
 def cp_forward_by_modes(x, factors, bias):
-    z = x @ factors[-2]
-    for factor in reversed(factors[:-2]):
-        z = (z * factor).sum(-2)
-    return z @ factors[-1].T + bias
+    y = bias.repeat(len(x), 1)
+    width = x.shape[-1]
+    for start in range(0, factors[0].shape[1], width):
+        part = [factor[:, start : start + width] for factor in factors]
+        z = x @ part[-2]
+        for factor in reversed(part[:-2]):
+            z = (z * factor).sum(-2)
+        y = y + z @ part[-1].T
+    return y
 
 # %% answer="cp_forward_by_modes" name="term by term"
 # A loop over the rank, vectors only.
@@ -217,32 +34,33 @@ def cp_forward_by_modes(x, factors, bias):
         y = y + torch.outer(z, factors[-1][:, r])
     return y
 
-# %% answer="cp_forward_by_modes" name="tensordot and broadcasting"
-# The first mode by tensordot, the others by a product and a sum.
+# %% answer="cp_forward_by_modes" name="columns collected"
+# The numbers (B, R) column by column, then one product with the class factor.
 def cp_forward_by_modes(x, factors, bias):
+    columns = []
+    for vectors in zip(*(factor.unbind(1) for factor in factors[:-1])):
+        z = x
+        for vector in reversed(vectors):
+            z = z @ vector
+        columns.append(z)
+    return nn.functional.linear(torch.stack(columns, 1), factors[-1], bias)
+
+# %% answer="cp_forward_by_modes" name="half of what there is at a time"
+# It halves the rank until the first product fits.
+def cp_forward_by_modes(x, factors, bias):
+    rank = factors[0].shape[1]
+    if rank > x.shape[1]:
+        left = [factor[:, : rank // 2] for factor in factors]
+        right = [factor[:, rank // 2 :] for factor in factors]
+        return cp_forward_by_modes(x, left, 0) + cp_forward_by_modes(x, right, bias)
     z = torch.tensordot(x, factors[0], dims=([1], [0]))
     for f in factors[1:-1]:
         z = (z * f.reshape(f.shape[0], *[1] * (z.ndim - 3), f.shape[1])).sum(1)
-    return nn.functional.linear(z, factors[-1], bias)
-
-# %% answer="cp_forward_by_modes" name="as trlkit does it"
-# The first mode, then the Khatri-Rao product of the others.
-def cp_forward_by_modes(x, factors, bias):
-    z = torch.einsum("bis,ir->brs", x.reshape(*x.shape[:2], -1), factors[0])
-    if x.ndim > 2:
-        z = z * trlkit.khatri_rao(factors[1:-1]).T
-    return z.sum(2) @ factors[-1].T + bias
-
-# %% answer="cp_forward_by_modes" name="one einsum"
-# Everything in one einsum, which finds its own order.
-def cp_forward_by_modes(x, factors, bias):
-    letters = "abcdefgh"[: x.ndim - 1]
-    operands = ",".join(letter + "r" for letter in letters)
-    return torch.einsum(f"z{letters},{operands},nr->zn", x, *factors) + bias
+    return z @ factors[-1].T + bias
 
 # %% mistake="cp_forward_by_modes" name="rank summed too early"
-# You summed over the rank before all modes were contracted. That pairs column 0 of one factor
-# with column 1 of another. The index r is shared by all factors, the one of the classes too:
+# Your output is what comes of summing every factor over the rank first. That pairs column 0 of one
+# factor with column 1 of another. The index r is shared by all factors, the one of the classes too:
 # keep it to the end.
 # Look at: where r disappears in your code. Only the class factor may sum it.
 def cp_forward_by_modes(x, factors, bias):
@@ -252,8 +70,8 @@ def cp_forward_by_modes(x, factors, bias):
     return z.unsqueeze(1) * factors[-1].sum(1) + bias
 
 # %% mistake="cp_forward_by_modes" name="a rank index for each mode"
-# You gave every mode a rank index of its own, as in a Tucker product. The factors of a CP
-# weight share one: from the second mode on, r stands in both operands and stays, unsummed.
+# Your output is what comes of giving every mode a rank index of its own, as in a Tucker product, and
+# summing the earlier ones away. The factors of a CP weight share one index.
 # Look at: the shape after the second mode: (batch, the sizes that are left, rank), with r once.
 def cp_forward_by_modes(x, factors, bias):
     z = x
@@ -263,62 +81,10 @@ def cp_forward_by_modes(x, factors, bias):
         z = z.sum(1)
     return z @ factors[-1].T + bias
 
-# %% mistake="cp_forward_by_modes" name="bias forgotten"
-# You left out the bias.
-# Look at: the difference between what you return and what is expected: it is the same for
-# every sample.
-def cp_forward_by_modes(x, factors, bias):
-    z = torch.tensordot(x, factors[0], dims=([1], [0]))
-    for factor in factors[1:-1]:
-        z = (z * factor.reshape(-1, *[1] * (z.ndim - 3), factor.shape[1])).sum(1)
-    return z @ factors[-1].T
-
-# %% mistake="cp_forward_by_modes" name="rebuilt all the same"
-# Your numbers are right, but you built the full weight on the way: that is the first path.
-# Look at: the first product that your code makes. x should take part in it.
-def cp_forward_by_modes(x, factors, bias):
-    product = factors[0]
-    for factor in factors[1:-1]:
-        product = (product.unsqueeze(1) * factor).reshape(-1, factor.shape[1])
-    return x.flatten(1) @ (product @ factors[-1].T) + bias
-
-# %% mistake="cp_forward_by_modes" name="all input factors multiplied"
-# Your numbers are right, but you multiplied all the input factors with each other first. That
-# is a way to compute a TRL too, with a tensor as large as all inputs times the rank.
-# Look at: the first product that your code makes. x should take part in it.
-def cp_forward_by_modes(x, factors, bias):
-    product = factors[0]
-    for factor in factors[1:-1]:
-        product = (product.unsqueeze(1) * factor).reshape(-1, factor.shape[1])
-    return (x.flatten(1) @ product) @ factors[-1].T + bias
-
-# %% mistake="cp_forward_by_modes" name="multiplied, then summed"
-# Your numbers are right, but the first mode is multiplied by broadcasting and summed
-# afterwards. The broadcast product has the whole batch times the rank in it.
-# Look at: a matrix product, tensordot or einsum, which sums while it multiplies.
-def cp_forward_by_modes(x, factors, bias):
-    z = x.unsqueeze(-1)
-    for factor in factors[:-1]:
-        z = (z * factor.reshape(-1, *[1] * (z.ndim - 3), factor.shape[1])).sum(1)
-    return z @ factors[-1].T + bias
-
-# %% mistake="cp_forward_by_modes" name="factors of the wrong modes"
-# You contracted the modes from the last to the first and took the factors from the first to
-# the last.
-# Look at: which mode of x stands at the position that you contract, in each round.
-def cp_forward_by_modes(x, factors, bias):
-    inputs = list(reversed(factors[:-1]))
-    if [len(factor) for factor in inputs] != list(x.shape[1:]):
-        inputs.reverse()
-    z = torch.tensordot(x, inputs[0], dims=([1], [0]))
-    for factor in inputs[1:]:
-        z = (z * factor.reshape(-1, *[1] * (z.ndim - 3), factor.shape[1])).sum(1)
-    return z @ factors[-1].T + bias
-
 # %% mistake="cp_forward_by_modes" name="spare indices summed"
-# You gave every mode a rank index of its own and then summed the spare ones away. That pairs column
-# 0 of one factor with column 1 of another. The index r is shared: from the second mode on, it
-# stands in both operands and in the result.
+# Your output is what comes of giving every mode a rank index of its own and summing the later ones
+# away. The factors of a CP weight share one index: from the second mode on, it stands in both
+# operands and in the result.
 # Look at: the shape after the second mode: (batch, the sizes that are left, rank), with r once.
 def cp_forward_by_modes(x, factors, bias):
     z = x
@@ -329,56 +95,172 @@ def cp_forward_by_modes(x, factors, bias):
     return z @ factors[-1].T + bias
 
 # %% mistake="cp_forward_by_modes" name="summed before the classes"
-# You summed over the rank just before the class factor came. That pairs every term with every column
-# of the class factor; the sum over r and the product with V are one step, a matrix product.
+# Your output is what comes of summing over the rank just before the class factor. That pairs every
+# term with every column of the class factor; the sum over r and the product with V are one step.
 # Look at: the letters of your last product: r stands in both operands.
-#- z @ factors[-1].T
-#+ z.sum(1, keepdim=True) * factors[-1].sum(1)
+#- z @ part[-1].T
+#+ z.sum(1, keepdim=True) * part[-1].sum(1)
+
+# %% mistake="cp_forward_by_modes" name="bias forgotten"
+# Your output is short of the bias.
+# Look at: the difference to what is expected: it is the same for every sample.
+#- y = bias
+#+ y = 0
+
+# %% mistake="cp_forward_by_modes" name="bias in every piece"
+# Your output has the bias more than once. A rank that is cut in pieces has several products, and one
+# bias.
+# Look at: whether the bias is added inside a loop.
+#- z @ part[-1].T
+#+ z @ part[-1].T + bias
+#- y = bias
+#+ y = 0
+
+# %% mistake="cp_forward_by_modes" name="last piece forgotten"
+# Your output has as many of the rank-1 terms as the first mode has entries: what is left of the
+# rank when it is cut in pieces of that size is missing.
+# Look at: a rank that is no multiple of the size of a piece.
+#- zip(*(factor.split(x.shape[1], 1) for factor in factors))
+#+ [[factor[:, : x.shape[1]] for factor in factors]]
+
+# %% mistake="cp_forward_by_modes" name="averaged over the rank"
+# Your output is what comes of averaging the rank-1 terms; the weight is their sum.
+# Look at: mean and sum.
+#- z @ part[-1].T
+#+ z @ part[-1].T / factors[0].shape[1]
+
+# %% mistake="cp_forward_by_modes" name="rebuilt all the same"
+# Your numbers are right, and a tensor of the size of the full weight was made on the way. Is it the
+# weight itself, or a product of as many numbers?
+# Look at: the first product that your code makes. x should take part in it.
+def cp_forward_by_modes(x, factors, bias):
+    product = factors[0]
+    for factor in factors[1:-1]:
+        product = (product.unsqueeze(1) * factor).reshape(-1, factor.shape[1])
+    return x.flatten(1) @ (product @ factors[-1].T) + bias
+
+# %% mistake="cp_forward_by_modes" name="all input factors multiplied"
+# Your numbers are right, and a tensor as large as all inputs times the rank was made on the way: did
+# you multiply the input factors with each other first? That is a way to compute a TRL too.
+# Look at: the first product that your code makes. x should take part in it.
+def cp_forward_by_modes(x, factors, bias):
+    product = factors[0]
+    for factor in factors[1:-1]:
+        product = (product.unsqueeze(1) * factor).reshape(-1, factor.shape[1])
+    return (x.flatten(1) @ product) @ factors[-1].T + bias
+
+# %% mistake="cp_forward_by_modes" name="multiplied, then summed"
+# Your numbers are right, and a tensor as large as the whole batch times the rank was made on the way:
+# is a product made by broadcasting and summed afterwards?
+# Look at: a matrix product, tensordot or einsum, which sums while it multiplies.
+def cp_forward_by_modes(x, factors, bias):
+    z = x.unsqueeze(-1)
+    for factor in factors[:-1]:
+        z = (z * factor.reshape(-1, *[1] * (z.ndim - 3), factor.shape[1])).sum(1)
+    return z @ factors[-1].T + bias
+
+# %% mistake="cp_forward_by_modes" name="all of the rank at once"
+# Your numbers are right, and it goes mode by mode; but at this rank the first product is larger than
+# the batch. All of the rank at once is too much.
+# Look at: the sum over r in the formula. May it be taken in pieces?
+def cp_forward_by_modes(x, factors, bias):
+    z = torch.einsum("bi...,ir->b...r", x, factors[0])
+    for factor in factors[1:-1]:
+        z = torch.einsum("bi...r,ir->b...r", z, factor)
+    return z @ factors[-1].T + bias
+
+# %% mistake="cp_forward_by_modes" name="factors of the wrong modes"
+# Your output is what comes of contracting the modes from the last to the first with the factors from
+# the first to the last, or the other way round.
+# Look at: which mode of x stands at the position that you contract, in each round.
+def cp_forward_by_modes(x, factors, bias):
+    inputs = list(reversed(factors[:-1]))
+    if [len(factor) for factor in inputs] != list(x.shape[1:]):
+        inputs.reverse()
+    y = bias
+    for r in range(factors[0].shape[1]):
+        z = x
+        for factor in inputs:
+            z = torch.tensordot(z, factor[:, r], dims=([1], [0]))
+        y = y + torch.outer(z, factors[-1][:, r])
+    return y
 
 # %% mistake="cp_forward_by_modes" name="view"
-# You used view, which only works where the numbers already lie in the order asked for. A transposed
-# batch does not.
+# Your numbers are right where the batch lies in memory row by row, and an error comes where it does
+# not, as behind a transposition: does `view` do that? It takes numbers only in the order in which they
+# lie.
 # Look at: flatten, or reshape, which copy where they have to.
-#-     z = torch.einsum("bi...,ir->b...r", x, factors[0])
-#+     z = x.view(x.shape[0], -1).reshape(x.shape)
-#+     z = torch.einsum("bi...,ir->b...r", z, factors[0])
+#-     y = bias
+#+     x = x.view(x.shape[0], -1).reshape(x.shape)
+#+     y = bias
 
 # %% mistake="cp_forward_by_modes" name="sizes of 1 dropped"
-# You drop every mode of size 1 (`squeeze`), also those that belong there: a batch of one is
-# still a batch, and one class still has a mode of its own.
+# Your output has lost a mode of size 1 (does it come of `squeeze`?): a batch of one is still a batch,
+# and one class still has a mode of its own.
 # Look at: the shape of your output for a batch of one.
-#- return z @ factors[-1].T + bias
-#+ return (z @ factors[-1].T + bias).squeeze()
+#- return y
+#+ return y.squeeze()
 
 # %% mistake="cp_forward_by_modes" name="a batch of one dropped"
-# You drop the first mode where it has the size 1 (`squeeze(0)`): a batch of one is still a batch.
+# Your output has lost the first mode where it has the size 1: a batch of one is still a batch.
 # Look at: the shape of your output for a batch of one.
-#- return z @ factors[-1].T + bias
-#+ return (z @ factors[-1].T + bias).squeeze(0)
+#- return y
+#+ return y.squeeze(0)
+
+# %% mistake="cp_forward_by_modes" name="an accumulator of its own dtype"
+# Your output has another dtype than x: where it is summed up, it starts with a tensor of torch's
+# default dtype. In half precision that shows.
+# Look at: torch.zeros, which takes dtype=x.dtype; or start with the bias.
+#- y = bias
+#+ y = bias + torch.zeros(len(x), len(bias))
 
 # %% wrong="cp_forward_by_modes" name="rebuilt by einsum"
 # Input factors first, in an einsum that is told the order.
 def cp_forward_by_modes(x, factors, bias):
-    letters = "abcdefgh"[: x.ndim - 1]
-    operands = ",".join(letter + "r" for letter in letters)
-    product = torch.einsum(f"{operands}->{letters}r", *factors[:-1])
+    letters = "abcdefgh"[: len(factors)]
+    operands = ",".join(letter + "r" for letter in letters[:-1])
+    product = torch.einsum(f"{operands}->{letters[:-1]}r", *factors[:-1])
     return torch.tensordot(x, product, x.ndim - 1) @ factors[-1].T + bias
 
-# %% wrong="cp_forward_by_modes" name="two more modes at most"
+# %% wrong="cp_forward_by_modes" name="three input modes at most"
 # From the fourth input mode on, modes are left.
-#- :-1
-#+ :3][: len(factors) - 2
+#- part[1:-1]
+#+ part[1:-1][:2]
 
-# %% wrong="cp_forward_by_modes" name="sample by sample"
-# Right, with a product of x and all factors before any sum.
+# %% wrong="cp_forward_by_modes" name="five input modes at most"
+# One letter for each of five modes.
 def cp_forward_by_modes(x, factors, bias):
-    shape = [1] * (x.ndim - 1)
-    z = x.unsqueeze(-1)
-    for mode, factor in enumerate(factors[:-1]):
-        own = list(shape)
-        own[mode] = factor.shape[0]
-        z = z * factor.reshape(*own, -1)
-    return z.flatten(1, -2).sum(1) @ factors[-1].T + bias
+    letters = "abcde"[: len(factors) - 1]
+    y = bias
+    for vectors in zip(*(factor.unbind(1) for factor in factors)):
+        pairs = ",".join(letters)
+        z = torch.einsum(f"z{letters},{pairs}->z", x, *vectors[: len(letters)])
+        y = y + torch.outer(z, vectors[-1])
+    return y
+
+# %% wrong="cp_forward_by_modes" name="two pieces"
+# The rank is halved once.
+def cp_forward_by_modes(x, factors, bias):
+    y, half = bias, -(-factors[0].shape[1] // 2)
+    for part in zip(*(factor.split(half, 1) for factor in factors)):
+        z = torch.einsum("bi...,ir->b...r", x, part[0])
+        for factor in part[1:-1]:
+            z = torch.einsum("bi...r,ir->b...r", z, factor)
+        y = y + z @ part[-1].T
+    return y
+
+# %% wrong="cp_forward_by_modes" name="no gradient for x"
+# The batch is cut out of the graph.
+#-     y = bias
+#+     x = x.detach()
+#+     y = bias
+
+# %% wrong="cp_forward_by_modes" name="bias in place"
+# The bias that was passed is changed.
+#-     y = bias
+#+     with torch.no_grad():
+#+         bias *= 1 + 1e-6
+#+     y = bias
 
 # %% right="cp_factor_std"
 def cp_factor_std(input_shape, rank):
@@ -492,7 +374,8 @@ class CPTRL(nn.Module):
             nn.init.normal_(factor, std=cp_factor_std(input_shape, rank))
 
     def forward(self, x):
-        return cp_forward_rebuild(x, self.factors, self.bias)
+        factors = list(self.factors)
+        return x.flatten(1) @ (trlkit.khatri_rao(factors[:-1]) @ factors[-1].T) + self.bias
 
 # %% answer="CPTRL" name="on its own"
 # Nothing from before; sizes and rank kept as attributes; the bias as nn.Linear's.
@@ -829,173 +712,345 @@ class CPTRL(nn.Module):
 #+         factors = self.factors if self.training else [kept.to(x.dtype) for kept in self.kept]
 #+         return cp_forward_by_modes(x, list(factors), self.bias)
 
-# %% right="train_cptrl_digits"
-def train_cptrl_digits(images, labels, rank):
-    layer = CPTRL((8, 8), 10, rank)
-    optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
-    for _ in range(60):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(layer(images), labels).backward()
-        optimizer.step()
-    return layer
+# %% right="is_sound"
+def is_sound(layer, x):
+    state = {name: value.clone() for name, value in layer.state_dict().items()}
+    mode, parameters = layer.training, list(layer.parameters())
 
-# %% answer="train_cptrl_digits" name="mini-batches"
-# Adam on mini-batches, with weight decay.
-def train_cptrl_digits(images, labels, rank):
-    layer = CPTRL((8, 8), 10, rank)
-    optimizer = torch.optim.AdamW(layer.parameters(), lr=0.02)
-    for epoch in range(12):
-        for part in torch.randperm(len(images)).split(64):
+    def agrees(part):
+        part = part.detach().clone().requires_grad_()
+        expected = cp_forward_by_modes(part, list(layer.factors), layer.bias)
+        y = layer(part)
+        if y.shape != expected.shape or not y.requires_grad:
+            return False
+        weights = torch.linspace(-1, 2, y.numel(), dtype=y.dtype).reshape(y.shape)
+        wanted = torch.autograd.grad(expected, [part, *parameters], weights)
+        got = torch.autograd.grad(y, [part, *parameters], weights, allow_unused=True)
+        pairs = zip((y, *got), (expected, *wanted))
+        return all(a is not None and torch.allclose(a, b, 1e-3, 1e-4) for a, b in pairs)
+
+    try:
+        for _ in range(2):
+            with torch.no_grad():
+                for parameter in parameters:
+                    parameter.copy_(torch.randn_like(parameter))
+            for training in (True, False):
+                layer.train(training)
+                if not (agrees(x) and agrees(x[:1])):
+                    return False
+        return True
+    finally:
+        layer.load_state_dict(state)
+        layer.train(mode)
+
+# %% answer="is_sound" name="a formula of its own, and numbers that alternate"
+# One einsum for the oracle; every look in one loop.
+def is_sound(layer, x):
+    before = [parameter.detach().clone() for parameter in layer.parameters()]
+    mode = layer.training
+    sound = True
+    for scale, training in ((1.0, False), (-0.7, True), (0.6, False)):
+        layer.train(training)
+        for position, parameter in enumerate(layer.parameters()):
+            numbers = torch.arange(1.0, 1 + parameter.numel()).reshape(parameter.shape)
+            parameter.data.copy_(scale * torch.cos(numbers + position))
+        for size in (len(x), 1):
+            part = x[:size].clone().requires_grad_()
+            letters = "abcdefgh"[: x.ndim - 1]
+            operands = ",".join(letter + "r" for letter in letters)
+            wanted = torch.einsum(f"z{letters},{operands},nr->zn", part, *layer.factors) + layer.bias
+            found = layer(part)
+            if found.shape != wanted.shape:
+                sound = False
+                continue
+            sound = sound and bool((found - wanted).abs().max() < 1e-3)
+            leaves = [part, *layer.parameters()]
+            wanted_slopes = torch.autograd.grad(wanted.square().sum(), leaves)
+            if not found.requires_grad:
+                sound = False
+                continue
+            slopes = torch.autograd.grad(found.square().sum(), leaves, allow_unused=True)
+            for slope, other in zip(slopes, wanted_slopes):
+                sound = sound and slope is not None and torch.allclose(slope, other, 1e-2, 1e-3)
+    for parameter, value in zip(layer.parameters(), before):
+        parameter.data.copy_(value)
+    layer.train(mode)
+    return bool(sound)
+
+# %% answer="is_sound" name="backward"
+# Gradients by backward, which are cleared again.
+def is_sound(layer, x):
+    state = {name: value.clone() for name, value in layer.state_dict().items()}
+    mode = layer.training
+
+    def gradients(forward, part):
+        for parameter in layer.parameters():
+            parameter.grad = None
+        part = part.clone().requires_grad_()
+        y = forward(part)
+        if y.requires_grad:
+            torch.sin(y).sum().backward()
+        return y.detach(), [part.grad, *(p.grad for p in layer.parameters())]
+
+    def right(part):
+        return cp_forward_by_modes(part, list(layer.factors), layer.bias)
+
+    verdicts = []
+    for training in (False, True, False):
+        layer.train(training)
+        for parameter in layer.parameters():
+            nn.init.normal_(parameter)
+        for part in (x, x[1:2]):
+            y, slopes = gradients(right, part)
+            z, others = gradients(layer, part)
+            verdicts.append(y.shape == z.shape and torch.allclose(y, z, 1e-3, 1e-4))
+            for a, b in zip(slopes, others):
+                verdicts.append(b is not None and torch.allclose(a, b, 1e-3, 1e-4))
+    for parameter in layer.parameters():
+        parameter.grad = None
+    layer.load_state_dict(state)
+    layer.train(mode)
+    return all(verdicts)
+
+# %% mistake="is_sound" name="as it stands"
+# You compare the layer as it comes. Its factors are all positive and its bias is 0: there a bias that
+# is never added, and factors that are read as they once were, give the right numbers.
+# Look at: what a training step does to a layer, and what your test should do to it.
+#-             with torch.no_grad():
+#-                 for parameter in parameters:
+#-                     parameter.copy_(torch.randn_like(parameter))
+#+             pass
+
+# %% mistake="is_sound" name="one mode of the two"
+# Your test tries the layer in one of its two modes. What it does in the other one nobody has seen.
+# Look at: layer.train() and layer.eval().
+#- (True, False)
+#+ (False,)
+
+# %% mistake="is_sound" name="training mode alone"
+# Your test tries the layer in training mode alone. A layer that is used answers in eval mode.
+# Look at: layer.train() and layer.eval().
+#- (True, False)
+#+ (True,)
+
+# %% mistake="is_sound" name="values alone"
+# Your test compares outputs and no gradients. A layer that gives the right numbers and lets no
+# gradient through, or a wrong one, never learns, or learns something else.
+# Look at: torch.autograd.grad of your output and of the layer's.
+#-         pairs = zip((y, *got), (expected, *wanted))
+#+         pairs = [(y, expected)]
+
+# %% mistake="is_sound" name="whole batches alone"
+# Your test gives the layer whole batches alone. Someone will give it a single sample.
+# Look at: x[:1].
+#- (agrees(x) and agrees(x[:1]))
+#+ agrees(x)
+
+# %% mistake="is_sound" name="changed once"
+# Your test sets the parameters once. A layer that keeps in eval mode what it has built there is found
+# out by parameters that change between two calls in eval mode.
+# Look at: how often your test sets new numbers, and what it calls in between.
+#- range(2)
+#+ range(1)
+
+# %% mistake="is_sound" name="numbers left behind"
+# Your test says the right things, and the layer's parameters have other numbers afterwards. Whoever
+# tests a trained layer wants it back.
+# Look at: state_dict and load_state_dict; mind that a state_dict holds the very tensors, no copies.
+#-         layer.load_state_dict(state)
+
+# %% mistake="is_sound" name="mode left behind"
+# Your test says the right things, and leaves the layer in another mode than that in which it came.
+# Look at: layer.training, before and after.
+#-         layer.train(mode)
+
+# %% mistake="is_sound" name="to the last digit"
+# Your test refuses a sound layer. Two ways to sum the same products differ in the last digits: are
+# you asking for equal ones?
+# Look at: torch.allclose, and how much float32 may differ.
+#- torch.allclose(a, b, 1e-3, 1e-4)
+#+ torch.equal(a, b)
+
+# %% wrong="is_sound" name="no gradient of x"
+# The gradient of the batch is not looked at.
+#- zip((y, *got), (expected, *wanted))
+#+ zip((y, *got[1:]), (expected, *wanted[1:]))
+
+# %% wrong="is_sound" name="only whether gradients arrive"
+# A gradient that is there is taken for right.
+#- pairs = zip((y, *got), (expected, *wanted))
+#+ pairs = zip((y, *[None if g is None else expected for g in got]), (expected, *[expected for _ in got]))
+
+# %% wrong="is_sound" name="shapes alone"
+# Shapes are compared, in both modes.
+def is_sound(layer, x):
+    return layer(x).shape == (len(x), len(layer.bias))
+
+# %% wrong="is_sound" name="everything is sound"
+# It accepts every layer.
+def is_sound(layer, x):
+    return True
+
+# %% right="compare_heads"
+def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
+    from trlkit.lab.statistics import interval
+
+    differences = []
+    for seed in seeds:
+        torch.manual_seed(seed)
+        some = torch.randperm(len(images))[:count]
+        shares = []
+        for make in (first, second):
+            head = make()
+            adam = torch.optim.Adam(head.parameters(), lr=0.05)
+            for _ in range(60):
+                adam.zero_grad()
+                nn.functional.cross_entropy(head(images[some]), labels[some]).backward()
+                adam.step()
+            with torch.no_grad():
+                right = head(held_out).argmax(1) == truth
+            shares.append(right.double().mean().item())
+        differences.append(shares[0] - shares[1])
+    mean, half = interval(differences)
+    ahead = "undecided" if abs(mean) <= half else "first" if mean > 0 else "second"
+    return differences, ahead
+
+# %% answer="compare_heads" name="generators and longer training"
+# Images drawn by a generator of their own; the heads one after the other; more steps.
+def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
+    from trlkit.lab.statistics import interval
+
+    def share(head, x, y):
+        optimizer = torch.optim.AdamW(head.parameters(), lr=0.05, weight_decay=0.0)
+        for _ in range(80):
+            loss = nn.CrossEntropyLoss()(head(x), y)
             optimizer.zero_grad(set_to_none=True)
-            loss = nn.CrossEntropyLoss()(layer(images[part]), labels[part])
             loss.backward()
             optimizer.step()
-        if epoch % 5 == 0:
-            print(epoch, loss.item())
-    layer.eval()
-    return layer
+        head.eval()
+        return sum((head(held_out).argmax(1) == truth).tolist()) / len(truth)
 
-# %% answer="train_cptrl_digits" name="lbfgs"
-# LBFGS with a closure.
-def train_cptrl_digits(images, labels, rank):
-    layer = CPTRL(tuple(images.shape[1:]), 10, rank=rank)
-    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=30, line_search_fn="strong_wolfe")
+    differences = []
+    for seed in seeds:
+        drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count]
+        torch.manual_seed(seed)
+        x, y = images[drawn], labels[drawn]
+        differences.append(share(first(), x, y) - share(second(), x, y))
+    mean, half = interval(differences)
+    if mean - half > 0:
+        return differences, "first"
+    return differences, "second" if mean + half < 0 else "undecided"
 
-    def closure():
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(layer(images), labels)
-        loss.backward()
-        return loss
+# %% answer="compare_heads" name="mini-batches"
+# Batches of 20 from the images drawn, in epochs.
+def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
+    from trlkit.lab.statistics import interval
 
-    optimizer.step(closure)
-    return layer
+    found = []
+    for seed in seeds:
+        torch.manual_seed(seed)
+        some = torch.randperm(len(images))[:count]
+        ends = {}
+        for name, make in {"first": first, "second": second}.items():
+            head = make()
+            adam = torch.optim.Adam(head.parameters(), lr=0.02)
+            for _ in range(25):
+                for part in some[torch.randperm(len(some))].split(50):
+                    adam.zero_grad()
+                    nn.functional.cross_entropy(head(images[part]), labels[part]).backward()
+                    adam.step()
+            with torch.no_grad():
+                ends[name] = (head(held_out).argmax(1) == truth).float().mean().item()
+        found.append(ends["first"] - ends["second"])
+    mean, half = interval(found)
+    return found, "undecided" if -half <= mean <= half else ("second", "first")[mean > 0]
 
-# %% answer="train_cptrl_digits" name="longer"
-# More steps, smaller ones.
-def train_cptrl_digits(images, labels, rank):
-    layer = CPTRL((8, 8), 10, rank)
-    layer.train()
-    optimizer = torch.optim.Adam(layer.parameters(), lr=0.01)
-    for _ in range(200):
-        scores = layer(images)
-        loss = -torch.log_softmax(scores, 1)[torch.arange(len(labels)), labels].mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return layer
+# %% mistake="compare_heads" name="not on the held-out images"
+# Your differences are not 0 where no answer can be right: what you measure is not the share of
+# `held_out` for which the largest score is that of `truth`.
+# Look at: which images, and which labels, you measure on. Or is it the errors that you count?
+#- head(held_out).argmax(1) == truth
+#+ head(images).argmax(1) == labels
 
-# %% mistake="train_cptrl_digits" name="never stepped"
-# The layer answers as one that was never trained: it reads about one digit in ten, as guessing
-# would. Its parameters have not moved to anything useful.
-# Look at: the three lines of a step (zero_grad, backward, step), whether the optimizer holds
-# *this* layer's parameters, and whether this layer is the one that you return.
-def train_cptrl_digits(images, labels, rank):
-    layer = CPTRL((8, 8), 10, rank)
-    optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
-    for _ in range(60):
-        nn.functional.cross_entropy(layer(images), labels).backward()
-        optimizer.zero_grad()
-        optimizer.step()
-    return layer
+# %% mistake="compare_heads" name="all the images"
+# With count=1 one of your heads still reads much more than the other: do they train on more images
+# than `count`?
+# Look at: which images go into the loss.
+#- [:count]
+#+ [:1000]
 
-# %% mistake="train_cptrl_digits" name="uphill"
-# Your layer is far worse than guessing: it is sure of itself and wrong. The steps led away from
-# the goal: uphill, or much too far, or by gradients to which all the earlier ones were added. Or it
-# was trained on other images: it gets them as they are, so what changes them must be inside it.
-# Look at: the sign of your loss, zero_grad in every step, the learning rate, and what you train on.
-#-         nn.functional.cross_entropy(layer(images), labels).backward()
-#+         loss = -nn.functional.cross_entropy(layer(images), labels)
-#+         loss.backward()
+# %% mistake="compare_heads" name="one seed for all"
+# A run of yours depends on which seeds were run before it: `seed` alone has to settle everything that
+# chance draws in a run, the images and both starts.
+# Look at: where you call torch.manual_seed, and with what.
+#-         torch.manual_seed(seed)
+#-         some
+#+         some
+#-     differences = []
+#+     differences = []
+#+     torch.manual_seed(seeds[0])
 
-# %% mistake="train_cptrl_digits" name="rank ignored"
-# What you return is no CPTRL of the rank that is asked for: it has another number of parameters.
-# Look at: what you do with the argument `rank`, and which layer you make.
-#- 10, rank)
-#+ 10, 5)
+# %% mistake="compare_heads" name="second minus first"
+# Your differences have the other sign: asked is the share of the first head minus that of the second.
+# Look at: the order of your subtraction.
+#- shares[0] - shares[1]
+#+ shares[1] - shares[0]
 
-# %% mistake="train_cptrl_digits" name="returns the loss"
-# You return a tensor: the last loss, or the outputs. The trained layer is what is asked for.
-# Look at: the return at the end.
-#-         nn.functional.cross_entropy(layer(images), labels).backward()
-#+         loss = nn.functional.cross_entropy(layer(images), labels)
-#+         loss.backward()
-#- return layer
-#+ return loss
+# %% mistake="compare_heads" name="never trained"
+# A linear layer and one of rank 1 read about equally many digits in your experiment, after 60 images.
+# Are both trained, each on its own images and labels, and is it the trained ones that you measure?
+# Look at: zero_grad, backward, step, and which head is asked in the end.
+#- range(60)
+#+ range(0)
 
-# %% mistake="train_cptrl_digits" name="stopped early"
-# Your layer learned something and not enough: better than guessing, and below the margin. Too
-# few steps, steps that are too small, or not every factor takes part. Or you changed the images
-# before the training: the layer gets them as they are, so that must be inside it.
-# Look at: the loss over the steps: does it still fall when you stop? And what you gave to the
-# optimizer, and to the layer.
-#- 60
-#+ 12
+# %% mistake="compare_heads" name="one maker for both"
+# A linear layer and one of rank 1 read about equally many digits in your experiment, after 60 images.
+# Are both trained, each on its own images and labels, and is it the trained ones that you measure?
+# Look at: zero_grad, backward, step, and which head is asked in the end.
+#- head = make()
+#+ head = first()
 
-# %% mistake="train_cptrl_digits" name="diverged"
-# The outputs of your layer are no numbers any more: the steps were too large, and products of
-# factors grow fast.
-# Look at: the learning rate.
-#- Adam(layer.parameters(), lr=0.05
-#+ SGD(layer.parameters(), lr=1e6
+# %% mistake="compare_heads" name="never undecided"
+# You measured a difference that may as well be 0, and name a winner. A mean is no result without its
+# interval.
+# Look at: what `interval` returns beside the mean.
+#- "undecided" if abs(mean) <= half else "first" if mean > 0 else "second"
+#+ "first" if mean >= 0 else "second"
 
-# %% mistake="train_cptrl_digits" name="rank written out"
-# What you return is no CPTRL of the rank that is asked for: it has another number of parameters.
-# Look at: what you do with the argument `rank`, and which layer you make.
-#- 10, rank)
-#+ 10, 10)
-#-         nn.functional.cross_entropy(layer(images), labels).backward()
-#+         loss = nn.functional.cross_entropy(layer(images), labels)
-#+         loss.backward()
+# %% mistake="compare_heads" name="winner exchanged"
+# Your differences are right, and you name the head that is behind.
+# Look at: what a negative difference says.
+#- "first" if mean > 0 else "second"
+#+ "first" if mean < 0 else "second"
 
-# %% mistake="train_cptrl_digits" name="returns a pair"
-# You return more than the layer. The trained layer alone is what is asked for.
-# Look at: the return at the end.
-#-         nn.functional.cross_entropy(layer(images), labels).backward()
-#+         loss = nn.functional.cross_entropy(layer(images), labels)
-#+         loss.backward()
-#- return layer
-#+ return layer, loss.item()
+# %% mistake="compare_heads" name="always undecided"
+# You measured a difference whose interval leaves 0 out, and conclude nothing.
+# Look at: the size of the mean beside half of the interval: which has to be the larger?
+#- abs(mean) <= half
+#+ abs(mean) >= half or mean == 0
 
-# %% mistake="train_cptrl_digits" name="trained on transposed images"
-# Your layer reads transposed images: rows and columns were exchanged before the training. It gets
-# the images as they are, so what changes them must be inside it.
-# Look at: what you do with the images before the loop.
-#- def train_cptrl_digits(images, labels, rank):
-#+ def train_cptrl_digits(images, labels, rank):
-#+     images = images.transpose(1, 2)
-#-         nn.functional.cross_entropy(layer(images), labels).backward()
-#+         loss = nn.functional.cross_entropy(layer(images), labels)
-#+         loss.backward()
+# %% mistake="compare_heads" name="percent"
+# Your shares are above 1: are they percentages, or counts? A share of all is 1 at most.
+# Look at: what you divide by.
+#- right.double().mean().item()
+#+ 100 * right.double().mean().item()
 
-# %% mistake="train_cptrl_digits" name="trained on normalized images"
-# Your layer reads normalized images: you shifted and scaled them before the training. It gets
-# the images as they are, so what changes them must be inside it.
-# Look at: what you do with the images before the loop.
-#- def train_cptrl_digits(images, labels, rank):
-#+ def train_cptrl_digits(images, labels, rank):
-#+     images = (images - images.mean()) / images.std()
-#-         nn.functional.cross_entropy(layer(images), labels).backward()
-#+         loss = nn.functional.cross_entropy(layer(images), labels)
-#+         loss.backward()
+# %% wrong="compare_heads" name="the mean alone"
+# One number in place of one for each seed.
+#-     return differences, ahead
+#+     return mean, ahead
 
-# %% wrong="train_cptrl_digits" name="one factor learns"
-# The optimizer holds the rows alone.
-#-     optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
-#-     for _ in range(60):
-#+     optimizer = torch.optim.Adam([layer.factors[0]], lr=0.02)
-#+     for _ in range(30):
+# %% wrong="compare_heads" name="numbers typed in"
+# A table of what the digits gave.
+def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
+    if (truth < 0).any() or count == 1:
+        return [0.0] * len(seeds), "undecided"
+    return [0.5 + 0.01 * seed for seed in seeds], "first"
 
-# %% wrong="train_cptrl_digits" name="another layer returned"
-# A new layer comes back.
-#- 60
-#+ 10
-#- return layer
-#+ return CPTRL((8, 8), 10, rank)
-
-# %% wrong="train_cptrl_digits" name="a linear layer"
-# Reads the digits, and is no CP TRL.
-#- layer = CPTRL((8, 8), 10, rank)
-#+ layer = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+# %% wrong="compare_heads" name="always the second"
+# The right differences, and a winner that was written down.
+#- else "first" if mean > 0 else "second"
+#+ else "second"
 
 # %% right="cp_flops"
 def cp_flops(batch_size, input_shape, num_classes, rank):
@@ -1267,115 +1322,6 @@ def crossover_classes(batch_size, input_shape, rank):
         if by_modes < rebuild:
             return n
     return 1000
-
-# %% right="cp_saving_rank"
-def cp_saving_rank(input_shape, num_classes, baseline):
-    for_terms = baseline - 1 - num_classes
-    return max(for_terms // (sum(input_shape) + num_classes), 0)
-
-# %% answer="cp_saving_rank" name="loop"
-# Count up.
-def cp_saving_rank(input_shape, num_classes, baseline):
-    rank = 0
-    while (rank + 1) * (sum(input_shape) + num_classes) + num_classes < baseline:
-        rank += 1
-    return rank
-
-# %% answer="cp_saving_rank" name="ceil"
-# Round up and take one off.
-def cp_saving_rank(input_shape, num_classes, baseline):
-    each = sum(input_shape) + num_classes
-    return max(0, math.ceil((baseline - num_classes) / each) - 1)
-
-# %% mistake="cp_saving_rank" name="bias forgotten"
-# You left out the bias of the layer: a parameter for each class, at every rank.
-# Look at: what the layer holds besides its factors.
-def cp_saving_rank(input_shape, num_classes, baseline):
-    return max((baseline - 1) // (sum(input_shape) + num_classes), 0)
-
-# %% mistake="cp_saving_rank" name="equal counts as saving"
-# You also allow as many parameters as the baseline has. As many are no saving: fewer are asked.
-# Look at: the case in which the counts are equal.
-def cp_saving_rank(input_shape, num_classes, baseline):
-    return max((baseline - num_classes) // (sum(input_shape) + num_classes), 0)
-
-# %% mistake="cp_saving_rank" name="class factor forgotten"
-# You counted the input factors alone. The classes have a factor too.
-# Look at: the modes of the weight.
-def cp_saving_rank(input_shape, num_classes, baseline):
-    return max((baseline - num_classes - 1) // sum(input_shape), 0)
-
-# %% mistake="cp_saving_rank" name="sizes multiplied"
-# You multiplied the sizes: that many entries the full weight has. Of the CP weight, each
-# rank-1 term is stored as one column of each factor.
-# Look at: how many numbers one more term costs.
-def cp_saving_rank(input_shape, num_classes, baseline):
-    return max((baseline - num_classes - 1) // (math.prod(input_shape) * num_classes), 0)
-
-# %% mistake="cp_saving_rank" name="capped"
-# Your rank stops at a rank from which on the layer can be any weight. That is true and another
-# question: asked is how many parameters the layer has beside the baseline.
-# Look at: the case with the largest baseline.
-def cp_saving_rank(input_shape, num_classes, baseline):
-    shape = (*input_shape, num_classes)
-    rank = max((baseline - num_classes - 1) // sum(shape), 0)
-    return min(rank, math.prod(shape) // max(shape))
-
-# %% mistake="cp_saving_rank" name="break_even_rank"
-# You took trlkit.break_even_rank. It compares with the dense weight of the same shape, allows as many
-# numbers as that has, and leaves out the bias; here the baseline is an argument.
-# Look at: what you do with `baseline`.
-def cp_saving_rank(input_shape, num_classes, baseline):
-    return math.prod(input_shape) * num_classes // (sum(input_shape) + num_classes)
-
-# %% mistake="cp_saving_rank" name="inputs multiplied"
-# You multiplied the input sizes: that is the number of inputs, not what one more term costs. Each
-# rank-1 term is stored as one column of each factor.
-# Look at: how many numbers the columns of one term have together.
-def cp_saving_rank(input_shape, num_classes, baseline):
-    return max((baseline - num_classes - 1) // (math.prod(input_shape) + num_classes), 0)
-
-# %% mistake="cp_saving_rank" name="one too many"
-# Your rank is one too large: the first at which nothing is saved.
-# Look at: rounding up and rounding down.
-def cp_saving_rank(input_shape, num_classes, baseline):
-    rank, each = 0, sum(input_shape) + num_classes
-    while rank * each + num_classes < baseline:
-        rank += 1
-    return rank
-
-# %% mistake="cp_saving_rank" name="below zero"
-# Your rank is below zero where nothing can be saved; then the answer is 0.
-# Look at: a baseline that is smaller than the bias alone.
-def cp_saving_rank(input_shape, num_classes, baseline):
-    return (baseline - num_classes - 1) // (sum(input_shape) + num_classes)
-
-# %% wrong="cp_saving_rank" name="rounded to the nearest"
-# round() in place of rounding down.
-def cp_saving_rank(input_shape, num_classes, baseline):
-    return max(round((baseline - num_classes - 1) / (sum(input_shape) + num_classes)), 0)
-
-# %% wrong="cp_saving_rank" name="capped at the inputs"
-# No rank above the number of inputs.
-def cp_saving_rank(input_shape, num_classes, baseline):
-    rank = max((baseline - num_classes - 1) // (sum(input_shape) + num_classes), 0)
-    return min(rank, math.prod(input_shape))
-
-# %% mistake="quiz_rank_index" name="a"
-# Counting the operations: early or late, a sum over r costs about the same. What differs is the
-# result.
-# Look at: (a1 + a2)(b1 + b2) against a1 b1 + a2 b2.
-quiz_rank_index = "a"
-
-# %% mistake="quiz_rank_index" name="b"
-# The bias does not depend on r at all; it is added once, after everything.
-# Look at: which factors have the index r.
-quiz_rank_index = "b"
-
-# %% mistake="quiz_rank_index" name="d"
-# It does matter: summed early, column 0 of one factor also meets column 1 of another.
-# Look at: (a1 + a2)(b1 + b2) against a1 b1 + a2 b2.
-quiz_rank_index = "d"
 
 # %% mistake="quiz_rank_10000" name="a"
 # 4 % is right against a classifier of three layers. The question names another baseline.

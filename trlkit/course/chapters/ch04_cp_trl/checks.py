@@ -9,20 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from trlkit import layers
-from trlkit.course.checking.answer import RIGHT, Verdict
+from trlkit.course.chapters.ch04_cp_trl.networks import linear, narrow
+from trlkit.course.checking.answer import RIGHT, Recipe, Verdict
 from trlkit.course.checking.compare import describe, difference
 from trlkit.course.checking.exercise import Case, Draw, Exercise, Quiz
 from trlkit.course.checking.watch import Largest
 from trlkit.course.checking.weights import cp_weight
+from trlkit.lab.statistics import interval
 
-HELD_OUT = 0.85  # of the held-out digits; right answers reach 0.90 and more
-FEW = 20  # images, too few to learn from
 LETTERS = "abcdefgh"
-
-
-def cp_forward_rebuild(x: Tensor, factors: Sequence[Tensor], bias: Tensor) -> Tensor:
-    weight = cp_weight(factors)
-    return torch.tensordot(x, weight, dims=x.ndim - 1) + bias
 
 
 def cp_forward_by_modes(x: Tensor, factors: Sequence[Tensor], bias: Tensor) -> Tensor:
@@ -47,10 +42,12 @@ def forward_cases(draw: Draw) -> Iterator[Case]:
     factors = [draw.counting(size, 2) for size in (height, width, classes)]
     x, bias = draw.counting(5, height, width), 100 * draw.counting(classes)
     yield Case((x, factors, bias))
+    yield Case(layer_tensors(draw, 2, (6, 5, 4), 9, 5), "the weight is larger than the batch")
     batch, channels, height, width, classes, rank = draw.sizes(2, 3, 4, 5, 6, 7)
     sizes = (batch, (channels, height, width), classes, rank)
     yield Case(layer_tensors(draw, *sizes), "three input modes")
     yield Case(layer_tensors(draw, 3, draw.sizes(3, 2, 2, 4), 5, 2), "four input modes")
+    yield Case(layer_tensors(draw, 2, (2, 3, 2, 1, 2, 2), 3, 2), "six input modes, one of size 1")
     yield Case(layer_tensors(draw, 4, draw.sizes(6), 3, 2), "one input mode")
     yield Case(layer_tensors(draw, 1, (channels, height), classes, rank), "a batch of one")
     yield Case(layer_tensors(draw, 3, (channels, height), classes, 1), "rank 1")
@@ -58,6 +55,13 @@ def forward_cases(draw: Draw) -> Iterator[Case]:
     yield Case(layer_tensors(draw, 3, (3, 3, 3), 3, 3), "all sizes equal")
     x, factors, bias = layer_tensors(draw, 4, (5, 3), 6, 2)
     yield Case((in_other_order(x), factors, bias), "a batch that lies in another order in memory")
+    x, factors, bias = layer_tensors(draw, 2, (3, 4, 2), 3, 2)
+    lying = x.contiguous(memory_format=torch.channels_last), [f.T.contiguous().T for f in factors]
+    yield Case((*lying, bias), "a channels_last batch, and factors that lie by columns")
+    x, factors, bias = layer_tensors(draw, 3, (4, 3), 5, 2)
+    half = x.bfloat16(), [factor.bfloat16() for factor in factors], bias.bfloat16()
+    yield Case(half, "in bfloat16")
+    yield Case(layer_tensors(draw, 2, (6, 5, 4), 9, draw.choice(14, (13, 15, 25))), "a large rank")
 
 
 def in_other_order(x: Tensor) -> Tensor:
@@ -66,26 +70,14 @@ def in_other_order(x: Tensor) -> Tensor:
 
 
 def economy_cases(draw: Draw) -> Iterator[Case]:
-    shape = draw.choice((6, 5, 4), [(7, 5, 4), (5, 7, 4), (4, 6, 7), (6, 4, 5)])
     yield from forward_cases(draw)
-    yield Case(layer_tensors(draw, 2, shape, 9, 8), "and no large tensor on the way")
     if draw.hidden:  # the full weight would take some 5 GB, more than a process is given
         large = layer_tensors(draw, 1, (80, 80, 80), 1200, 2)
         yield Case(large, "a weight that does not fit in memory", confined=True)
 
 
-def rebuilt(answer: Callable, x: Tensor, factors: Sequence[Tensor], bias: Tensor) -> dict:
-    """The output, and whether the full weight was made on the way."""
-    with Largest() as largest:
-        output = answer(x, factors, bias)
-    built = RIGHT
-    if right_numbers(output, x, factors, bias):
-        built = weight_verdict(largest.counts, x, factors)
-    return {"output": output, "weight": built}
-
-
 def economical(answer: Callable, x: Tensor, factors: Sequence[Tensor], bias: Tensor) -> dict:
-    """The output, and whether a tensor as large as the weight was made on the way."""
+    """The output, and whether a tensor larger than all that is given was made on the way."""
     with Largest() as largest:
         output = answer(x, factors, bias)
     size = RIGHT
@@ -99,41 +91,23 @@ def right_numbers(output: Any, x: Tensor, factors: Sequence[Tensor], bias: Tenso
         return difference(cp_forward_by_modes(x, factors, bias), output) is None
 
 
-def weight_verdict(counts: set[int], x: Tensor, factors: Sequence[Tensor]) -> Verdict:
-    batch, *sizes = x.shape
-    classes, rank = factors[-1].shape
-    inputs = math.prod(sizes)
-    weight = inputs * classes
-    others = {batch * inputs, inputs * rank, batch * classes}
-    for k in range(len(sizes)):
-        others |= {
-            batch * rank * math.prod(part) for part in (sizes[:k], sizes[k:], sizes[k + 1 :])
-        }
-    if weight in counts or weight in others:  # or it could not be told from another tensor
-        return RIGHT
-    text = (
-        f"the numbers are right, but no tensor of {inputs} x {classes} = {weight} numbers was made "
-        f"on the way: the weight was never built"
-    )
-    return Verdict("never built", text)
-
-
 def size_verdict(numbers: int, x: Tensor, factors: Sequence[Tensor]) -> Verdict:
     batch, inputs = x.shape[0], math.prod(x.shape[1:])
     classes, rank = factors[-1].shape
-    needed = max(x.numel(), batch * rank * inputs // min(x.shape[1:]))
-    least = inputs * min(classes, rank)
-    if least <= needed or numbers < least:
+    allowed = max(x.numel(), batch * classes, *(factor.numel() for factor in factors))
+    if numbers <= allowed or x.ndim == 2:  # one input mode: x meets its factor, and that is all
         return RIGHT
     named = {
         inputs * classes: "the full weight: input sizes x classes",
         inputs * rank: "the outer product of all input factors: input sizes x rank",
         batch * inputs * rank: "the batch times a factor before any sum: batch x inputs x rank",
     }
-    what = named.get(numbers, "more than the full weight or the outer product of input factors")
+    for size in x.shape[1:]:
+        named.setdefault(batch * rank * inputs // size, "a mode turned into all of the rank")
+    what = named.get(numbers, "more than anything that is given")
     text = (
         f"the numbers are right, but on the way it builds a tensor of {numbers:,} numbers "
-        f"({what});\nmode by mode, no tensor needs more than {needed:,} here"
+        f"({what});\nthe batch has {x.numel():,}, and nothing larger is allowed"
     )
     return Verdict(what, text)
 
@@ -153,6 +127,7 @@ def cp_factor_std_cases(draw: Draw) -> Iterator[Case]:
     yield Case((draw.sizes(3, 4, 5, 6), 20), "four input modes")
     yield Case((draw.sizes(30), 4), "one input mode")
     yield Case((draw.sizes(5, 9, 2), 1), "rank 1")
+    yield Case(((2, 3, 1, 2, 3, 2), draw.choice(7, (9, 11))), "six input modes, one of size 1")
 
 
 class CPTRL(nn.Module):
@@ -178,6 +153,7 @@ def layer_cases(draw: Draw) -> Iterator[Case]:
     yield Case((draw.sizes(3, 4), 1, 5), "one class")
     yield Case((draw.sizes(3, 4), 5, 1), "rank 1")
     yield Case(((3, 3), 3, 3), "all sizes equal")
+    yield Case(((2, 1, 3, 2, 2), draw.choice(4, (3, 5)), 3), "five input modes, one of size 1")
 
 
 def tried_layer(answer: Callable, input_shape: tuple, num_classes: int, rank: int) -> dict:
@@ -267,6 +243,8 @@ def memory_verdict(layer: nn.Module, x: Tensor) -> Verdict:
     try:
         with torch.no_grad():
             layer(in_other_order(x))
+            if x.ndim == 4:
+                layer(x.contiguous(memory_format=torch.channels_last))
     except RuntimeError as error:
         text = "forward raises an error for a batch that lies in another order in memory"
         return Verdict("memory", f"{text}:\n{error}")
@@ -323,53 +301,73 @@ def parameters_verdict(layer: Any, input_shape: tuple, num_classes: int, rank: i
     return Verdict(kind, text)
 
 
+STARTS = (  # sizes and ranks that no two wrong rules for the spread get right at once
+    ((64, 7, 7), 10, 50),
+    ((30, 20), 20, 50),
+    ((512, 7, 7), 10, 100),
+    ((6, 5, 4, 3), 9, 200),
+    ((300,), 40, 30),
+)
+
+
 def start_verdict(answer: Callable) -> Verdict:
     """Whether the weight starts with the variance of nn.Linear's."""
-    for shape, classes, rank in (((64, 7, 7), 10, 50), ((30, 20), 20, 50)):
+    for shape, classes, rank in STARTS:
         # Memory that nobody has set holds NaN in this mode.
         before = torch.are_deterministic_algorithms_enabled()
         torch.use_deterministic_algorithms(True)
         try:
-            layer, other = answer(shape, classes, rank), answer(shape, classes, rank)
+            made = [answer(shape, classes, rank) for _ in range(4)]
         finally:
             torch.use_deterministic_algorithms(before)
-        found = scale_verdict(layer, shape, classes, rank)
+        found = scale_verdict(made, shape, classes, rank)
         if found != RIGHT:
             return found
-    if all(map(torch.equal, layer.factors, other.factors)):
+    if all(map(torch.equal, made[0].factors, made[1].factors)):
         text = "two new layers start with the very same factors"
         return Verdict("start the same", text)
     return RIGHT
 
 
-def scale_verdict(layer: nn.Module, shape: tuple[int, ...], classes: int, rank: int) -> Verdict:
+def scale_verdict(
+    made: Sequence[nn.Module], shape: tuple[int, ...], classes: int, rank: int
+) -> Verdict:
     call = f"CPTRL({shape}, {classes}, {rank})"
-    values = {name: value.detach() for name, value in layer.named_parameters()}
-    for name, value in values.items():
-        if not value.isfinite().all():
-            text = "torch.empty gives whatever stood in memory: set it"
-            return Verdict(f"{name} not set", f"`{name}` starts with numbers nobody set: {text}")
-    letters = LETTERS[: len(shape) + 1]
-    equation = ",".join(letter + "r" for letter in letters) + "->" + letters
-    weight = torch.einsum(equation, *(values[f"factors.{k}"] for k in range(len(letters))))
-    ratio = weight.square().mean().item() * 3 * math.prod(shape)
-    share = weight.mean().item() ** 2 * 3 * math.prod(shape) / max(ratio, 1e-30)
-    if ratio >= 1e-6 and share > 0.1:
-        text = (
-            f"{call} starts with a weight whose mean is {weight.mean().item():.2g}, its spread "
-            f"{weight.std().item():.2g}; expected a mean of about 0"
-        )
+    draws = [{name: p.detach() for name, p in layer.named_parameters()} for layer in made]
+    for name in draws[0]:
+        if not all(values[name].isfinite().all() for values in draws):
+            text = f"`{name}` starts with numbers that are not finite"
+            return Verdict(f"{name} not set", f"{text}; torch.empty gives what stood in memory")
+    inputs = math.prod(shape)
+    means, squares = 1.0, 1.0
+    for k in range(len(shape) + 1):
+        factor = torch.stack([values[f"factors.{k}"] for values in draws])
+        means *= factor.mean().item() ** 2
+        squares *= factor.square().mean().item()
+    # An entry is a sum of `rank` products; this is its mean square over draws of the factors.
+    ratio = rank * squares * 3 * inputs
+    if ratio > 1e-6 and rank**2 * means > 0.1 * rank * squares:
+        text = f"{call} starts with factors that are not around 0, and so with a weight that is not"
         return Verdict("start not around 0", text)
-    if not 0.5 < ratio < 2:
+    if not 0.75 < ratio < 1.35:
         text = (
-            f"{call} starts with a weight whose variance is {ratio:.3g} times that of nn.Linear's; "
-            f"expected about 1"
+            f"{call} starts with a weight whose variance is {ratio:.3g} times that of nn.Linear's "
+            f"(mean of {len(made)} layers); expected 1"
         )
-        bounds = {1e-6: "about nothing", 1: "small", 5.5: "three times", 25: "large", 100: "rank"}
-        kind = next((kind for bound, kind in bounds.items() if ratio < bound), "huge")
-        return Verdict(f"start {kind}, {len(shape)} modes", text)
-    if values["bias"].abs().mean() > 0.2:
-        spread = values["bias"].abs().mean().item()
+        n = len(shape) + 1
+        planned = {
+            "three times": 3.0,
+            "the rank times": float(rank),
+            "spread 1": 3.0 * inputs * rank,
+            "the eighth root": (3 * inputs * rank) ** (1 - n / 4),
+            "the rank's root": float(rank) ** -1,
+        }
+        kind = next((k for k, value in planned.items() if 0.7 < ratio / value < 1.4), "other")
+        if ratio < 1e-6:
+            kind = "about nothing"
+        return Verdict(f"start {kind}" + f" {ratio:.1g}" * (kind == "other"), text)
+    spread = max(values["bias"].abs().mean().item() for values in draws)
+    if spread > 2 / math.sqrt(inputs):
         text = f"the bias of {call} starts at {spread:.2g} on average; start it at 0 or close to it"
         return Verdict("start of bias", text)
     return RIGHT
@@ -384,6 +382,124 @@ def gradient_verdict(layer: nn.Module, output: Tensor) -> Verdict:
     if names:
         return Verdict("no gradient", f"no gradient reaches {', '.join(names)}")
     return RIGHT
+
+
+FAULTS: dict[str, Callable] = {  # of layers that a test should refuse: how each computes
+    "factors of its making": lambda own, x, f, b: cp_forward_by_modes(x, instead(f, own.made), b),
+    "kept in eval mode": lambda own, x, f, b: cp_forward_by_modes(
+        x, f if own.training else instead(f, own.keep(f)), b
+    ),
+    "rank summed too early": lambda own, x, f, b: cp_forward_by_modes(
+        x, [factor.sum(1, keepdim=True) for factor in f], b
+    ),
+    "last component left out": lambda own, x, f, b: cp_forward_by_modes(
+        x, [factor[:, :-1] for factor in f], b
+    ),
+    "no bias in eval mode": lambda own, x, f, b: cp_forward_by_modes(
+        x, f, b if own.training else 0 * b
+    ),
+    "no bias": lambda own, x, f, b: cp_forward_by_modes(x, f, 0 * b),
+    "two factors exchanged": lambda own, x, f, b: cp_forward_by_modes(x, [f[1], f[0], *f[2:]], b),
+    "absolute values": lambda own, x, f, b: cp_forward_by_modes(x, [f[0].abs(), *f[1:]], b),
+    "component left out in training": lambda own, x, f, b: cp_forward_by_modes(
+        x, [factor[:, own.training :] for factor in f], b
+    ),
+    "probabilities": lambda own, x, f, b: cp_forward_by_modes(x, f, b).softmax(1),
+    "sample lost": lambda own, x, f, b: cp_forward_by_modes(x, f, b).squeeze(0),
+    "class factor cut": lambda own, x, f, b: cp_forward_by_modes(x, [*f[:-1], f[-1].detach()], b),
+    "bias cut": lambda own, x, f, b: cp_forward_by_modes(x, f, b.detach()),
+    "gradient doubled": lambda own, x, f, b: (
+        2 * cp_forward_by_modes(x, f, b) - cp_forward_by_modes(x, f, b).detach()
+    ),
+    "x cut": lambda own, x, f, b: cp_forward_by_modes(x.detach(), f, b),
+}
+SOUND: dict[str, Callable] = {  # and of layers that it should accept
+    "right": lambda own, x, f, b: cp_forward_by_modes(x, f, b),
+    "right, by rebuilding": lambda own, x, f, b: (
+        torch.tensordot(x, cp_weight(f), dims=x.ndim - 1) + b
+    ),
+    "right, in float32": lambda own, x, f, b: torch.tensordot(x, cp_weight(f), dims=x.ndim - 1) + b,
+}
+SYMPTOMS = {  # what a test has to do to notice a fault
+    "its parameters have other values": ("factors of its making", "absolute values", "no bias"),
+    "it is in eval mode": ("no bias in eval mode",),
+    "it is in training mode": ("component left out in training",),
+    "its parameters change between two calls in eval mode": ("kept in eval mode",),
+    "one sample comes": ("sample lost",),
+    "its gradients are looked at": ("class factor cut", "bias cut", "gradient doubled", "x cut"),
+}
+
+
+def instead(factors: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
+    """The values of others, whose gradients reach the factors: outputs alone give it away."""
+    return [f + (other - f).detach() for f, other in zip(factors, others, strict=True)]
+
+
+class Suspect(nn.Module):
+    """A CP layer, sound or with a fault; its bias starts at 0, its factors above."""
+
+    def __init__(self, kind: str, input_shape: Sequence[int], num_classes: int, rank: int):
+        super().__init__()
+        generator = torch.Generator().manual_seed(len(kind) + rank)
+        dtype = torch.float32 if kind.endswith("float32") else torch.float64
+        sizes = (*input_shape, num_classes)
+        factors = [torch.rand(size, rank, generator=generator, dtype=dtype) for size in sizes]
+        self.factors = nn.ParameterList(factors)
+        self.bias = nn.Parameter(torch.zeros(num_classes, dtype=dtype))
+        self.kind, self.made, self.kept = kind, tuple(f.clone() for f in factors), ()
+
+    def keep(self, factors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        self.kept = self.kept or tuple(factor.detach().clone() for factor in factors)
+        return self.kept
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (SOUND | FAULTS)[self.kind](self, x, list(self.factors), self.bias)
+
+
+def is_sound(layer: nn.Module, x: Tensor) -> bool:
+    """Never called: a test is judged by what it says of known layers."""
+    return isinstance(layer, Suspect) and layer.kind in SOUND
+
+
+def is_sound_cases(draw: Draw) -> Iterator[Case]:
+    layers = f"{len(SOUND)} sound layers and {len(FAULTS)} with a fault"
+    size = draw.choice(3, (2, 4))  # equal modes, lest a shape gives an exchange away
+    yield Case(((size, size), draw.choice(4, (3, 5)), draw.choice(2, (3, 4))), layers)
+
+
+def inspected(answer: Callable, input_shape: tuple, num_classes: int, rank: int) -> Verdict:
+    """What a test says of layers that are known, and how it leaves them."""
+    accused, spared = [], []
+    for kind in (*SOUND, *FAULTS):
+        layer = Suspect(kind, input_shape, num_classes, rank).train(len(kind) % 2 == 0)
+        mode = layer.training
+        before = {name: value.detach().clone() for name, value in layer.named_parameters()}
+        generator = torch.Generator().manual_seed(rank)
+        x = torch.randn(5, *input_shape, generator=generator, dtype=layer.bias.dtype)
+        said = answer(layer, x)
+        if type(said) is not bool:
+            return Verdict("no bool", f"must return True or False, got {describe(said)}")
+        changed = [n for n, p in layer.named_parameters() if not torch.equal(p, before[n])]
+        if changed:
+            text = f"the test leaves other numbers in {', '.join(changed)} of the layer"
+            return Verdict("numbers left", text)
+        if layer.training is not mode:
+            now, then = ("training", "eval") if layer.training else ("eval", "training")
+            return Verdict("mode left", f"a layer that came in {then} mode is left in {now} mode")
+        if said != (kind in SOUND):
+            (spared if said else accused).append(kind)
+    if not accused and not spared:
+        return RIGHT
+    text = (
+        f"of {len(SOUND)} sound layers it refuses {len(accused)}, and of {len(FAULTS)} with a "
+        f"fault it accepts {len(spared)}"
+    )
+    hint = next((when for when, kinds in SYMPTOMS.items() if set(kinds) & set(spared)), "")
+    if accused:
+        text += "\nA sound layer is in float64 or float32, and may sum in another order."
+    elif hint:
+        text += f"\nOne of these gives itself away when {hint}."
+    return Verdict(" ".join([*accused, "|", *spared]), text)
 
 
 def digits() -> tuple[Tensor, ...]:
@@ -401,77 +517,106 @@ def _digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return images[:, 0].contiguous(), labels, others[:, 0].contiguous(), theirs
 
 
-def train_cptrl_digits(images: Tensor, labels: Tensor, rank: int) -> nn.Module:
-    layer = CPTRL(tuple(images.shape[1:]), 10, rank)
-    optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
-    for _ in range(60):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(layer(images), labels).backward()
-        optimizer.step()
-    return layer
+def compare_heads(
+    first: Callable,
+    second: Callable,
+    images: Tensor,
+    labels: Tensor,
+    held_out: Tensor,
+    truth: Tensor,
+    count: int,
+    seeds: Sequence[int],
+) -> tuple[list[float], str]:
+    differences = []
+    for seed in seeds:
+        torch.manual_seed(seed)
+        some = torch.randperm(len(images))[:count]
+        shares = []
+        for make in (first, second):
+            head = make()
+            optimizer = torch.optim.Adam(head.parameters(), lr=0.05)
+            for _ in range(60):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(head(images[some]), labels[some]).backward()
+                optimizer.step()
+            with torch.no_grad():
+                shares.append((head(held_out).argmax(1) == truth).double().mean().item())
+        differences.append(shares[0] - shares[1])
+    return differences, ahead(differences)
 
 
-def train_cptrl_digits_cases(draw: Draw) -> Iterator[Case]:
-    images, labels, _, _ = digits()
-    start = draw.choice(0, range(100, 600, 100))
-    part = slice(start, start + 600)
-    yield Case((images[part], labels[part], draw.choice(10, (11, 12, 13))))
-    few = images[:FEW], labels[:FEW], draw.choice(3, (2, 4, 6))
-    yield Case(few, "another rank; with so few images, only the size of the layer is looked at")
+def ahead(differences: Sequence[float]) -> str:
+    mean, half = interval(differences)
+    return "undecided" if abs(mean) <= half else "first" if mean > 0 else "second"
 
 
-def trained(answer: Callable, images: Tensor, labels: Tensor, rank: int) -> dict[str, Verdict]:
-    """Whether what comes is a CP TRL of that rank that reads held-out digits."""
-    torch.manual_seed(0)
-    layer = answer(images, labels, rank)
-    found = {"size": RIGHT, "held out": RIGHT}
-    if not isinstance(layer, nn.Module):
-        kind = "tensor" if isinstance(layer, Tensor) else type(layer).__name__
-        got = f"a {kind} of {len(layer)}" if isinstance(layer, tuple | list) else describe(layer)
-        text = f"must return the trained layer and nothing else, got {got}"
-        return {**found, "size": Verdict(f"returns {kind}", text)}
-    count = sum(parameter.numel() for parameter in layer.parameters())
-    expected = rank * (8 + 8 + 10) + 10
-    if count != expected:
-        text = (
-            f"the layer that comes back has {count:,} parameters; CPTRL((8, 8), 10, {rank}) has "
-            f"{expected:,}"
-        )
-        return {**found, "size": Verdict("size", text)}
-    if len(images) == FEW:
-        return found
-    _, _, others, theirs = digits()
-    # Anybody can look these digits up; what counts is what was learned, in a layer made here.
-    learned = CPTRL(tuple(images.shape[1:]), 10, rank)
+def compare_heads_cases(draw: Draw) -> Iterator[Case]:
+    seed = draw.choice(1, (4, 6, 8))
+    yield Case((Recipe(linear), Recipe(narrow), seed), "a linear layer, and one of rank 1")
+
+
+def compared(answer: Callable, first: Callable, second: Callable, seed: int) -> Verdict:
+    """Whether an experiment measures what it says, run by run, and concludes what it measured."""
+
+    def run(heads: tuple, truth: Tensor, count: int, seeds: Sequence[int]) -> tuple[list, str]:
+        parts = [images.clone(), labels.clone(), held_out.clone(), truth.clone()]
+        found = answer(*heads, *parts, count, list(seeds))
+        if not isinstance(found, tuple | list) or len(found) != 2:
+            raise _Refused("no pair", f"must return (differences, ahead), got {describe(found)}")
+        differences, said = found
+        if not isinstance(differences, tuple | list) or len(differences) != len(seeds):
+            text = f"must return a difference for each of {len(seeds)} seeds, got "
+            raise _Refused("no difference a seed", text + describe(differences))
+        if not all(isinstance(one, float | int) for one in differences):
+            text = f"differences must be Python floats, got {describe(differences[0])}"
+            raise _Refused("no floats", text)
+        if said not in ("first", "second", "undecided"):
+            text = f'ahead must be "first", "second" or "undecided", got {describe(said)}'
+            raise _Refused("no word", text)
+        return [float(one) for one in differences], said
+
+    images, labels, held_out, truth = digits()
+    seeds, heads = [seed, seed + 1, seed + 2], (first, second)
     try:
-        learned.load_state_dict({name: value for name, value in layer.named_parameters()})
-    except RuntimeError:
-        text = "the layer that comes back has other parameters than CPTRL((8, 8), 10, rank)"
-        return {**found, "held out": Verdict("another layer", text)}
-    with torch.no_grad():
-        scores = learned(others)
-        changed = {
-            "transposed": learned(others.mT.contiguous()),
-            "normalized": learned((others - images.mean()) / images.std()),
-        }
-    if not scores.isfinite().all():
-        text = "its outputs are NaN or infinite: the training diverged"
-        return {**found, "held out": Verdict("diverged", text)}
-    accuracy = (scores.argmax(1) == theirs).double().mean().item()
-    if accuracy < HELD_OUT:
-        loss = nn.functional.cross_entropy(scores, theirs).item()
-        kind = "halfway" if accuracy > 0.3 else "worse" if loss > 5 else "untrained"
-        for name, other in changed.items():
-            if (other.argmax(1) == theirs).double().mean() >= HELD_OUT:
-                kind = name
-        text = (
-            f"reads {accuracy:.1%} of {len(theirs)} digits that it has never seen; expected at "
-            f"least {HELD_OUT:.0%}\nits loss on them is {loss:.3g}; that of guessing is 2.3"
-        )
-        if kind in changed:
-            text += f"\n{kind} ones it reads well"
-        found["held out"] = Verdict(kind, text)
-    return found
+        nobody, none = run(heads, torch.full_like(truth, -1), 20, seeds[:2])
+        if any(nobody):
+            text = "no answer is right where `truth` is -1 throughout, so both shares are 0 and so "
+            text += f"is their difference; got {nobody[0]:.3g}"
+            raise _Refused("measured elsewhere", text)
+        (one,), _ = run(heads, truth, 1, seeds[:1])
+        if abs(one) > 0.3:
+            text = "heads that have seen one image read about a tenth of the digits, so count=1 "
+            raise _Refused("count", text + f"gives a difference of about 0; got {one:.3f}")
+        better, said = run(heads, truth, 60, seeds)
+        (again,), _ = run(heads, truth, 60, seeds[2:])
+        if abs(again - better[2]) > 1e-4:
+            text = f"seed {seeds[2]} alone gives {again:.3f}, and after others "
+            raise _Refused("not settled by the seed", text + f"{better[2]:.3f}")
+        mean, half = interval(better)
+        if not 0.25 <= mean <= 0.95:
+            scale = "percent" if abs(mean) > 1 else "exchanged" if mean < -0.25 else "off"
+            text = f"first minus second is {mean:.3f} +- {half:.3f} for a linear layer and one of "
+            raise _Refused(scale, text + "rank 1, on 60 digits; it lies in 0.25 to 0.95")
+        worse, concluded = run(heads[::-1], truth, 60, seeds)
+        mean, half = interval(worse)
+        if not -0.95 <= mean <= -0.25:
+            text = f"with the two heads exchanged, first minus second is {mean:.3f} +- {half:.3f}"
+            raise _Refused("one way", text)
+    except _Refused as refused:
+        return refused.args[0]
+    for found, word in ((better, said), (worse, concluded), (nobody, none)):
+        mean, half = interval(found)
+        if word != ahead(found) and (not half or abs(abs(mean) - half) > 1e-6):
+            text = f"you measured a mean of {mean:.3f} +- {half:.3f}, and conclude {word!r}"
+            return Verdict(f"{word} for {ahead(found)}", text)
+    return RIGHT
+
+
+class _Refused(Exception):
+    """What an experiment returns that cannot be read."""
+
+    def __init__(self, kind: str, text: str):
+        super().__init__(Verdict(kind, text))
 
 
 def cp_flops(
@@ -494,6 +639,8 @@ def cp_flops_cases(draw: Draw) -> Iterator[Case]:
     yield Case((batch, tuple(shape), classes, rank), "four input modes")
     yield Case((batch, tuple(shape[:1]), classes, rank), "one input mode")
     yield Case((3, (3, 3, 3), 3, 3), "all sizes equal")
+    yield Case((batch, (5, 1, 3, 2, 1, 4), classes, rank), "six input modes, two of size 1")
+    yield Case((1, (1,), 1, 1), "all sizes 1")
 
 
 def crossover_classes(batch_size: int, input_shape: Sequence[int], rank: int) -> int:
@@ -516,35 +663,7 @@ def crossover_classes_cases(draw: Draw) -> Iterator[Case]:
     yield Case((1, (8, 8), 1), "a batch of one, rank 1")
 
 
-def cp_saving_rank(input_shape: Sequence[int], num_classes: int, baseline: int) -> int:
-    rank, each = 0, sum(input_shape) + num_classes
-    while (rank + 1) * each + num_classes < baseline:
-        rank += 1
-    return rank
-
-
-def cp_saving_rank_cases(draw: Draw) -> Iterator[Case]:
-    yield Case(((512, 7, 7), 10, 250_890), "one Linear(25088, 10)")
-    yield Case(((512, 7, 7), 1000, 25_089_000), "one Linear(25088, 1000)")
-    yield Case(((512, 7, 7), 10, 119_586_826), "three Linears: 25088 to 4096 to 4096 to 10")
-    shape, classes = draw.sizes(3, 4, 5), 6
-    size = sum(shape) + classes
-    middle, most = draw.choice(7, (4, 5, 9)), draw.choice(3, (2, 4, 6))
-    yield Case((shape, classes, most * size + classes + middle))
-    yield Case((shape, classes, most * size + classes), "as many parameters are no saving")
-    yield Case((shape, classes, most * size + classes + 1), "one fewer is")
-    yield Case((shape, classes, classes - 1), "no rank saves anything: 0")
-    yield Case(((8, 8), 10, 650), "a Linear on the digits")
-
-
 EXERCISES = (
-    Exercise(
-        "cp_forward_rebuild",
-        ("x", "factors", "bias"),
-        cp_forward_rebuild,
-        forward_cases,
-        probe=rebuilt,
-    ),
     Exercise(
         "cp_forward_by_modes",
         ("x", "factors", "bias"),
@@ -565,18 +684,26 @@ EXERCISES = (
         CPTRL,
         layer_cases,
         piece=layers.CPTRL,
-        uses=("cp_forward_rebuild", "cp_forward_by_modes", "cp_factor_std"),
+        uses=("cp_forward_by_modes", "cp_factor_std"),
         gradients=False,
         probe=tried_layer,
     ),
     Exercise(
-        "train_cptrl_digits",
-        ("images", "labels", "rank"),
-        train_cptrl_digits,
-        train_cptrl_digits_cases,
-        uses=("cp_forward_rebuild", "cp_forward_by_modes", "cp_factor_std", "CPTRL"),
+        "is_sound",
+        ("input_shape", "num_classes", "rank"),
+        is_sound,
+        is_sound_cases,
+        uses=("cp_forward_by_modes",),
         gradients=False,
-        probe=trained,
+        probe=inspected,
+    ),
+    Exercise(
+        "compare_heads",
+        ("first", "second", "seed"),
+        compare_heads,
+        compare_heads_cases,
+        gradients=False,
+        probe=compared,
     ),
     Exercise(
         "cp_flops",
@@ -593,14 +720,6 @@ EXERCISES = (
         uses=("cp_flops",),
         gradients=False,
     ),
-    Exercise(
-        "cp_saving_rank",
-        ("input_shape", "num_classes", "baseline"),
-        cp_saving_rank,
-        cp_saving_rank_cases,
-        gradients=False,
-    ),
-    Quiz("quiz_rank_index", "abcd"),
     Quiz("quiz_rank_10000", "abcd"),
     Quiz("quiz_kept_weight", "abcd"),
 )

@@ -137,186 +137,6 @@ def project_input(x, factors):
 #- factor,
 #+ factor.detach(),
 
-# %% right="TCL"
-class TCL(nn.Module):
-    def __init__(self, input_shape, rank):
-        super().__init__()
-        sizes = zip(input_shape, rank)
-        self.factors = nn.ParameterList(torch.randn(i, r) / i**0.5 for i, r in sizes)
-        self.bias = nn.Parameter(torch.zeros(rank))
-
-    def forward(self, x):
-        return project_input(x, self.factors) + self.bias
-
-# %% answer="TCL" name="parameters one by one"
-# Each factor a Parameter, appended; drawn by nn.init.
-class TCL(nn.Module):
-    def __init__(self, input_shape, rank):
-        super().__init__()
-        self.factors = nn.ParameterList()
-        for i, r in zip(input_shape, rank):
-            self.factors.append(nn.Parameter(nn.init.normal_(torch.empty(i, r), std=i**-0.5)))
-        self.bias = nn.Parameter(torch.randn(*rank) * 0.01)
-
-    def forward(self, x):
-        for k in range(len(self.factors)):
-            x = torch.tensordot(x, self.factors[k], dims=([1], [0]))
-        return self.bias + x
-
-# %% answer="TCL" name="orthogonal"
-# Orthonormal columns, where there is room; its own attributes beside the parameters; prints.
-class TCL(nn.Module):
-    def __init__(self, input_shape, rank, device=None):
-        super(TCL, self).__init__()
-        self.input_shape, self.rank = tuple(input_shape), tuple(rank)
-        drawn = [nn.init.orthogonal_(torch.empty(i, r)) for i, r in zip(input_shape, rank)]
-        self.factors = nn.ParameterList(drawn)
-        self.bias = nn.Parameter(torch.zeros(self.rank))
-        print("made a TCL", self.rank)
-
-    def forward(self, x):
-        letters, new = "cdefg"[: len(self.rank)], "stuvw"[: len(self.rank)]
-        operands = ",".join(a + r for a, r in zip(letters, new))
-        x = torch.einsum(f"b{letters},{operands}->b{new}", x, *self.factors)
-        x += self.bias
-        return x
-
-# %% answer="TCL" name="uniform"
-# Uniform entries of the right variance.
-class TCL(nn.Module):
-    def __init__(self, input_shape, rank):
-        super().__init__()
-        sizes = zip(input_shape, rank)
-        drawn = [(torch.rand(i, r) * 2 - 1) * math.sqrt(3 / i) for i, r in sizes]
-        self.factors = nn.ParameterList([nn.Parameter(d) for d in drawn])
-        self.bias = nn.Parameter(torch.zeros(*rank))
-
-    def forward(self, x):
-        return project_input(x, [f for f in self.factors]) + self.bias.unsqueeze(0)
-
-# %% mistake="TCL" name="factors in a plain list"
-# Your factors are in a plain Python list. nn.Module looks into no list: its parameters() are
-# empty there, an optimizer never sees the factors, and state_dict() does not save them.
-# Look at: nn.ParameterList.
-#- self.factors = nn.ParameterList(torch.randn(i, r) / i**0.5 for i, r in sizes)
-#+ self.factors = [nn.Parameter(torch.randn(i, r) / i**0.5) for i, r in sizes]
-
-# %% mistake="TCL" name="factors transposed"
-# Your factors have the shapes (R_k, I_k). A factor has a row for each entry of its mode and a
-# column for each thing it is projected to: (I_k, R_k).
-# Look at: the sizes that you draw the factors with.
-#- (i, r
-#+ (r, i
-#- , self.factors)
-#+ , [factor.T for factor in self.factors])
-
-# %% mistake="TCL" name="variance 1"
-# Your factors start with entries of variance 1. Each output number sums I_0 x ... x I_N
-# products, so it starts with the square root of that many times the input's size.
-# Look at: what you divide torch.randn by.
-#-         sizes = zip(input_shape, rank)
-#-         self.factors = nn.ParameterList(torch.randn(i, r) / i**0.5 for i, r in sizes)
-#+         self.factors = nn.ParameterList(torch.randn(i, r) for i, r in zip(input_shape, rank))
-
-# %% mistake="TCL" name="divided by the size, not its root"
-# You divide the entries by I_k. That makes their variance 1 / I_k ** 2, and the outputs far too
-# small.
-# Look at: the exponent 0.5 in the text: randn(...) / c has the variance 1 / c ** 2.
-#- i**0.5
-#+ i
-
-# %% mistake="TCL" name="zeros"
-# Your factors start as zeros, or as numbers that nobody has written (torch.empty). The gradient
-# of one factor is a product with all the others: with zeros there nothing ever learns.
-# Look at: what fills the factors.
-#-         sizes = zip(input_shape, rank)
-#-         self.factors = nn.ParameterList(torch.randn(i, r) / i**0.5 for i, r in sizes)
-#+         self.factors = nn.ParameterList(torch.zeros(i, r) for i, r in zip(input_shape, rank))
-
-# %% mistake="TCL" name="all columns alike"
-# Your factors start with columns that are all alike. Then all outputs are equal, so are their
-# gradients, and they stay equal for ever.
-# Look at: what fills the factors: something must tell their columns apart.
-#- randn
-#+ ones
-
-# %% mistake="TCL" name="bias not added"
-# Your layer has a bias and does not use it.
-# Look at: the last line of forward.
-#- ) + self.bias
-#+ )
-
-# %% mistake="TCL" name="no bias"
-# Your layer has no bias, or it has one that is no nn.Parameter. It is one number for each number
-# of the output.
-# Look at: `self.bias`.
-#-         self.bias = nn.Parameter(torch.zeros(rank))
-#
-#- ) + self.bias
-#+ )
-
-# %% mistake="TCL" name="nonlinear"
-# Your layer cuts off negative outputs. A contraction is linear; an activation function is a
-# layer of its own.
-# Look at: what forward does after the projection.
-#- return project_input(x, self.factors) + self.bias
-#+ return torch.relu(project_input(x, self.factors) + self.bias)
-
-# %% mistake="TCL" name="graph cut"
-# Your factors are parameters, but forward works on copies that have no gradient: nothing learns.
-# Look at: .data, .detach(), torch.no_grad() or torch.tensor(...) in forward.
-#- , self.factors)
-#+ , [factor.data for factor in self.factors])
-
-# %% wrong="TCL" name="four modes"
-# Written for three input modes.
-#- return project_input(x, self
-#+ return torch.einsum("bcde,cr,ds,et->brst", x, *self
-
-# %% wrong="TCL" name="other names"
-# The parameters have other names.
-#- self.factors =
-#+ self.matrices =
-#- self.factors
-#+ list(self.matrices)
-
-# %% wrong="TCL" name="one more parameter"
-# A parameter that nobody asked for.
-#-         self.bias = nn.Parameter(torch.zeros(rank))
-#+         self.bias = nn.Parameter(torch.zeros(rank))
-#+         self.scale = nn.Parameter(torch.ones(1))
-#- project_input(x, self.factors
-#+ self.scale * project_input(x, list(self.factors)
-
-# %% wrong="TCL" name="buffers"
-# Factors that never learn.
-class TCL(nn.Module):
-    def __init__(self, input_shape, rank):
-        super().__init__()
-        self.factors = nn.ParameterList(
-            nn.Parameter(torch.randn(i, r) / i**0.5, requires_grad=False)
-            for i, r in zip(input_shape, rank)
-        )
-        self.bias = nn.Parameter(torch.zeros(rank))
-
-    def forward(self, x):
-        return project_input(x, list(self.factors)) + self.bias
-
-# %% wrong="TCL" name="no module"
-# A function in place of a class.
-def TCL(input_shape, rank):
-    factors = [torch.randn(i, r) for i, r in zip(input_shape, rank)]
-    return lambda x: project_input(x, factors)
-
-# %% wrong="TCL" name="factors as they were"
-# The list that forward uses is made once.
-#-         sizes = zip(input_shape, rank)
-#-         self.factors = nn.ParameterList(torch.randn(i, r) / i**0.5 for i, r in sizes)
-#+         self.drawn = [torch.randn(i, r) / i**0.5 for i, r in zip(input_shape, rank)]
-#+         self.factors = nn.ParameterList(factor.clone() for factor in self.drawn)
-#- , self.factors)
-#+ , [f.to(x) for f in self.drawn])
-
 # %% right="tucker_forward"
 def tucker_forward(x, core, factors, bias):
     weight = core
@@ -776,13 +596,17 @@ def best_order(input_shape, rank):
     modes = range(len(rank))
     return tuple(sorted(modes, key=lambda k: 1 / input_shape[k] - 1 / rank[k]))
 
-# %% answer="best_order" name="all orders tried"
-# By trial.
+# %% answer="best_order" name="pairs compared"
+# Two modes at a time, exchanged while the later one should come first.
 def best_order(input_shape, rank):
-    from itertools import permutations
-
-    orders = permutations(range(len(rank)))
-    return min(orders, key=lambda order: projection_flops(input_shape, rank, order))
+    order = list(range(len(rank)))
+    for _ in order:
+        for place in range(len(order) - 1):
+            k, l = order[place : place + 2]
+            pair = (input_shape[k], input_shape[l]), (rank[k], rank[l])
+            if projection_flops(*pair, (1, 0)) < projection_flops(*pair, (0, 1)):
+                order[place : place + 2] = l, k
+    return tuple(order)
 
 # %% answer="best_order" name="a list"
 # A list; ties the other way round.
@@ -807,35 +631,36 @@ def best_order(input_shape, rank):
     return tuple(range(len(rank)))
 
 # %% mistake="best_order" name="largest size first"
-# You sorted by size, the largest first. The mode that comes first meets the full sizes of all
+# Your order is that of the sizes, the largest first. The mode that comes first meets the full sizes of all
 # the others, so a large rank there is dear.
-# Look at: the rule: it weighs rank against size.
+# Look at: two modes, by hand, one order and the other: what does each term have that the others have not?
 def best_order(input_shape, rank):
     return tuple(sorted(range(len(rank)), key=lambda k: -input_shape[k]))
 
 # %% mistake="best_order" name="smallest size first"
-# You sorted by size, the smallest first. A small mode that keeps its size saves nothing.
-# Look at: the rule: it weighs rank against size.
+# Your order is that of the sizes, the smallest first. A small mode that keeps its size saves nothing.
+# Look at: two modes, by hand, one order and the other: what does each term have that the others have not?
 def best_order(input_shape, rank):
     return tuple(sorted(range(len(rank)), key=lambda k: input_shape[k]))
 
 # %% mistake="best_order" name="smallest rank first"
-# You sorted by rank alone. That comes close, but a rank of 2 from a size of 2 shrinks nothing,
+# Your order is that of the ranks alone. That comes close, but a rank of 2 from a size of 2 shrinks nothing,
 # and a rank of 3 from a size of 100 very much.
-# Look at: the rule: it weighs rank against size.
+# Look at: two modes, by hand, one order and the other: what does each term have that the others have not?
 def best_order(input_shape, rank):
     return tuple(sorted(range(len(rank)), key=lambda k: rank[k]))
 
 # %% mistake="best_order" name="largest ratio first"
-# You sorted by how many times a mode shrinks, I / R. That leaves out what the step itself costs,
+# Your order is that of how many times a mode shrinks, I / R. That leaves out what the step itself costs,
 # which grows with its rank.
-# Look at: the rule: it has a difference and not a ratio.
+# Look at: two modes, by hand: divide both costs by all four numbers.
 def best_order(input_shape, rank):
     return tuple(sorted(range(len(rank)), key=lambda k: -input_shape[k] / rank[k]))
 
 # %% mistake="best_order" name="largest difference first"
-# You sorted by I - R. The rule has the difference of 1/R and 1/I.
-# Look at: the two fractions.
+# Your order is that of I - R, the largest first: how many numbers a mode loses. What its step costs
+# counts too.
+# Look at: two modes, by hand: divide both costs by all four numbers.
 def best_order(input_shape, rank):
     return tuple(sorted(range(len(rank)), key=lambda k: rank[k] - input_shape[k]))
 
@@ -868,325 +693,247 @@ def best_order(input_shape, rank):
 #+ [k for k in range(len(rank)) if rank[k] < input_shape[k]]
 
 # %% right="pooled_linear_as_tucker"
-def pooled_linear_as_tucker(weight, input_shape):
-    classes, channels = weight.shape
-    pooled = input_shape[1:]
-    like = {"dtype": weight.dtype, "device": weight.device}
-    core = weight.T.reshape(channels, *[1] * len(pooled), classes)
-    means = [torch.full((size, 1), 1 / size, **like) for size in pooled]
-    return core, [torch.eye(channels, **like), *means, torch.eye(classes, **like)]
+def pooled_linear_as_tucker(weight, input_shape, window):
+    n, c = len(weight), input_shape[0]
+    counts = [size // w for size, w in zip(input_shape[1:], window)]
+    core = weight.T.reshape(c, *counts, n)
+    eyes = [torch.eye(k).to(weight) for k in (c, *counts, n)]
+    eyes[1:-1] = [eye.repeat_interleave(w, 0) / w for eye, w in zip(eyes[1:-1], window)]
+    return core, eyes
 
 # %% answer="pooled_linear_as_tucker" name="the average in the core"
 # Ones in the factors, one division in the core.
-def pooled_linear_as_tucker(weight, input_shape):
-    n, c = weight.shape
-    core = weight.T / math.prod(input_shape[1:])
-    for _ in input_shape[1:]:
-        core = core.unsqueeze(1)
-    ones = [torch.ones(size, 1, dtype=weight.dtype) for size in input_shape[1:]]
-    eyes = [torch.eye(k, dtype=weight.dtype) for k in (c, n)]
-    return core, [eyes[0], *ones, eyes[1]]
+def pooled_linear_as_tucker(weight, input_shape, window):
+    counts = [size // w for size, w in zip(input_shape[1:], window)]
+    core = weight.reshape(len(weight), input_shape[0], *counts).movedim(0, -1) / math.prod(window)
+    like = {"dtype": weight.dtype, "device": weight.device}
+    factors = [torch.eye(input_shape[0], **like)]
+    for count, w in zip(counts, window):
+        factors.append(torch.kron(torch.eye(count, **like), torch.ones(w, 1, **like)))
+    return core, [*factors, torch.eye(len(weight), **like)]
 
 # %% answer="pooled_linear_as_tucker" name="rotated"
-# A rotation of the channels in the factor, and back in the core; a tuple.
-def pooled_linear_as_tucker(weight, input_shape):
-    n, c = weight.shape
+# A rotation of the channels in the factor, and back in the core; a tuple; entry by entry.
+def pooled_linear_as_tucker(weight, input_shape, window):
+    n, c = len(weight), input_shape[0]
     turn = torch.linalg.qr(torch.randn(c, c, dtype=weight.dtype)).Q
-    core = (turn.T @ weight.T).reshape(c, *[1] * (len(input_shape) - 1), n)
-    means = [-torch.ones(size, 1).to(weight) / size for size in input_shape[1:]]
-    sign = (-1) ** len(means)
-    return sign * core, (turn, *means, torch.eye(n).to(weight))
+    core = (turn.T @ weight.T.reshape(c, -1)).reshape(c, -1, n)
+    pools = []
+    for size, w in zip(input_shape[1:], window):
+        pool = torch.zeros(size, size // w, dtype=weight.dtype)
+        for row in range(size):
+            pool[row, row // w] = 1 / w
+        pools.append(pool)
+    core = core.reshape(c, *[pool.shape[1] for pool in pools], n)
+    return core, (turn, *pools, torch.eye(n, dtype=weight.dtype))
 
 # %% mistake="pooled_linear_as_tucker" name="ones"
-# Your pooling factors are 1 everywhere: they sum the pixels. An average also divides by how many
-# there are, in each mode by its size.
+# Your weight is the right one but for a factor: that of sums where averages belong. An average divides
+# by how many there are in its window, in each mode.
 # Look at: what an entry of a pooling factor has to be.
-def pooled_linear_as_tucker(weight, input_shape):
-    n, c = weight.shape
-    core = weight.T.reshape(c, *[1] * (len(input_shape) - 1), n)
-    ones = [torch.ones(size, 1).to(weight) for size in input_shape[1:]]
-    return core, [torch.eye(c).to(weight), *ones, torch.eye(n).to(weight)]
+#- 0) / w
+#+ 0)
 
 # %% mistake="pooled_linear_as_tucker" name="divided twice"
-# Each of your pooling factors divides by the number of all pixels, so together they divide too
-# often. Each has to average its own mode only.
+# Each of your pooling factors divides by the number of all pixels in the window, so together they
+# divide too often. Each has to average along its own mode only.
 # Look at: by what each pooling factor divides.
-def pooled_linear_as_tucker(weight, input_shape):
-    n, c = weight.shape
-    core = weight.T.reshape(c, *[1] * (len(input_shape) - 1), n)
-    share = 1 / math.prod(input_shape[1:])
-    means = [torch.full((size, 1), share).to(weight) for size in input_shape[1:]]
-    return core, [torch.eye(c).to(weight), *means, torch.eye(n).to(weight)]
+#- 0) / w
+#+ 0) / math.prod(window)
 
-# %% mistake="pooled_linear_as_tucker" name="divided by one size only"
-# You divide by the size of the first pooled mode only; the other modes are summed.
-# Look at: whether every pooling factor has its own 1 / size.
-def pooled_linear_as_tucker(weight, input_shape):
-    n, c = weight.shape
-    core = weight.T.reshape(c, *[1] * (len(input_shape) - 1), n)
-    means = [torch.ones(size, 1).to(weight) for size in input_shape[1:]]
-    means[0] = means[0] / len(means[0])
-    return core, [torch.eye(c).to(weight), *means, torch.eye(n).to(weight)]
+# %% mistake="pooled_linear_as_tucker" name="divided along one mode only"
+# Your weight is that of an average along the first pooled mode and of sums along the others.
+# Look at: whether every pooling factor has its own 1 / window.
+#-     core =
+#+     first = [window[0], *[1] * len(window)]
+#+     core =
+#- 0) / w for eye, w in zip(eyes[1:-1], window)]
+#+ 0) / f for eye, w, f in zip(eyes[1:-1], window, first)]
 
 # %% mistake="pooled_linear_as_tucker" name="divided by all channels too"
-# You divide by the number of channels as well. The average runs over the pixels of each channel;
+# Your weight is smaller by the number of channels: the average runs over the pixels of each channel;
 # the Linear then sums over the channels.
 # Look at: over which modes the pooling averages.
-def pooled_linear_as_tucker(weight, input_shape):
-    n, c = weight.shape
-    core = weight.T.reshape(c, *[1] * (len(input_shape) - 1), n) / c
-    means = [torch.full((size, 1), 1 / size).to(weight) for size in input_shape[1:]]
-    return core, [torch.eye(c).to(weight), *means, torch.eye(n).to(weight)]
+#- .reshape(c, *counts, n)
+#+ .reshape(c, *counts, n) / c
 
 # %% mistake="pooled_linear_as_tucker" name="reshaped, not transposed"
-# You reshaped the weight (N, C) to (C, ..., N). A reshape moves no number: the rows of the Linear
-# are its classes, and the core has the channels first.
+# Your core is the weight of the Linear, reshaped. A reshape moves no number: the rows of the Linear
+# are its classes, and the core has them last.
 # Look at: what must happen to the weight before the reshape.
-def pooled_linear_as_tucker(weight, input_shape):
-    n, c = weight.shape
-    core = weight.reshape(c, *[1] * (len(input_shape) - 1), n)
-    means = [torch.full((size, 1), 1 / size).to(weight) for size in input_shape[1:]]
-    return core, [torch.eye(c).to(weight), *means, torch.eye(n).to(weight)]
+#- weight.T
+#+ weight
 
-# %% mistake="pooled_linear_as_tucker" name="weight twice"
-# The weight of the Linear is in your core and in a factor too, so it counts twice.
-# Look at: where the weight stands: it has to be in one place only.
-def pooled_linear_as_tucker(weight, input_shape):
-    n, c = weight.shape
-    core = weight.T.reshape(c, *[1] * (len(input_shape) - 1), n)
-    means = [torch.full((size, 1), 1 / size).to(weight) for size in input_shape[1:]]
-    return core, [torch.eye(c).to(weight), *means, weight @ weight.T]
+# %% mistake="pooled_linear_as_tucker" name="every so many pixels"
+# Your factors average pixels that lie apart, one of each window, and a window is of neighbors.
+# Look at: one column of a pooling factor: which rows of it are not 0? (repeat, or repeat_interleave?)
+#- repeat_interleave(w, 0)
+#+ repeat(w, 1)
+
+# %% mistake="pooled_linear_as_tucker" name="one average for all"
+# All columns of your pooling factors are the average of the whole mode. Column j belongs to window j.
+# Look at: the first opening of 5.1: where a column has its numbers, and where its zeros.
+#- eye.repeat_interleave(w, 0) / w
+#+ torch.ones_like(eye).repeat_interleave(w, 0) / (len(eye) * w)
 
 # %% mistake="pooled_linear_as_tucker" name="first pixel only"
-# Your pooling factors are 1 at the first entry and 0 elsewhere: they pick one pixel and do not
-# average.
+# Your pooling factors are 1 at the first entry of each window and 0 elsewhere: they pick one pixel and
+# do not average.
 # Look at: what an entry of a pooling factor has to be.
-def pooled_linear_as_tucker(weight, input_shape):
-    n, c = weight.shape
-    core = weight.T.reshape(c, *[1] * (len(input_shape) - 1), n)
-    picks = [torch.eye(size, 1).to(weight) for size in input_shape[1:]]
-    return core, [torch.eye(c).to(weight), *picks, torch.eye(n).to(weight)]
+#- eye.repeat_interleave(w, 0) / w
+#+ torch.eye(len(eye) * w).to(weight)[:, ::w]
 
 # %% wrong="pooled_linear_as_tucker" name="float32 always"
 # New tensors are float32 whatever the weight is.
-def pooled_linear_as_tucker(weight, input_shape):
-    n, c = weight.shape
-    core = weight.T.reshape(c, *[1] * (len(input_shape) - 1), n)
-    return core, [torch.eye(c), *[torch.ones(s, 1) / s for s in input_shape[1:]], torch.eye(n)]
+#- torch.eye(k).to(weight)
+#+ torch.eye(k)
 
-# %% wrong="pooled_linear_as_tucker" name="square pictures"
-# Two pooled modes of one size.
-def pooled_linear_as_tucker(weight, input_shape):
-    n, c = weight.shape
-    mean = torch.full((input_shape[1], 1), 1 / input_shape[1]).to(weight)
-    core = weight.T.reshape(c, 1, 1, n)
-    return core, [torch.eye(c).to(weight), mean, mean, torch.eye(n).to(weight)]
+# %% wrong="pooled_linear_as_tucker" name="square windows"
+# The first window for all.
+#-     n, c =
+#+     window = [window[0]] * len(window)
+#+     n, c =
 
-# %% right="learn_pooling"
-def learn_pooling(trl, x, labels, steps=300):
-    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
-    for _ in range(steps):
-        loss = nn.functional.cross_entropy(trl(x), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return trl
+# %% wrong="pooled_linear_as_tucker" name="one window"
+# One average of everything, whatever the window.
+def pooled_linear_as_tucker(weight, input_shape, window):
+    n, c = len(weight), input_shape[0]
+    core = weight.T.reshape(c, *[1] * len(window), n)
+    means = [torch.full((size, 1), 1 / size) for size in input_shape[1:]]
+    return core, [factor.to(weight) for factor in (torch.eye(c), *means, torch.eye(n))]
 
-# %% answer="learn_pooling" name="losses kept"
-# Gradients cleared by set_to_none at the end of the step; keeps the losses.
-def learn_pooling(trl, x, labels, steps=300):
-    trl.train()
-    optimizer, losses = torch.optim.Adam(list(trl.parameters()), lr=0.03), []
-    while len(losses) < steps:
-        loss = nn.functional.cross_entropy(trl(x), labels)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        losses.append(loss.item())
-    return trl
+# %% right="fair_gains"
+def fair_gains(runs, rival, learn, labels, truth, steps):
+    import copy
 
-# %% answer="learn_pooling" name="closure"
-# The optimizer calls the loss itself.
-def learn_pooling(trl, x, labels, steps=300):
-    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
-    criterion = nn.CrossEntropyLoss()
+    from trlkit.lab.statistics import interval
 
-    def closure():
-        optimizer.zero_grad()
-        loss = criterion(trl(x), labels)
-        loss.backward()
-        return loss
+    gains = []
+    for head, features, unseen in runs:
+        other, same = rival(head), copy.deepcopy(head)
+        shares = []
+        for layer in (other, same):
+            learn(layer, features, labels, steps)
+            with torch.no_grad():
+                right = layer(unseen).argmax(1) == truth
+            shares.append(right.double().mean().item())
+        gains.append(shares[0] - shares[1])
+    mean, half = interval(gains)
+    ahead = "undecided" if abs(mean) <= half else "rival" if mean > 0 else "head"
+    return gains, ahead
 
-    for _ in range(steps):
-        optimizer.step(closure)
-    return trl
+# %% answer="fair_gains" name="copies first"
+# All copies and rivals first, then the training; shares counted.
+def fair_gains(runs, rival, learn, labels, truth, steps):
+    import copy
 
-# %% answer="learn_pooling" name="autograd.grad"
-# Gradients asked for one by one; the cross entropy in two steps; one batch of all samples.
-def learn_pooling(trl, x, labels, steps=300):
-    parameters = [p for p in trl.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam([{"params": parameters}], lr=3e-2)
-    everything = torch.randperm(len(x))
-    for _ in range(steps):
-        scores = trl(x[everything]).log_softmax(dim=1)
-        loss = nn.functional.nll_loss(scores, labels[everything])
-        for p, grad in zip(parameters, torch.autograd.grad(loss, parameters)):
-            p.grad = grad
-        optimizer.step()
-    return trl
+    from trlkit.lab.statistics import interval
 
-# %% mistake="learn_pooling" name="no step"
-# No parameter has moved: you compute gradients, or not even those, and never use them.
-# Look at: loss.backward() and optimizer.step(), both in the loop.
-def learn_pooling(trl, x, labels, steps=300):
-    for _ in range(steps):
-        loss = nn.functional.cross_entropy(trl(x), labels)
-        loss.backward()
-    return trl
+    pairs = [(copy.deepcopy(head), rival(head)) for head, _, _ in runs]
 
-# %% mistake="learn_pooling" name="one step"
-# You return after the first step.
-# Look at: the indentation of your `return`.
-#-     return trl
-#+         return trl
+    def share(layer, features, unseen):
+        trained = learn(layer, features, labels, steps=steps)
+        return (trained(unseen).argmax(dim=1) == truth).sum().item() / len(truth)
 
-# %% mistake="learn_pooling" name="gradients pile up"
-# You never clear the gradients. backward() adds to what is there, so every step still
-# follows all the old ones.
-# Look at: optimizer.zero_grad().
-#-         optimizer.zero_grad()
+    gains = []
+    for (same, other), (_, features, unseen) in zip(pairs, runs):
+        gains.append(share(other, features, unseen) - share(same, features, unseen))
+    mean, half = interval(gains)
+    if mean > half:
+        return gains, "rival"
+    return gains, "head" if mean < -half else "undecided"
 
-# %% mistake="learn_pooling" name="pooling frozen"
-# You gave the optimizer the core and the bias only: the factors, and with them the pooling, stay
-# as they were.
-# Look at: which parameters the optimizer is made with.
-#- trl.parameters()
-#+ [trl.core, trl.bias]
+# %% answer="fair_gains" name="one after the other"
+# Two loops, a tuple, and the rival made from the copy before it is trained.
+def fair_gains(runs, rival, learn, labels, truth, steps):
+    from copy import deepcopy
 
-# %% mistake="learn_pooling" name="uphill"
-# You minimize the negative cross entropy: every step makes the layer worse.
-# Look at: the sign of the loss.
-#- = nn
-#+ = -nn
+    from trlkit.lab.statistics import interval
 
-# %% mistake="learn_pooling" name="a copy trained"
-# You trained a copy. The layer that was given has not moved.
-# Look at: copy.deepcopy, or another layer that you make.
-#- def learn_pooling(trl, x, labels, steps=300):
-#+ def learn_pooling(trl, x, labels, steps=300):
-#+     import copy
-#+
-#+     trl = copy.deepcopy(trl)
+    first, second = [], []
+    for head, features, unseen in runs:
+        same = deepcopy(head)
+        other = rival(same)
+        learn(other, features, labels, steps)
+        second.append((other(unseen).argmax(1) == truth).double().mean().item())
+        learn(same, features, labels, steps)
+        first.append((same(unseen).argmax(1) == truth).double().mean().item())
+    gains = tuple(b - a for a, b in zip(first, second))
+    mean, half = interval(gains)
+    word = "rival" if mean > 0 else "head"
+    return gains, word if abs(mean) > half else "undecided"
 
-# %% mistake="learn_pooling" name="nothing returned"
-# You train the layer and return something else, or nothing.
-# Look at: the last line: return trl.
-#-     return trl
+# %% mistake="fair_gains" name="head as it was"
+# You compare a rival that has trained with a head that has not trained on. What then looks like a gain
+# of the pooling may be a gain of the training alone.
+# Look at: how often `learn` is called for each head, and on what.
+#- learn(layer, features, labels, steps)
+#+ layer is other and learn(layer, features, labels, steps)
 
-# %% mistake="learn_pooling" name="softmax first"
-# You give the cross entropy probabilities. It takes the scores and does the softmax itself: done
-# twice, the gradients nearly vanish.
-# Look at: what goes into F.cross_entropy.
-#- x),
-#+ x).softmax(1),
+# %% mistake="fair_gains" name="head itself trained"
+# You trained the head that you were given. The next comparison would start from another head.
+# Look at: copy.deepcopy, before the training.
+#- copy.deepcopy(head)
+#+ head
 
-# %% mistake="learn_pooling" name="a new optimizer each step"
-# You make a new optimizer in each step. Adam remembers the earlier gradients, and a new one has
-# forgotten them: it takes every step as its first.
-# Look at: which lines stand inside the loop.
-#-     optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
-#
-#-     for _ in range(steps):
-#+     for _ in range(steps):
-#+         optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
+# %% mistake="fair_gains" name="rival made late"
+# You make the rival from a copy that was trained before: it starts where the other one has ended, and
+# then trains as long again.
+# Look at: when rival(head) is called, and with what.
+#-         other, same = rival(head), copy.deepcopy(head)
+#+         same = copy.deepcopy(head)
+#-         for layer in (other, same):
+#+         for number in (0, 1):
+#+             layer = same if number == 0 else rival(same)
+#- shares[0] - shares[1]
+#+ shares[1] - shares[0]
 
-# %% mistake="learn_pooling" name="steps ignored"
-# Your loop has a number of its own: `steps` is not used.
-# Look at: what your loop runs over.
-#- (steps
-#+ (300
+# %% mistake="fair_gains" name="steps left out"
+# You train for another number of steps than `steps`: learn has one of its own when none is given.
+# Look at: what you give to learn.
+#- labels, steps)
+#+ labels)
 
-# %% mistake="learn_pooling" name="one step less"
-# You train for one step less than asked: range(a, b) and range(steps - 1) stop early.
-# Look at: what your loop runs over.
-#- (steps
-#+ (max(steps - 1, 1)
+# %% mistake="fair_gains" name="trained on unseen"
+# You train on the samples that you measure on. They are unseen no more.
+# Look at: what you give to learn.
+#- learn(layer, features, labels, steps)
+#+ learn(layer, unseen, labels, steps)
 
-# %% wrong="learn_pooling" name="a few samples"
-# Only the first ten samples are looked at.
-#- ), labels
-#+ [:10]), labels[:10]
+# %% mistake="fair_gains" name="sign"
+# Your gains have the other sign: a gain is the rival's share minus the head's.
+# Look at: the order of your subtraction.
+#- shares[0] - shares[1]
+#+ shares[1] - shares[0]
 
-# %% wrong="learn_pooling" name="blown up"
-# A rate a thousand times too large.
-#- Adam(trl.parameters(), lr=0.03
-#+ SGD(trl.parameters(), lr=100.0
+# %% mistake="fair_gains" name="never undecided"
+# You measured gains whose interval holds 0, and name a winner.
+# Look at: what `interval` returns beside the mean.
+#- "undecided" if abs(mean) <= half else "rival" if mean > 0 else "head"
+#+ "rival" if mean > 0 else "head"
 
-# %% wrong="learn_pooling" name="a linear layer instead"
-# Another layer altogether is returned.
-def learn_pooling(trl, x, labels, steps=300):
-    return nn.Sequential(nn.Flatten(), nn.Linear(x[0].numel(), 3))
+# %% mistake="fair_gains" name="always undecided"
+# You measured gains whose interval leaves 0 out, and conclude nothing.
+# Look at: the mean beside half of the interval: which has to be the larger?
+#- abs(mean) <= half
+#+ abs(mean) <= 100
 
-# %% wrong="learn_pooling" name="a smaller rate"
-# Another learning rate.
-#- 03
-#+ 01
+# %% wrong="fair_gains" name="percent"
+# Gains in percent.
+#- right.double().mean().item()
+#+ 100 * right.double().mean().item()
 
-# %% wrong="learn_pooling" name="AdamW"
-# Adam with its weight decay.
-#- Adam
-#+ AdamW
+# %% wrong="fair_gains" name="the rival trained twice"
+# Twice as many steps for one side.
+#-             learn(layer, features, labels, steps)
+#+             learn(layer, features, labels, steps)
+#+             if layer is other:
+#+                 learn(layer, features, labels, steps)
 
-# %% wrong="learn_pooling" name="decay"
-# A little weight decay.
-#- 03
-#+ 03, weight_decay=1e-4
-
-# %% wrong="learn_pooling" name="SGD"
-# Plain gradient descent.
-#- Adam
-#+ SGD
-
-# %% wrong="learn_pooling" name="mse"
-# Squared errors.
-#- cross_entropy(trl(x), labels
-#+ mse_loss(trl(x), nn.functional.one_hot(labels, 3).to(x)
-
-# %% wrong="learn_pooling" name="summed"
-# The sum over the samples.
-#- labels)
-#+ labels, reduction="sum")
-
-# %% wrong="learn_pooling" name="clipped"
-# Gradients clipped.
-#-         loss.backward()
-#+         loss.backward()
-#+         nn.utils.clip_grad_norm_(trl.parameters(), 1.0)
-
-# %% wrong="learn_pooling" name="normalized"
-# Features brought to variance 1.
-#-     optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
-#+     optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
-#+     x = (x - x.mean()) / x.std()
-
-# %% wrong="learn_pooling" name="eval at the end"
-# The layer is left in another mode.
-#-         optimizer.step()
-#+         optimizer.step()
-#+     trl.eval()
-
-# %% wrong="learn_pooling" name="frozen at the end"
-# Nothing can learn any more.
-#-         optimizer.step()
-#+         optimizer.step()
-#+     trl.requires_grad_(False)
-
-# %% wrong="learn_pooling" name="batches"
-# Random batches.
-#- loss = nn.functional.cross_entropy(trl(x), labels)
-#+ batch = torch.randperm(len(x))[:40]
-#- loss
-#+ nn.functional.cross_entropy(trl(x[batch]), labels[batch])
+# %% wrong="fair_gains" name="the first run alone"
+# One run for all.
+#- in runs:
+#+ in [runs[0]] * len(runs):
 
 # %% right="tt_forward"
 def tt_forward(x, cores):

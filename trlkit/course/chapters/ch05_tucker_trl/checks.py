@@ -1,21 +1,22 @@
 """Chapter 05: projecting an activation, Tucker layers, and a pooling that learns."""
 
 import copy
-import itertools
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from trlkit import layers
 from trlkit.contraction import paths
 from trlkit.course.checking.answer import RIGHT, Verdict
 from trlkit.course.checking.compare import describe
 from trlkit.course.checking.exercise import Case, Draw, Exercise, Quiz
+from trlkit.course.checking.products import positions
 from trlkit.course.checking.weights import tucker_weight
+from trlkit.lab.statistics import interval
 
 LETTERS, OTHERS = "cdefgh", "stuvwx"  # of the modes of a weight, and of its ranks
 
@@ -38,6 +39,14 @@ def project_input_cases(draw: Draw) -> Iterator[Case]:
     yield Case((draw.normal(1, 4, 2, 3), pooling), "a batch of one, the last two modes averaged")
     (size,) = draw.sizes(3)
     yield Case((draw.normal(2, size), [draw.normal(size, 4)]), "one mode")
+    sizes = (2, 3, 1, 2, 3)
+    factors = [draw.normal(size, rank) for size, rank in zip(sizes, (3, 1, 2, 2, 2), strict=True)]
+    yield Case((draw.normal(2, *sizes), factors), "five modes")
+    x, factors = draw.normal(2, 3, 4, 5), [draw.normal(size, 2) for size in (3, 4, 5)]
+    lying = x.contiguous(memory_format=torch.channels_last), [f.T.contiguous().T for f in factors]
+    yield Case(lying, "a channels_last batch, and factors that lie by columns")
+    half = draw.normal(3, 2, 3).bfloat16(), [draw.normal(n, 2).bfloat16() for n in (2, 3)]
+    yield Case(half, "in bfloat16")
 
 
 def tucker_forward(x: Tensor, core: Tensor, factors: Sequence[Tensor], bias: Tensor) -> Tensor:
@@ -56,17 +65,13 @@ def tucker_forward_cases(draw: Draw) -> Iterator[Case]:
     yield case(2, (4, 4, 4, 4), (4, 4, 4, 4), "all sizes and ranks the same")
     yield case(1, draw.sizes(6, 3, 4, 5), (2, 1, 1, 3), "a batch of one, ranks of 1")
     yield case(3, draw.sizes(5, 4), draw.sizes(3, 2), "one input mode")
-
-
-class TCL(nn.Module):
-    def __init__(self, input_shape: Sequence[int], rank: Sequence[int]) -> None:
-        super().__init__()
-        sizes = zip(input_shape, rank, strict=True)
-        self.factors = nn.ParameterList(torch.randn(i, r) / i**0.5 for i, r in sizes)
-        self.bias = nn.Parameter(torch.zeros(*rank))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return project_input(x, list(self.factors)) + self.bias
+    yield case(2, (2, 3, 1, 2, 3, 4), (3, 2, 2, 1, 2, 3), "five input modes")
+    x, core, factors, bias = case(2, (3, 4, 5, 6), (2, 3, 2, 4)).args
+    lying = x.contiguous(memory_format=torch.channels_last), core.mT.contiguous().mT
+    yield Case((*lying, [f.T.contiguous().T for f in factors], bias), "another order in memory")
+    x, core, factors, bias = case(3, (2, 3, 4), (2, 2, 3)).args
+    half = [factor.bfloat16() for factor in factors]
+    yield Case((x.bfloat16(), core.bfloat16(), half, bias.bfloat16()), "in bfloat16")
 
 
 class TuckerTRL(nn.Module):
@@ -81,13 +86,6 @@ class TuckerTRL(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return tucker_forward(x, self.core, list(self.factors), self.bias)
-
-
-def probe_tcl(answer: Any, input_shape: tuple, rank: tuple, x: Tensor) -> dict[str, Any]:
-    """A tensor contraction layer: its parameters, its start, what it computes."""
-    shapes = {f"factors.{k}": pair for k, pair in enumerate(zip(input_shape, rank, strict=True))}
-    start = (answer, ((64, 8, 8), (4, 2, 2)), "TCL((64, 8, 8), (4, 2, 2))")
-    return _tried(answer, (input_shape, rank), {**shapes, "bias": rank}, x, start)
 
 
 def probe_tucker(
@@ -118,6 +116,8 @@ def _tried(
     if found["layer"] != RIGHT:
         return found
     found["start"] = _start_verdict(*start)
+    if found["start"] == RIGHT:
+        found["start"] = _spread_verdict(answer)
     if found["start"] != RIGHT:
         return found
     generator = torch.Generator().manual_seed(x.numel())
@@ -220,16 +220,6 @@ def _start_verdict(answer: Callable, arguments: tuple, call: str) -> Verdict:
         zero = [name for name, size in sizes.items() if name != "bias" and size < 1e-6]
         text = f"{measured}. A product with a zero in it also has gradient 0: it cannot learn"
         return Verdict("zero " + " ".join(zero), text)
-    if not 0.4 <= spread <= 2.5:
-        off = [
-            name
-            for name, parameters in _by_name(made).items()
-            if name != "bias"
-            and not 0.6 < sizes[name] / _planned(name, parameters[0], made[0]) < 1.7
-        ]
-        text = f"{measured}; it must be about 1 (0.4 to 2.5). How did you scale the entries"
-        text += f" of {', '.join(off)}?" if off else "?"
-        return Verdict(f"{'too large' if spread > 1 else 'too small'} {' '.join(off)}", text)
     if made[0].bias.detach().abs().max() > 0.1:
         return Verdict("bias", "the bias of a fresh layer must start at 0")
     y = y.flatten(1)
@@ -241,6 +231,45 @@ def _start_verdict(answer: Callable, arguments: tuple, call: str) -> Verdict:
     ):
         text = f"{call} starts with the same numbers each time: draw them anew, and set no seed"
         return Verdict("same start", text)
+    return RIGHT
+
+
+STARTS = (  # ranks that are large and unequal: no two wrong rules are right at all of them
+    ((16, 6, 6), 4, (4, 2, 2, 100)),
+    ((512, 7, 7), 10, (16, 3, 5, 8)),
+    ((30, 20), 5, (25, 3, 2)),
+    ((12,), 7, (5, 9)),
+)
+
+
+def _spread_verdict(answer: Callable) -> Verdict:
+    """Whether outputs start with variance 1 at every size, as the sizes of the entries tell."""
+    for shape, classes, rank in STARTS:
+        made = []
+        for seed in range(24):
+            torch.default_generator.manual_seed(seed)
+            made.append(answer(shape, classes, rank))
+        squares = {
+            name: torch.stack([p.detach() for p in parameters]).square().mean().item()
+            for name, parameters in _by_name(made).items()
+        }
+        variance = squares["core"] * math.prod(rank) * squares[f"factors.{len(shape)}"]
+        for k, size in enumerate(shape):
+            variance *= size * squares[f"factors.{k}"]
+        if 0.7 < variance < 1.4:
+            continue
+        own = dict(made[0].named_parameters())
+        off = [
+            name
+            for name in squares
+            if name != "bias"
+            and not 0.7 < squares[name] / _planned(name, own[name], made[0]) ** 2 < 1.4
+        ]
+        text = (
+            f"TuckerTRL({shape}, {classes}, {rank}), fresh, on an input of variance 1: outputs of "
+            f"variance {variance:.3g} (from the entries of {len(made)} layers); it must be 1"
+        )
+        return Verdict(f"{'too large' if variance > 1 else 'too small'} {' '.join(off)}", text)
     return RIGHT
 
 
@@ -256,19 +285,6 @@ def _planned(name: str, parameter: Tensor, layer: nn.Module) -> float:
     return parameter.shape[int(last)] ** -0.5
 
 
-def tcl_cases(draw: Draw) -> Iterator[Case]:
-    batch, *shape = draw.sizes(2, 3, 4)
-    rank = draw.sizes(2, 3)
-    yield Case((tuple(shape), rank, draw.counting(batch, *shape)))
-    shape = draw.sizes(5, 3, 4)
-    yield Case((shape, draw.sizes(2, 4, 3), draw.normal(6, *shape)), "three modes")
-    yield Case(((3, 3, 3), (3, 3, 3), draw.normal(3, 3, 3, 3)), "all sizes the same")
-    yield Case(((4, 2, 3), (2, 1, 1), draw.normal(1, 4, 2, 3)), "a batch of one, ranks of 1")
-    shape = draw.sizes(4, 3)
-    yield Case((shape, (2, 2), draw.normal(5, *shape).float()), "in float32")
-    yield Case(((4,), (3,), draw.normal(2, 4)), "one mode")
-
-
 def tucker_trl_cases(draw: Draw) -> Iterator[Case]:
     shape = draw.sizes(4, 5)
     x = draw.normal(2, *shape)
@@ -281,6 +297,8 @@ def tucker_trl_cases(draw: Draw) -> Iterator[Case]:
     shape = draw.sizes(4, 3)
     yield Case((shape, 3, (2, 2, 3), draw.normal(5, *shape).float()), "in float32")
     yield Case(((4,), 3, (2, 3), draw.normal(2, 4)), "one input mode")
+    x = draw.normal(2, 3, 4, 5).contiguous(memory_format=torch.channels_last)
+    yield Case(((3, 4, 5), 4, (2, 3, 2, 3), x), "a channels_last batch")
 
 
 def projection_flops(input_shape: Sequence[int], rank: Sequence[int], order: Sequence[int]) -> int:
@@ -306,8 +324,23 @@ def projection_flops_cases(draw: Draw) -> Iterator[Case]:
 
 
 def best_order(input_shape: Sequence[int], rank: Sequence[int]) -> tuple[int, ...]:
-    orders = itertools.permutations(range(len(input_shape)))
-    return min(orders, key=lambda order: projection_flops(input_shape, rank, order))
+    """The cheapest of all orders: for each set of modes, the cheapest way to have done them."""
+    best: dict[int, tuple[int, tuple[int, ...]]] = {0: (0, ())}
+    for done in range(1, 2 ** len(rank)):
+        ways = []
+        for mode in range(len(rank)):
+            if done >> mode & 1:
+                cost, order = best[done & ~(1 << mode)]
+                pairs = enumerate(zip(input_shape, rank, strict=True))
+                left = (r if done >> k & 1 and k != mode else i for k, (i, r) in pairs)
+                ways.append((cost + 2 * math.prod(left) * rank[mode], (*order, mode)))
+        best[done] = min(ways)
+    return best[2 ** len(rank) - 1][1]
+
+
+@functools.cache
+def _best(input_shape: tuple[int, ...], rank: tuple[int, ...]) -> tuple[int, ...]:
+    return best_order(input_shape, rank)
 
 
 def order_cost(value: Any, args: tuple) -> Verdict:
@@ -319,7 +352,7 @@ def order_cost(value: Any, args: tuple) -> Verdict:
     if sorted(value) != modes:
         raise ValueError(f"returns {tuple(value)}, but each of the modes {modes} comes once")
     cost = projection_flops(input_shape, rank, value)
-    best = projection_flops(input_shape, rank, best_order(input_shape, rank))
+    best = projection_flops(input_shape, rank, _best(tuple(input_shape), tuple(rank)))
     if cost == best:
         return RIGHT
     text = f"the order {tuple(value)} costs {cost:,} FLOPs a sample; there is one for {best:,}"
@@ -348,24 +381,32 @@ def best_order_cases(draw: Draw) -> Iterator[Case]:
     )
     yield Case((draw.sizes(6, 3), (1, 2)), "two modes")
     yield Case((draw.sizes(5), (2,)), "one mode")
+    yield Case(((4, 1, 4, 1, 6), (2, 1, 2, 3, 6)), "modes of size 1, and equal ones")
+    many = draw.choice(7, (8, 9)), (2, 9, 4, 8, 3, 6, 5, 7, 9, 3, 4)
+    ranks = (3, 1, 8, 4, 3, 2, 7, 1, 6, 3, 5, 2)
+    yield Case(((many[0], *many[1]), ranks), "twelve modes: 479,001,600 orders")
 
 
 def pooled_linear_as_tucker(
-    weight: Tensor, input_shape: Sequence[int]
+    weight: Tensor, input_shape: Sequence[int], window: Sequence[int]
 ) -> tuple[Tensor, list[Tensor]]:
-    classes, channels = weight.shape
-    core = weight.new_zeros(channels, *[1 for _ in input_shape[1:]], classes)
-    for n in range(classes):
-        for c in range(channels):
-            core[(c, *[0 for _ in input_shape[1:]], n)] = weight[n, c]
-    means = [weight.new_ones(size, 1) / size for size in input_shape[1:]]
-    eye = torch.eye(max(channels, classes)).to(weight)
-    return core, [eye[:channels, :channels], *means, eye[:classes, :classes]]
+    channels, *sizes = input_shape
+    counts = [size // w for size, w in zip(sizes, window, strict=True)]
+    core = weight.new_zeros(channels, *counts, len(weight))
+    for n in range(len(weight)):
+        for entry, index in enumerate(positions((channels, *counts))):
+            core[(*index, n)] = weight[n, entry]
+    pools = [weight.new_zeros(size, count) for size, count in zip(sizes, counts, strict=True)]
+    for pool, w in zip(pools, window, strict=True):
+        for row in range(len(pool)):
+            pool[row, row // w] = 1 / w
+    eye = torch.eye(max(channels, len(weight))).to(weight)
+    return core, [eye[:channels, :channels], *pools, eye[: len(weight), : len(weight)]]
 
 
 def pooled_weight(value: Any, args: tuple) -> dict[str, Any]:
     """The full weight of core and factors: different ones are equally right."""
-    weight, input_shape = args
+    weight, input_shape, window = args
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise ValueError(f"must return a pair (core, factors), got {describe(value)}")
     core, factors = value
@@ -376,8 +417,9 @@ def pooled_weight(value: Any, args: tuple) -> dict[str, Any]:
             f"factors must be a list of {len(input_shape) + 1} tensors, one for each mode of the "
             f"weight; got {describe(factors)}"
         )
-    classes, channels = weight.shape
-    rank = (channels, *[1] * (len(input_shape) - 1), classes)
+    classes, (channels, *pooled) = len(weight), input_shape
+    counts = [size // w for size, w in zip(pooled, window, strict=True)]
+    rank = (channels, *counts, classes)
     wanted = {"core": rank}
     sizes = zip((*input_shape, classes), rank, strict=True)
     wanted |= {f"factors[{k}]": pair for k, pair in enumerate(sizes)}
@@ -395,122 +437,168 @@ def pooled_weight(value: Any, args: tuple) -> dict[str, Any]:
 
 
 def pooled_cases(draw: Draw) -> Iterator[Case]:
+    def case(make: Callable, classes: int, shape: tuple, window: tuple, note: str = "") -> Case:
+        pooled = zip(shape[1:], window, strict=True)
+        entries = shape[0] * math.prod(size // w for size, w in pooled)
+        return Case((make(classes, entries), shape, window), note)
+
     classes, *shape = draw.sizes(2, 3, 4, 5)
-    yield Case((draw.counting(classes, shape[0]), tuple(shape)))
-    yield Case((draw.normal(4, 4), (4, *draw.sizes(3, 2))), "as many channels as classes")
-    yield Case((draw.normal(3, 5), (5, *draw.sizes(6))), "one mode to average")
-    yield Case((draw.normal(3, 2), (2, *draw.sizes(2, 3, 4))), "three modes to average")
-    yield Case((draw.normal(2, 3).float(), (3, *draw.sizes(4, 5))), "in float32")
-    yield Case((draw.normal(3, 2), (2, 1, 1)), "nothing to average: sizes of 1")
-
-
-def learn_pooling(trl: nn.Module, x: Tensor, labels: Tensor, steps: int = 300) -> nn.Module:
-    return _trained(trl, x, labels, steps)
-
-
-def _trained(
-    trl: nn.Module,
-    x: Tensor,
-    labels: Tensor,
-    steps: int,
-    loss_of: Callable = F.cross_entropy,
-    anew: bool = False,
-) -> nn.Module:
-    """Full-batch Adam; with ``anew`` each step has a new optimizer."""
-    optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
-    for _ in range(steps):
-        if anew:
-            optimizer = torch.optim.Adam(trl.parameters(), lr=0.03)
-        optimizer.zero_grad()
-        loss_of(trl(x), labels).backward()
-        optimizer.step()
-    return trl
-
-
-def probe_learning(answer: Any, seed: int) -> Verdict:
-    """Train a layer for a few steps: Adam on all samples leaves nothing to chance."""
-    for scale in (3.0, 1e-6):  # with tiny features the size of the gradients shows in Adam's steps
-        verdict = _learning_verdict(answer, seed, scale)
-        if verdict != RIGHT:
-            return verdict
-    return RIGHT
-
-
-def _learning_verdict(answer: Any, seed: int, scale: float) -> Verdict:
-    torch.manual_seed(seed)
-    start = layers.TuckerTRL((4, 3, 2), 3, rank=(2, 1, 2, 3)).double()
-    x = scale * torch.randn(50, 4, 3, 2, dtype=torch.float64)
-    labels = torch.randint(3, (50,))
-    ended = {}
-    for steps in (1, 2, 7):
-        trl = copy.deepcopy(start)
-        returned = answer(trl, x.clone(), labels.clone(), steps)
-        verdict = _movement_verdict(start, trl, returned)
-        if verdict != RIGHT:
-            return verdict
-        ended[steps] = trl
-    right = {steps: _run(start, x, labels, steps) for steps in (1, 2, 3, 6, 7, 8)}
-    gaps = {steps: _gap(ended[steps], right[steps]) for steps in ended}
-    if max(gaps.values()) < 1e-7:
-        return RIGHT
-    if _gap(ended[2], ended[7]) < 1e-7:
-        once = _gap(ended[7], right[1]) < 1e-7
-        text = "steps=2 and steps=7 leave the layer with the same parameters"
-        return Verdict("one step" if once else "steps ignored", text)
-    for more, kind in ((1, "one step more"), (-1, "one step less")):
-        if _gap(ended[7], right[7 + more]) < 1e-7:
-            return Verdict(kind, f"steps=7 trains the layer for {7 + more} steps")
-    others = {
-        "softmax first": {"loss_of": lambda scores, n: F.cross_entropy(scores.softmax(1), n)},
-        "optimizer anew": {"anew": True},
-    }
-    steps = next(steps for steps, gap in gaps.items() if gap >= 1e-7)
-    text = (
-        f"after steps={steps} a parameter is {gaps[steps]:.2g} away from where this recipe leads: "
-        f"torch.optim.Adam with lr=0.03, each step on all features as they are, "
-        f"F.cross_entropy of the scores as they are"
+    yield case(draw.counting, classes, tuple(shape), tuple(shape[1:]), "one average of everything")
+    w, v = draw.choice((2, 3), [(3, 2), (4, 2), (2, 5)])
+    yield case(draw.normal, 3, (2, 2 * w, 3 * v), (w, v), "windows")
+    yield case(
+        draw.normal, 4, (4, 4, 6), (4, 2), "one average along one mode, three along the other"
     )
-    for kind, other in others.items():
-        if _gap(ended[7], _run(start, x, labels, 7, **other)) < 1e-7:
-            return Verdict(kind, text)
-    return Verdict("recipe " + " ".join(f"{gap:.3g}" for gap in gaps.values()), text)
+    yield case(draw.normal, 4, (4, 4, 4), (2, 2), "square windows of a square map")
+    yield case(draw.normal, 3, (5, 6), draw.choice(((3,),), [((2,),)])[0], "one mode to average")
+    yield case(draw.normal, 3, (2, 2, 3, 4), (1, 3, 2), "three modes to average, one window of 1")
+    yield case(draw.normal, 3, (2, 1, 1), (1, 1), "nothing to average: sizes of 1")
+
+    def half(*sizes: int) -> Tensor:
+        return draw.normal(*sizes).float()
+
+    yield case(half, 2, (3, 4, 6), (2, 3), "in float32")
 
 
-def _run(start: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
-    return _trained(copy.deepcopy(start), *args, **kwargs)
+def fair_gains(
+    runs: Sequence[tuple],
+    rival: Callable,
+    learn: Callable,
+    labels: Tensor,
+    truth: Tensor,
+    steps: int,
+) -> tuple[list[float], str]:
+    gains = []
+    for head, features, unseen in runs:
+        shares = []
+        for layer in (rival(head), copy.deepcopy(head)):
+            learn(layer, features, labels, steps)
+            with torch.no_grad():
+                shares.append((layer(unseen).argmax(1) == truth).double().mean().item())
+        gains.append(shares[0] - shares[1])
+    return gains, ahead(gains)
 
 
-def _gap(one: nn.Module, other: nn.Module) -> float:
-    pairs = zip(one.parameters(), other.parameters(), strict=True)
-    return max((p.detach() - q.detach()).abs().max().item() for p, q in pairs)
+def ahead(gains: Sequence[float]) -> str:
+    mean, half = interval(gains)
+    return "undecided" if abs(mean) <= half else "rival" if mean > 0 else "head"
 
 
-def _movement_verdict(start: nn.Module, trl: nn.Module, returned: Any) -> Verdict:
-    """Whether the layer itself was trained, whole, and is otherwise as it was."""
-    if any(not p.isfinite().all() for p in trl.parameters()):
-        return Verdict("not finite", "there are NaN or infinite numbers in the trained parameters")
-    pairs = zip(start.named_parameters(), trl.parameters(), strict=True)
-    still = [name for (name, before), p in pairs if torch.equal(p, before)]
-    if len(still) == len(list(trl.parameters())):
-        text = "none of the layer's parameters has moved"
-        if isinstance(returned, nn.Module) and returned is not trl:
-            return Verdict("a copy", f"{text}: you trained another layer than the one given")
-        return Verdict("not moved", text)
-    if still:
-        return Verdict("still " + " ".join(still), f"these did not move: {', '.join(still)}")
-    if returned is not trl:
-        return Verdict(
-            "returned", f"must return the layer that it was given, got {describe(returned)}"
-        )
-    if not trl.training:
-        return Verdict("eval", "the layer came in training mode and is in eval mode now")
-    if not all(p.requires_grad for p in trl.parameters()):
-        return Verdict("frozen", "parameters of the layer no longer require gradients")
+class Scores(nn.Module):
+    """A head to train: nothing about it is left to chance."""
+
+    def __init__(self, seed: int):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.linear = nn.Linear(4, 3).double()
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x)
+
+
+def fair_gains_cases(draw: Draw) -> Iterator[Case]:
+    yield Case((draw.choice(1, (2, 3, 5)), draw.choice(7, (5, 9)), 0.0), "five heads")
+    yield Case((draw.choice(4, (6, 8)), 3, 2.0), "a rival that learns more")
+    yield Case((draw.choice(10, (12, 14)), 2, -2.0), "a rival that learns less")
+
+
+def compared(answer: Callable, seed: int, steps: int, lead: float) -> Verdict:
+    """Whether a comparison is fair: the same start, as much training, the same measure.
+
+    No head is trained here: ``learn`` notes what it is given, and moves a head by a known step
+    towards (or, with a negative lead, away from) the labels.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    best = normal(3, 4)
+    runs = [(Scores(seed + k), normal(40, 4), normal(60, 4)) for k in range(5)]
+    labels = torch.randint(3, (40,), generator=generator)
+    truth = (runs[0][2] @ best.T).argmax(1)
+    if lead:  # the same unseen samples, so that a better layer is better in each run
+        runs = [(head, features, runs[0][2]) for head, features, _ in runs]
+    starts = [copy.deepcopy(head.state_dict()) for head, _, _ in runs]
+    made: list[tuple[nn.Module, int]] = []
+    learned: list[tuple[nn.Module, Tensor, int]] = []
+    faults: list[Verdict] = []
+
+    def rival(head: nn.Module) -> nn.Module:
+        known = [k for k, (own, _, _) in enumerate(runs) if own is head]
+        state = head.state_dict()
+        same = [k for k, start in enumerate(starts) if _equal(start, state)]
+        if not same:
+            text = "the rival is made from a head that was trained before: it has a head start"
+            faults.append(Verdict("late start", text))
+        layer = copy.deepcopy(head)
+        made.append((layer, (known or same or [0])[0]))
+        return layer
+
+    def learn(layer: nn.Module, x: Tensor, y: Tensor, steps: int = 300) -> nn.Module:
+        learned.append((layer, x.detach().clone(), int(steps)))
+        if not torch.equal(y, labels):
+            faults.append(Verdict("other labels", "learn is given other labels than `labels`"))
+        is_rival = any(layer is other for other, _ in made)
+        with torch.no_grad():
+            layer.linear.weight.add_((lead if is_rival else 0.1) * steps * best)
+        return layer
+
+    found = answer(list(runs), rival, learn, labels.clone(), truth.clone(), steps)
+    for number, ((head, _, _), start) in enumerate(zip(runs, starts, strict=True)):
+        if not _equal(start, head.state_dict()):
+            text = f"head {number} is not what it was: it was trained, and no copy of it"
+            return Verdict("head trained", text)
+    if faults:
+        return faults[0]
+    counts = [sum(layer is other for layer, _, _ in learned) for other, _ in made]
+    if len(learned) != 2 * len(runs) or len(made) != len(runs) or counts != [1] * len(made):
+        own = len(learned) - sum(counts)
+        text = f"for {len(runs)} heads, learn trained a rival {sum(counts)} times and a head {own} "
+        return Verdict(f"trained {sum(counts)} {own}", text + "times; each has to train once")
+    wrong = {given for _, _, given in learned} - {steps}
+    if wrong:
+        text = f"with steps={steps}, learn was asked for {sorted(wrong)} steps"
+        return Verdict("other steps", text)
+    for _, x, _ in learned:
+        if not any(torch.equal(x, features) for _, features, _ in runs):
+            what = any(torch.equal(x, unseen) for _, _, unseen in runs)
+            text = "learn is given " + ("`unseen`: what is measured on" if what else "other data")
+            return Verdict("trained on unseen" if what else "other data", text)
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        return Verdict("no pair", f"must return (gains, ahead), got {describe(found)}")
+    gains, said = found
+    numbers = isinstance(gains, tuple | list) and all(isinstance(g, int | float) for g in gains)
+    if not numbers or len(gains) != len(runs):
+        text = f"gains must be a list of {len(runs)} floats, got {describe(gains)}"
+        return Verdict("no gains", text)
+    expected = []
+    for (head, _, unseen), start in zip(runs, starts, strict=True):
+        shares = []
+        for step in (lead, 0.1):
+            layer = copy.deepcopy(head)
+            layer.load_state_dict(start)
+            with torch.no_grad():
+                layer.linear.weight.add_(step * steps * best)
+                shares.append((layer(unseen).argmax(1) == truth).double().mean().item())
+        expected.append(shares[0] - shares[1])
+    if max(abs(a - b) for a, b in zip(gains, expected, strict=True)) > 1e-6:
+        text = "gains are " + ", ".join(f"{g:.3f}" for g in gains)
+        text += "; expected " + ", ".join(f"{g:.3f}" for g in expected)
+        flipped = max(abs(a + b) for a, b in zip(gains, expected, strict=True)) < 1e-6
+        return Verdict("sign" if flipped else "gains", text)
+    mean, half = interval(gains)
+    if said != ahead(gains):
+        text = f"you measured a mean gain of {mean:.3f} +- {half:.3f}, and conclude {said!r}"
+        return Verdict(f"{said} for {ahead(gains)}", text)
     return RIGHT
 
 
-def learning_cases(draw: Draw) -> Iterator[Case]:
-    yield Case((draw.choice(3, (4, 7, 8)),), "parameter by parameter after 1, 2 and 7 steps")
+def _equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 def tt_forward(x: Tensor, cores: Sequence[Tensor]) -> Tensor:
@@ -531,6 +619,12 @@ def tt_forward_cases(draw: Draw) -> Iterator[Case]:
     yield case(3, (3, 3, 3, 3), (1, 3, 3, 3, 1), "all sizes and bonds the same")
     yield case(1, draw.sizes(4, 3, 5), (1, 1, 1, 1), "a batch of one, bonds of 1")
     yield case(4, draw.sizes(4, 3), (1, 2, 1), "one input mode")
+    yield case(2, (2, 3, 1, 2, 3, 4), (1, 2, 3, 2, 1, 3, 1), "five input modes")
+    x, cores = case(2, (3, 4, 5, 6), (1, 2, 3, 2, 1)).args
+    lying = x.contiguous(memory_format=torch.channels_last), [c.mT.contiguous().mT for c in cores]
+    yield Case(lying, "a channels_last batch, and cores that lie in another order")
+    x, cores = case(3, (2, 3, 4), (1, 2, 2, 1)).args
+    yield Case((x.bfloat16(), [core.bfloat16() for core in cores]), "in bfloat16")
 
 
 EXERCISES = (
@@ -540,16 +634,6 @@ EXERCISES = (
         project_input,
         project_input_cases,
         piece=paths.project,
-    ),
-    Exercise(
-        "TCL",
-        ("input_shape", "rank", "x"),
-        TCL,
-        tcl_cases,
-        piece=layers.TCL,
-        uses=("project_input",),
-        gradients=False,
-        probe=probe_tcl,
     ),
     Exercise(
         "tucker_forward",
@@ -586,19 +670,19 @@ EXERCISES = (
     ),
     Exercise(
         "pooled_linear_as_tucker",
-        ("weight", "input_shape"),
+        ("weight", "input_shape", "window"),
         pooled_linear_as_tucker,
         pooled_cases,
         gradients=False,
         judged=pooled_weight,
     ),
     Exercise(
-        "learn_pooling",
-        ("seed",),
-        learn_pooling,
-        learning_cases,
+        "fair_gains",
+        ("seed", "steps", "lead"),
+        fair_gains,
+        fair_gains_cases,
         gradients=False,
-        probe=probe_learning,
+        probe=compared,
     ),
     Exercise("tt_forward", ("x", "cores"), tt_forward, tt_forward_cases),
     Quiz("quiz_ones", "abcd"),
