@@ -17,7 +17,7 @@ from torch import nn
 from torchvision import models
 
 import trlkit
-from trlkit.experiments.found import paired_interval
+from trlkit.lab.statistics import interval
 from trlkit.lab import capstone, data, plotting, shuffles
 from trlkit.course import check, reveal
 
@@ -397,7 +397,7 @@ layers = {
 }
 for layer, make in layers.items():
     score = partial(shuffles.digits_right, make)
-    found = shuffle_study(score, paired_interval, list(shuffles.SHUFFLES), seeds)
+    found = shuffle_study(score, interval, list(shuffles.SHUFFLES), seeds)
     for name, (loss, half, conclusion) in found.items():
         print(f"{layer:10s} {name:17s} loses {100 * loss:5.1f} +- {100 * half:.1f} points of 100: {conclusion}")
     lost = " and ".join(name for name, row in found.items() if row[2] == "worse") or "none"

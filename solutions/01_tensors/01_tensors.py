@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 import trlkit
-from trlkit.experiments.found import paired_interval
+from trlkit.lab.statistics import interval
 from trlkit.lab import data, plotting
 from trlkit.course import check, reveal
 
@@ -501,7 +501,7 @@ def timed(work):
 low, high, conclusion = faster(
     lambda: timed(lambda: mode_dot(mode_dot(x, mix, 0), columns, 2)),
     lambda: timed(lambda: mode_dot(mode_dot(x, columns, 2), mix, 0)),
-    paired_interval,
+    interval,
 )
 print(f"columns first takes {low:.2f} to {high:.2f} times as long as channels first: {conclusion}")
 print(f"its multiplications alone would make that {columns_first / channels_first:.2f}")

@@ -1,7 +1,6 @@
 """Experiments: what is done stays done, rivals are of one size, the report is one of the rows."""
 
 import io
-import math
 from pathlib import Path
 
 import numpy as np
@@ -69,13 +68,6 @@ def test_rivals_have_the_parameters_of_the_trl(name):
             assert parameters(make(Head(kind, kind), shape, case.classes)) == pytest.approx(
                 size, rel=0.05
             ), (case.name, kind)
-
-
-def test_paired_intervals_are_those_of_a_hand_computation():
-    # differences 1, 3, 5, 7: mean 4, variance 20/3, t(0.975, 3) = 3.182446
-    center, half = found.paired_interval([1.0, 3.0, 5.0, 7.0])
-    assert center == 4.0
-    assert half == pytest.approx(3.182446 * math.sqrt(20 / 3 / 4), rel=1e-6)
 
 
 def test_the_report_twice_gives_the_same_bytes(tmp_path):

@@ -1,11 +1,12 @@
 """What the rows say: numbers of a head, differences over seeds, and quotations of both."""
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import NamedTuple
+
+from trlkit.lab.statistics import interval
 
 Row = Mapping[str, str]
 EQUAL = 0.01  # of accuracy: what is called equal, one point
@@ -36,33 +37,6 @@ class Difference(NamedTuple):
         return "equal" if self.equal else "open"
 
 
-def paired_interval(differences: Sequence[float]) -> tuple[float, float]:
-    """Give the mean of paired differences and half the width of its 95 % interval.
-
-    Parameters
-    ----------
-    differences : sequence of float
-        One for each seed.
-
-    Returns
-    -------
-    (float, float)
-        By Student's t; the half width is infinite for fewer than two.
-
-    Examples
-    --------
-    >>> [round(number, 4) for number in paired_interval([1.0, 2.0, 3.0])]
-    [2.0, 2.4841]
-    """
-    from scipy.stats import t
-
-    n = len(differences)
-    if n < 2:
-        return mean(differences), math.inf
-    half = t.ppf(0.975, n - 1) * stdev(differences) / math.sqrt(n)
-    return mean(differences), float(half)
-
-
 def by_seed(rows: Sequence[Row], case: str, head: str, column: str = "accuracy") -> dict:
     """Give the final runs' numbers of a head, by their seeds."""
     return {
@@ -79,7 +53,7 @@ def difference(
     ours, theirs = by_seed(rows, case, head, column), by_seed(rows, case, other, column)
     seeds = sorted(ours.keys() & theirs.keys())
     offs = [ours[seed] - theirs[seed] for seed in seeds]
-    return Difference(*paired_interval(offs), len(offs)) if offs else None
+    return Difference(*interval(offs), len(offs)) if offs else None
 
 
 def size(rows: Sequence[Row], case: str, head: str) -> int:

@@ -13,6 +13,7 @@ from trlkit.experiments import rows as table
 from trlkit.experiments.found import Difference, Row, by_seed, difference, size
 from trlkit.experiments.heads import RIVALS
 from trlkit.lab.plotting import Picture, curves, intervals, tradeoff
+from trlkit.lab.statistics import interval
 
 TRLS = ("cp", "tucker", "tt")
 SHOWN = ("CP", "CP, p = 0.4", "FC", "Linear", "GAP + Linear", "1x1 conv + Linear")
@@ -333,7 +334,7 @@ def _frontier(plan: plans.Plan, rows: Sequence[Row]) -> Picture:
     for head in plan.heads:
         accuracies = [100 * value for value in by_seed(rows, case, head.name).values()]
         if accuracies:
-            middle, errors[head.name] = found.paired_interval(accuracies)
+            middle, errors[head.name] = interval(accuracies)
             points[head.name] = float(size(rows, case, head.name)), middle
     front = [
         a

@@ -14,7 +14,7 @@ from trlkit.course.checking import networks
 from trlkit.course.checking.answer import RIGHT, Recipe, Verdict, plain
 from trlkit.course.checking.compare import describe
 from trlkit.course.checking.exercise import Case, Draw, Exercise
-from trlkit.experiments.found import paired_interval
+from trlkit.lab.statistics import interval
 from trlkit.ranks import cp_parameters, tucker_parameters
 
 
@@ -166,7 +166,7 @@ def made_up_scores(truth: dict[str, float], starts: float, noise: float, seed: i
 
 def interval_of_the_mean() -> Callable:
     """The course's own, as the notebook imports it."""
-    return paired_interval
+    return interval
 
 
 def shuffle_study(

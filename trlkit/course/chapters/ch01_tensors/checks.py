@@ -22,7 +22,7 @@ from trlkit.course.checking.products import (
     unfold,
 )
 from trlkit.course.checking.watch import Largest
-from trlkit.experiments.found import paired_interval
+from trlkit.lab.statistics import interval
 
 
 def fiber(x: Tensor, mode: int, index: Sequence[int]) -> Tensor:
@@ -454,7 +454,7 @@ def faster_probe(answer: Callable, machine: str, seed: int) -> Verdict:
 
         return call
 
-    found = plain(answer(way("first", 0.01), way("second", 0.01 * ratio), paired_interval))
+    found = plain(answer(way("first", 0.01), way("second", 0.01 * ratio), interval))
     if not isinstance(found, list | tuple) or len(found) != 3:
         return Verdict("no triple", f"must return (low, high, conclusion), got {describe(found)}")
     low, high, conclusion = found
