@@ -1,6 +1,7 @@
 """The classroom: what a notebook imports.
 
-``check`` judges an answer at once; ``reveal`` shows a result once it was predicted.
+``check`` judges an answer at once; ``reveal`` shows a result once it was predicted; ``explore``
+gives a picture knobs to turn; ``progress`` shows what is done and what comes next.
 """
 
 import ast
@@ -16,7 +17,7 @@ from trlkit.course.checking.answer import LocalAnswer, plain
 from trlkit.course.checking.compare import describe, difference
 from trlkit.course.checking.report import CheckFailed, Report
 
-__all__ = ["CheckFailed", "check", "reveal"]
+__all__ = ["CheckFailed", "check", "explore", "progress", "reveal"]
 
 LISTENERS: list[Callable[[Report], None]] = []
 THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
@@ -109,6 +110,24 @@ def reveal(prediction: Any, truth: Any) -> None:
         print(f"You predicted {said}: write it as a number, such as 1_000_000.")
     else:
         print(f"You predicted {said}. It is {shown}. What made the difference?")
+
+
+def explore(name: str, **own: Any) -> Any:
+    """Show a picture with knobs to turn: see :func:`trlkit.lab.explorables.explore`."""
+    from trlkit.lab import explorables
+
+    return explorables.explore(name, **own)
+
+
+def progress() -> Any:
+    """Show the course as a small map: chapters and exercises done, and what comes next.
+
+    An exercise counts as done where its check has passed in this session, or where the saved
+    notebook shows that it did. Nothing is run.
+    """
+    from trlkit.course.learner.way import way
+
+    return way(PASSED)
 
 
 def _read(prediction: Any) -> Any:
