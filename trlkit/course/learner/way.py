@@ -100,7 +100,7 @@ class Way:
 
 def way(passed: Collection[str]) -> Way:
     """The way of a learner whose session has passed these exercises, the last one last."""
-    here, chapters = Path.cwd(), manifest.chapters()
+    here = Path.cwd()
     beside = list(here.parent.glob("[0-9][0-9]_*/*.ipynb"))
     folder = here.parent if beside else find_notebooks()
     names = {

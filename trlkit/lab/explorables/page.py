@@ -30,7 +30,13 @@ SCRIPT = """\
     picture.src = "data:image/png;base64," + images[states[state][0]];
     picture.alt = states[state][1];
   };
-  knobs.forEach(knob => { knob.disabled = false; knob.addEventListener("input", turn); });
+  for (const knob of knobs) {
+    knob.disabled = false;
+    knob.addEventListener("input", turn);
+    knob.addEventListener("keydown", event => {  // back to the slides' own keys
+      if (event.key === "Escape") { knob.blur(); event.stopPropagation(); }
+    });
+  }
 })(document.currentScript.parentElement);
 """
 
