@@ -372,9 +372,14 @@ def tradeoff(
     order = sorted(points, key=lambda name: points[name])
     told = [f"{name} {points[name][1]:.3g} at {points[name][0]:g}" for name in order]
     figure, ((axes,),) = _figure(
-        1, 1, (9, 5), f"Points of {y} over {x}: {', '.join(told)}. On the front: {', '.join(front)}"
+        1,
+        1,
+        (9, 5),
+        f"Points of {y} over {x}: {', '.join(told)}. On the front: {', '.join(front) or 'none'}",
     )
-    axes.step(*zip(*steps, strict=True), where="post", color=BLUE, linewidth=1, label="the front")
+    if steps:
+        style = {"where": "post", "color": BLUE, "linewidth": 1, "label": "the front"}
+        axes.step(*zip(*steps, strict=True), **style)
     for number, name in enumerate(order if errors else ()):
         low_and_high = _around(points[name][1], errors[name])
         style = {"color": LINES[number % len(LINES)], "marker": MARKERS[number % len(MARKERS)]}

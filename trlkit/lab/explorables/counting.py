@@ -77,8 +77,10 @@ def _blocks(network: str) -> list[tuple[str, bool, int]]:
 )
 def paths(classes: int, rank: int, run: str) -> Picture:
     """The operations of each path over the batch, and those of the path that the layer takes."""
+    training = run == "training"  # else a weight once built is kept, as the layer does
     plans = [
-        plan("cp", (512, 7, 7), (classes,), rank, batch, run == "training") for batch in BATCHES
+        plan("cp", (512, 7, 7), (classes,), rank, batch, training, kept=not training)
+        for batch in BATCHES
     ]
     lines = {
         path: (BATCHES, [_flops(each, path) / b for each, b in zip(plans, BATCHES, strict=True)])
@@ -90,7 +92,7 @@ def paths(classes: int, rank: int, run: str) -> Picture:
     axes.plot(BATCHES, chosen, color="#999999", linewidth=9, alpha=0.5, zorder=0, label="taken")
     axes.legend(frameon=False)
     takes = list(dict.fromkeys(each.path for each in plans))
-    says = f"(512, 7, 7) to {classes:,} classes, rank {rank:,}: {', then '.join(takes)}"
+    says = f"{classes:,} classes, rank {rank:,}: {', then '.join(takes)}"
     return sized(picture, 6, 4, says)
 
 

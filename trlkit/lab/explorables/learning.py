@@ -149,22 +149,23 @@ def _snapshots(rate: float) -> dict[int, tuple[list[Tensor], float]]:
     Knob("numbers allowed", BUDGETS, BUDGETS[-1]),
 )
 def front(judged: str, budget: int, trials: Iterable[capstone.Trial] = ()) -> Picture:
-    """Trials within a budget, by their numbers and one measure; without trials some heads'."""
+    """Trials by their numbers and one measure, those within the budget against each other.
+
+    Without trials, those of some heads of the course.
+    """
     points = {
         trial.name: (trial.parameters, getattr(trial, MEASURES[judged]))
         for trial in tuple(trials) or _some_heads()
-        if trial.parameters <= budget
     }
+    allowed = {name: point for name, point in points.items() if point[0] <= budget}
     best = [
         name
-        for name, (size, share) in points.items()
-        if not any(s <= size and a >= share and (s, a) != (size, share) for s, a in points.values())
+        for name, point in allowed.items()
+        if not any(n <= point[0] and a >= point[1] and (n, a) != point for n, a in allowed.values())
     ]
-    says = f"{len(best)} of {len(points)} heads are on the front, judged by {judged}"
-    picture = plotting.tradeoff(
-        points, best, "numbers in the head", f"share of digits right, {judged}"
-    )
-    return sized(picture, 5.6, 4, says)
+    says = f"{len(best)} of {len(allowed)} heads within {budget:,} numbers are on the front"
+    share = f"share of the digits right, {judged}"
+    return sized(plotting.tradeoff(points, best, "numbers in the head", share), 5.6, 4, says)
 
 
 @cache
