@@ -219,13 +219,19 @@ def test_components_are_outer_products_and_learning_starts_from_one_place(drawn)
         for shown in (*components, classes):
             assert shown.abs().max() == pytest.approx(1)
         (right,) = numbers(headline(picture).split(": ")[1])
-        factors, accuracy = learning._snapshots(rate)[step]
-        assert right == pytest.approx(100 * accuracy, abs=0.06)
+        factors, _ = learning._snapshots(rate)[step]
         images, labels = capstone.part("validation").tensors
         logits = torch.einsum("bij,ir,jr,cr->bc", images[:, 0], *factors)
         told = (logits.argmax(1) == labels).float().mean().item()
-        if step == 0:  # the bias is zero there
-            assert told == pytest.approx(accuracy) and factors == learning._snapshots(0.1)[0][0]
+        assert right == pytest.approx(100 * told, abs=0.06)
+        scale = (classes / factors[2]).flatten()
+        assert torch.allclose(scale, scale[0].expand_as(scale), rtol=1e-4)
+        for r, component in enumerate(components):
+            outer = torch.outer(factors[0][:, r], factors[1][:, r])
+            assert torch.allclose(component, outer / outer.abs().max())
+    for rate in (0.001, 0.1):
+        both = zip(learning._snapshots(rate)[0][0], learning._snapshots(0.01)[0][0], strict=True)
+        assert all(map(torch.equal, *zip(*both, strict=True)))
     assert learning._snapshots(0.1)[10][1] > learning._snapshots(0.001)[100][1]
 
 

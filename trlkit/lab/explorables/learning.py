@@ -130,7 +130,7 @@ def _snapshots(rate: float) -> dict[int, tuple[list[Tensor], float]]:
     found = {}
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(0)
-        layer = CPTRL((8, 8), 10, rank=COMPONENTS)
+        layer = CPTRL((8, 8), 10, rank=COMPONENTS, bias=False)
         optimizer = torch.optim.Adam(layer.parameters(), lr=rate)
         for step in range(SNAPSHOTS[-1] + 1):
             if step in SNAPSHOTS:
