@@ -89,7 +89,7 @@ def test_parameters_of_blocks_are_those_of_the_networks(drawn):
 
 
 def test_columns_appear_fiber_by_fiber(drawn):
-    x = torch.arange(1, 25).reshape(2, 3, 4)
+    x = torch.arange(1, 25).reshape(3, 2, 4)
     for (mode, fibers), picture in drawn[taking_apart.unfolding.name].items():
         cube, matrix = picture.axes
         others = [range(size) for k, size in enumerate(x.shape) if k != mode]

@@ -15,7 +15,7 @@ from trlkit.ranks import cp_parameters, tt_parameters, tucker_parameters
 from trlkit.tensors import unfold
 from trlkit.weights.decomposition import decompose, relative_error
 
-CUBE = (2, 3, 4)
+CUBE = (3, 2, 4)  # not the chapter's own, whose unfoldings it has shown
 MODES = ("channels", "rows", "columns", "classes")  # of a head's weight, (16, 4, 4, 10)
 
 
