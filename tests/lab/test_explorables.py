@@ -327,7 +327,7 @@ def test_page_holds_every_state_and_asks_for_nothing(toy):
     assert [alt for _, alt in data["states"]] == [explorable(*s).alt for s in explorable.states()]
     for image, _ in data["states"]:
         shown = Image.open(io.BytesIO(base64.b64decode(data["images"][image])))
-        assert shown.width > 500 and len(shown.convert("RGB").getcolors(10**6)) <= 64
+        assert shown.width > 500 and len(shown.convert("RGB").getcolors(10**6)) <= 256
     first = data["images"][data["states"][1][0]]  # (1, "3")
     assert f'<img src="data:image/png;base64,{first}" alt="{explorable().alt}">' in text
     assert "<span>y &lt;&amp;&gt;</span>" in text and "1,000" in text

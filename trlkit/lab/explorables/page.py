@@ -14,7 +14,7 @@ from trlkit.lab.explorables.explorable import Explorable
 from trlkit.lab.plotting import Picture
 
 LIMIT = 300_000  # bytes of one explorable in a page
-COLORS = (64, 32, 16)  # of a picture: as many as the limit allows
+COLORS = (256, 128, 64, 32, 16)  # of a picture: as many as the limit allows
 SCRIPT = """\
 (figure => {
   const {images, states} = JSON.parse(figure.querySelector("script").textContent);

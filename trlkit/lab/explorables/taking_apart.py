@@ -34,7 +34,7 @@ def unfolding(mode: int, fibers: int) -> Picture:
 @explorable(
     "the rank of a photograph",
     "02_decompositions",
-    Knob("numbers", (300, 500, 1000, 2000, 4000, 8000), 1000),
+    Knob("numbers", (400, 800, 1600, 3200, 6400), 400),
 )
 def photograph(numbers: int) -> Picture:
     """The photograph from each form, the largest rank that so many numbers allow."""
