@@ -15,6 +15,7 @@ from trlkit.course.chapters import manifest
 from trlkit.course.chapters.manifest import Chapter, Item
 from trlkit.course.learner.lab import find_notebooks
 
+LEFT = "text-align: left; white-space: normal"
 COLOR = re.compile(r"\x1b\[[\d;]*m")
 OK = re.compile(r"^(\w+) +ok: ", re.MULTILINE)  # as a report says it
 
@@ -77,19 +78,15 @@ class Way:
             title = escape(chapter.title)
             if following and following[0] is chapter:
                 title = f"<strong>{title}</strong>"
-            count = f"{sum(squares)} of {len(squares)}"
-            cells = (
-                self._linked(chapter, title),
-                count,
-                f'<span aria-hidden="true">{drawn}</span>',
+            rows.append(
+                f'<tr><td style="{LEFT}">{self._linked(chapter, title)}</td>'
+                f'<td style="{LEFT}; white-space: nowrap">{sum(squares)} of {len(squares)}</td>'
+                f'<td style="{LEFT}; word-break: break-all" aria-hidden="true">{drawn}</td></tr>'
             )
-            style = "text-align: left; white-space: normal"
-            rows.append("".join(f'<td style="{style}">{cell}</td>' for cell in cells))
-        body = "".join(f"<tr>{row}</tr>" for row in rows)
         said = escape(self._said().format(*following or ()))
         if following:
             said = self._linked(following[0], said)
-        return f"<table>{body}</table><p>{said}</p>"
+        return f"<table>{''.join(rows)}</table><p>{said}</p>"
 
     def _linked(self, chapter: Chapter, text: str) -> str:
         """A text that leads to a chapter, where it lies beside this one."""
