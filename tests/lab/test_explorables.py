@@ -18,7 +18,7 @@ from PIL import Image
 from torch import nn
 from torchvision import models
 
-from trlkit import CPTRL
+from trlkit import CPTRL, course
 from trlkit.lab import capstone, explorables, plotting
 from trlkit.lab.explorables import counting, learning, live, page, taking_apart
 from trlkit.lab.explorables.explorable import Explorable, Knob
@@ -343,15 +343,15 @@ def test_a_page_that_is_too_heavy_is_refused(toy, monkeypatch):
 def test_without_widgets_a_still_picture_and_without_a_notebook_nothing(monkeypatch, capsys):
     name = taking_apart.unfolding.name
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
-    assert explorables.explore(name) is None
+    assert course.explore(name) is None
     shell = SimpleNamespace(kernel=None)
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    still = explorables.explore(name)
+    still = course.explore(name)
     assert isinstance(still, plotting.Picture) and still.alt == ALL[name]().alt
     assert "still picture" in capsys.readouterr().out
     monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
-    assert explorables.explore(name) is None
+    assert course.explore(name) is None
 
 
 def run(monkeypatch, source):

@@ -1,4 +1,7 @@
-"""An explorable in JupyterLab, VS Code or Colab: sliders above a picture, by ipywidgets."""
+"""An explorable in JupyterLab, VS Code or Colab: sliders above a picture, by ipywidgets.
+
+All three bring the code of its core widgets along, so that nothing is fetched.
+"""
 
 import base64
 from functools import cache
