@@ -81,7 +81,8 @@ class Way:
             rows.append(
                 f'<tr><td style="{LEFT}">{self._linked(chapter, title)}</td>'
                 f'<td style="{LEFT}; white-space: nowrap">{sum(squares)} of {len(squares)}</td>'
-                f'<td style="{LEFT}; word-break: break-all" aria-hidden="true">{drawn}</td></tr>'
+                f'<td style="{LEFT}; word-break: break-all; min-width: 5em" '
+                f'aria-hidden="true">{drawn}</td></tr>'
             )
         said = escape(self._said().format(*following or ()))
         if following:
