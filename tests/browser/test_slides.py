@@ -94,6 +94,27 @@ def test_the_check_of_slides_finds_what_is_wrong(page, html, tmp_path):
         assert fault in told
 
 
+@pytest.mark.parametrize("name", chapter_names())
+def test_a_picture_is_explored_and_the_deck_stays_until_it_is_left(page, html, name):
+    page.goto((html / f"{name}.html").as_uri())
+    page.wait_for_function("window.Reveal && Reveal.isReady()")
+    page.evaluate(
+        "Reveal.slide(...Object.values("
+        "Reveal.getIndices(document.querySelector('.explorable').closest('section'))))"
+    )
+    figure = page.locator("section.present .explorable").last
+    knob, picture = figure.locator("input").last, figure.locator("img")
+    where, start = page.evaluate("Reveal.getState()"), picture.get_attribute("src")
+    knob.focus()
+    page.keyboard.press("ArrowLeft" if knob.input_value() != "0" else "ArrowRight")
+    assert picture.get_attribute("src") != start
+    assert page.evaluate("Reveal.getState()") == where
+    page.keyboard.press("Escape")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("Reveal.getState()") != where
+    assert not page.evaluate("Reveal.isOverview()")
+
+
 @pytest.mark.parametrize("name", DECKS)
 def test_a_deck_is_printed_a_slide_a_page(page, html, name):
     page.goto((html / f"{name}.html").as_uri())

@@ -1,11 +1,13 @@
 """The classroom: what a notebook imports.
 
-``check`` judges an answer at once; ``reveal`` shows a result once it was predicted.
+``check`` judges an answer at once; ``reveal`` shows a result once it was predicted; ``explore``
+gives a picture knobs to turn; ``progress`` shows what is done and what comes next.
 """
 
 import ast
 import contextlib
 import difflib
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -16,7 +18,7 @@ from trlkit.course.checking.answer import LocalAnswer, plain
 from trlkit.course.checking.compare import describe, difference
 from trlkit.course.checking.report import CheckFailed, Report
 
-__all__ = ["CheckFailed", "check", "reveal"]
+__all__ = ["CheckFailed", "check", "explore", "progress", "reveal"]
 
 LISTENERS: list[Callable[[Report], None]] = []
 THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
@@ -116,6 +118,29 @@ def reveal(prediction: Any, truth: Any, usual: Mapping[Any, str] | None = None) 
             text for wrong, text in (usual or {}).items() if _loosely(wrong) == _loosely(prediction)
         ]
         print(f"You predicted {said}. It is {shown}. {(*why, 'What made the difference?')[0]}")
+
+
+def explore(name: str, **own: Any) -> Any:
+    """Show a picture with knobs to turn: see :func:`trlkit.lab.explorables.explore`.
+
+    Nothing is drawn where nobody looks: outside of a notebook, and where nbgrader runs it.
+    """
+    if not _in_notebook() or os.environ.get("NBGRADER_EXECUTION"):
+        return None
+    from trlkit.lab import explorables
+
+    return explorables.explore(name, **own)
+
+
+def progress() -> Any:
+    """Show the course as a small map: chapters and exercises done, and what comes next.
+
+    An exercise counts as done where its check has passed in this session, or where the saved
+    notebook shows that it did. Nothing is run.
+    """
+    from trlkit.course.learner.way import way
+
+    return way(PASSED)
 
 
 def _read(prediction: Any) -> Any:

@@ -75,6 +75,50 @@ def unfoldings(shape: Sequence[int] = (2, 3, 4)) -> Picture:
     return figure
 
 
+def unfolding(shape: Sequence[int], mode: int, fibers: int) -> Picture:
+    """A tensor 1, 2, 3, ... of three modes and the first columns of one of its unfoldings.
+
+    Parameters
+    ----------
+    shape : (I_0, I_1, I_2)
+        As for :func:`unfoldings`.
+    mode : int
+    fibers : int
+        How many of the fibers are already columns. In the tensor these are colored.
+    """
+    x = torch.arange(1, 1 + torch.Size(shape).numel()).reshape(*shape)
+    numbers = _fiber_numbers(shape, mode)
+    last = numbers.max()
+    taken = torch.where(numbers < fibers, numbers, -1)
+    figure, ((left,), (below,)) = _figure(2, 1, (6, 5), "A tensor and one of its unfoldings")
+    _cube(left, x, taken, most=last.item())
+    left.set_title(f"x {tuple(shape)}: {fibers} of {last + 1} mode-{mode} fibers", fontsize=11)
+    matrix, columns = unfold(x, mode), unfold(taken, mode)
+    _grid(below, matrix, columns, numbers=columns >= 0, most=last.item())
+    below.set_title(f"unfold(x, {mode})  {tuple(matrix.shape)}", fontsize=11)
+    return figure
+
+
+def spectra(values: Mapping[str, tuple[Tensor, int]]) -> Picture:
+    """Falling bars beside each other, the first ones of each in another color.
+
+    Parameters
+    ----------
+    values : mapping of str to (Tensor of shape (I,), int)
+        For each name the singular values of an unfolding, and how many of them are kept.
+    """
+    figure, (row,) = _figure(1, len(values), (6, 3), "Singular values of unfoldings", sharey=True)
+    for axes, (name, (heights, kept)) in zip(row, values.items(), strict=True):
+        places = range(1, 1 + len(heights))
+        colors = [BLUE if place <= kept else GRAY for place in places]
+        axes.bar(places, heights.tolist(), color=colors, width=0.8)
+        axes.set_title(f"{name}\n{kept} of {len(heights)}", fontsize=10)
+        axes.set_xticks([1, len(heights)])
+        axes.spines[["top", "right"]].set_visible(False)
+    row[0].set_ylabel("singular value")
+    return figure
+
+
 def fibers_and_slices(shape: Sequence[int] = (3, 4, 5)) -> Picture:
     """Above the fibers of the three modes, below the slices; each one in a color of its own."""
     x = torch.arange(1, 1 + torch.Size(shape).numel()).reshape(*shape)
@@ -201,7 +245,7 @@ def parameter_bars(counts: Mapping[str, Mapping[str, int]]) -> Picture:
         total = f"{left:,.1f}" if left >= 1 else f"{left:.2g}"
         axes.text(left, row, f" {total} M", va="center", fontsize=9)
     handles = [plt.Rectangle((0, 0), 1, 1, color=colors[part]) for part in parts]
-    figure.legend(handles, parts, loc="outside upper center", ncols=len(parts), frameon=False)
+    figure.legend(handles, parts, loc="outside lower center", ncols=len(parts), frameon=False)
     axes.set_yticks(range(len(counts)), list(counts))
     _million_parameters(axes)
     return figure
@@ -328,9 +372,14 @@ def tradeoff(
     order = sorted(points, key=lambda name: points[name])
     told = [f"{name} {points[name][1]:.3g} at {points[name][0]:g}" for name in order]
     figure, ((axes,),) = _figure(
-        1, 1, (9, 5), f"Points of {y} over {x}: {', '.join(told)}. On the front: {', '.join(front)}"
+        1,
+        1,
+        (9, 5),
+        f"Points of {y} over {x}: {', '.join(told)}. On the front: {', '.join(front) or 'none'}",
     )
-    axes.step(*zip(*steps, strict=True), where="post", color=BLUE, linewidth=1, label="the front")
+    if steps:
+        style = {"where": "post", "color": BLUE, "linewidth": 1, "label": "the front"}
+        axes.step(*zip(*steps, strict=True), **style)
     for number, name in enumerate(order if errors else ()):
         low_and_high = _around(points[name][1], errors[name])
         style = {"color": LINES[number % len(LINES)], "marker": MARKERS[number % len(MARKERS)]}
@@ -493,7 +542,7 @@ def _bars(
 
 
 def _figure(
-    rows: int, columns: int, size: tuple[float, float], what: str, **grid
+    rows: int, columns: int, size: tuple[float, float], what: str, sharey: bool = False, **grid
 ) -> tuple[Picture, list[list[Axes]]]:
     figure, axes = plt.subplots(
         rows,
@@ -501,6 +550,7 @@ def _figure(
         figsize=size,
         layout="constrained",
         squeeze=False,
+        sharey=sharey,
         gridspec_kw=grid or None,
         FigureClass=Picture,
     )
@@ -577,9 +627,16 @@ def _ink(color: tuple) -> str:
     return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
 
 
-def _grid(axes: Axes, matrix: Tensor, groups: Tensor, numbers: bool = True) -> None:
-    """A matrix as a grid of cells, colored by ``groups`` (-1: white)."""
-    most = groups.max().item()
+def _grid(
+    axes: Axes,
+    matrix: Tensor,
+    groups: Tensor,
+    numbers: bool | Tensor = True,
+    most: float | None = None,
+) -> None:
+    """A matrix as a grid of cells, colored by ``groups`` (-1: white), the last being ``most``."""
+    most = groups.max().item() if most is None else most
+    numbered = torch.as_tensor(numbers).expand(matrix.shape)
     for (i, j), group in zip(
         torch.cartesian_prod(*map(torch.arange, matrix.shape)).tolist(),
         groups.flatten().tolist(),
@@ -587,7 +644,7 @@ def _grid(axes: Axes, matrix: Tensor, groups: Tensor, numbers: bool = True) -> N
     ):
         color = _color(group, most)
         axes.add_patch(plt.Rectangle((j, i), 1, 1, facecolor=color, edgecolor="#333333", lw=0.8))
-        if numbers:
+        if numbered[i, j]:
             axes.text(
                 j + 0.5,
                 i + 0.5,
@@ -602,11 +659,13 @@ def _grid(axes: Axes, matrix: Tensor, groups: Tensor, numbers: bool = True) -> N
     axes.axis("off")
 
 
-def _cube(axes: Axes, x: Tensor, groups: Tensor, numbers: bool = True) -> None:
+def _cube(
+    axes: Axes, x: Tensor, groups: Tensor, numbers: bool = True, most: float | None = None
+) -> None:
     """A tensor of three modes as little cubes, the first mode-0 slice in front."""
     deep, high, wide = x.shape
     dx, dy = DEPTH
-    most = groups.max().item()
+    most = groups.max().item() if most is None else most
     for i in reversed(range(deep)):
         for j in reversed(range(high)):
             for k in range(wide):

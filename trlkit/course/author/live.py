@@ -1,6 +1,7 @@
 """A Sphinx extension: pictures and numbers of a page come from Python that runs when it is built.
 
-``{picture}`` shows the picture that its code ends in, ``{run}`` its code and what it prints::
+``{picture}`` shows the picture that its code ends in, ``{run}`` its code and what it prints,
+``{explorable}`` every state of the one that it names, behind sliders::
 
     ```{picture} plotting.flatten_against_trl((512, 7, 7), 1000, 100)
     ```
@@ -9,6 +10,9 @@
     :hide-code:
     :markdown:
     print("| rank | parameters |")
+    ```
+
+    ```{explorable} the rank of a photograph
     ```
 
 The code of one page shares its names, in their order, beside torch, trlkit and its modules.
@@ -32,6 +36,7 @@ def setup(app: Sphinx) -> dict:
     """Offer the directives."""
     app.add_directive("picture", PictureDirective)
     app.add_directive("run", RunDirective)
+    app.add_directive("explorable", ExplorableDirective)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -74,6 +79,22 @@ class PictureDirective(Live):
             f'<img class="picture" src="{up}pictures/{name}" alt="{escape(picture.alt)}"'
             f' style="width: {escape(width)}">'
         )
+        return [nodes.raw("", html, format="html")]
+
+
+class ExplorableDirective(SphinxDirective):
+    """Show what can be explored, by its name."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        from trlkit.course.author.explored import explored
+
+        try:
+            html = explored(Path(self.env.srcdir).parent, self.arguments[0])
+        except (KeyError, ValueError) as error:
+            raise self.error(f"this cannot be explored: {error}") from error
         return [nodes.raw("", html, format="html")]
 
 

@@ -4,6 +4,7 @@ A chapter's page is the learner's notebook with what its cells give once they ar
 The answers themselves are not on it.
 """
 
+import re
 import shutil
 import subprocess
 import sys
@@ -14,9 +15,11 @@ import nbformat
 from trlkit.course.author import build as masters
 from trlkit.course.author import slides
 from trlkit.course.author.executed import executed
+from trlkit.course.author.explored import explored
 from trlkit.course.chapters import manifest
 
 WIDGETS = "application/vnd.jupyter.widget-view+json"
+EXPLORES = re.compile(r'^explore\("([^"]+)"', re.MULTILINE)
 
 
 def build(root: Path) -> Path:
@@ -71,7 +74,11 @@ def chapter_page(root: Path, chapter: manifest.Chapter) -> nbformat.NotebookNode
         if cell.cell_type == "code":
             marks = cell.metadata.get("nbgrader", {})
             told = "reveal(" in cell.source or marks.get("grade") or marks.get("solution")
-            cell.outputs = [] if told else _readable(outputs[cell.id])
+            mine = cell.source.startswith("progress(")  # a learner's own
+            cell.outputs = [] if told or mine else _readable(outputs[cell.id])
+            if shown := EXPLORES.search(cell.source):
+                html = {"text/html": explored(root, shown[1])}
+                cell.outputs = [nbformat.v4.new_output("display_data", html)]
             if alt := [_alt(output, name) for output in cell.outputs if _is_picture(output)]:
                 cell.metadata["mystnb"] = {"image": {"alt": " ".join(alt)}}
     page.cells.insert(1, nbformat.v4.new_markdown_cell(_ways_in(name), id="ways-in"))

@@ -49,7 +49,7 @@ def __getattr__(name):
         return getattr(importlib.import_module(_PLACES[name]), name)
     return importlib.import_module("trlkit." + name)
 '''
-COURSE = '''"""Where points count, a notebook's own checks and reveals do nothing."""
+COURSE = '''"""Where points count, checks, reveals and explorables of a notebook do nothing."""
 
 
 class CheckFailed(AssertionError):
@@ -61,6 +61,14 @@ def check(name, answer=None, **options):
 
 
 def reveal(prediction=None, truth=None, usual=None):
+    """Does nothing here."""
+
+
+def explore(name=None, **own):
+    """Does nothing here."""
+
+
+def progress():
     """Does nothing here."""
 '''
 
