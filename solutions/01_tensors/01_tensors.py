@@ -269,7 +269,7 @@ def fold(matrix, mode, shape):
     return matrix.reshape(shape[mode], *rest).movedim(0, mode)
     ### END SOLUTION
 
-# %% check="fold" points=1
+# %% check="fold" points=2
 check("fold", fold)
 
 # %% [markdown]
@@ -566,7 +566,7 @@ def inner(x, y, n_modes):
     return (x.reshape(-1, size) @ y.reshape(size, -1)).reshape((*left, *right))
     ### END SOLUTION
 
-# %% check="inner" points=2
+# %% check="inner" points=1
 check("inner", inner)
 
 # %% [markdown]
@@ -790,7 +790,7 @@ def other_factors(factors, mode):
     return product
     ### END SOLUTION
 
-# %% check="other_factors" points=2
+# %% check="other_factors" points=1
 check("other_factors", other_factors)
 
 # %% [markdown]

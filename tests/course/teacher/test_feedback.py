@@ -34,8 +34,8 @@ def test_marks_of_direction_and_control_are_gone():
 
 def test_what_is_right_comes_first():
     said = words(feedback.page(records.mistaken()))
-    assert "15 of 22 points" in said
-    assert "9 right 2 not right yet 1 stopped 1 not answered" in said
+    assert "17 of 22 points" in said
+    assert "12 right 2 not right yet 1 stopped 1 not answered" in said
     order = ["What is right", "1.3 Fold", "What to do next", "What is not right yet", "1.2 Unfold"]
     assert [said.index(part) for part in order[:4]] == sorted(said.index(p) for p in order[:4])
     assert said.rindex("1.2 Unfold") > said.index("What is not right yet") > said.index("1.3 Fold")
@@ -94,7 +94,7 @@ def test_what_stopped_an_answer_is_said_once():
 def test_a_cell_as_handed_out_is_not_called_wrong():
     message = "fold\n  no    `fold` is not written yet"
     said = words(feedback.page(records.changed(records.full(), "fold", message=message)))
-    assert "12 right 1 not answered" in said and "Not right yet" not in said
+    assert "15 right 1 not answered" in said and "Not right yet" not in said
 
 
 def test_an_ending_of_another_kind_is_explained_too():

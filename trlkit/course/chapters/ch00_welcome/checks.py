@@ -184,6 +184,20 @@ def shuffle_study(
     return found
 
 
+def named(found: Any, args: tuple) -> dict[str, dict]:
+    """A study with a word for each of its numbers, as the messages tell them."""
+    _, _, names, _ = args
+    if not isinstance(found, dict) or set(found) != set(names):
+        raise ValueError(
+            f"must return a dict with a key for each of {names}, got {describe(found)}"
+        )
+    for name, row in found.items():
+        if not isinstance(row, list | tuple) or len(row) != 3:
+            raise ValueError(f"{name}: must be (loss, half, conclusion), got {describe(row)}")
+    parts = ("loss", "half", "conclusion")
+    return {name: dict(zip(parts, found[name], strict=True)) for name in names}
+
+
 def shuffle_study_cases(draw: Draw) -> Iterator[Case]:
     interval = Recipe(interval_of_the_mean, lent=True)
     seed = draw.choice(0, range(1, 500))
@@ -382,6 +396,7 @@ EXERCISES = (
         oracle=shuffle_study,
         cases=shuffle_study_cases,
         gradients=False,
+        judged=named,
     ),
     Exercise(
         name="unnoticed",

@@ -687,7 +687,8 @@ def inner(x, y, n_modes):
     return torch.tensordot(x, y, dims=(modes, modes))
 
 # %% mistake="inner" name="not reshaped back"
-# You return the matrix product itself: what was left of both tensors is still joined to one mode each.
+# You return the matrix product itself: what was left of both tensors is still joined to one mode
+# each.
 # Look at: the modes that were left of x and of y.
 #- return (x.reshape(-1, size) @ y.reshape(size, -1)).reshape((*left, *right))
 #+ return x.reshape(-1, size) @ y.reshape(size, -1)
@@ -1032,8 +1033,8 @@ def kron_dot(matrices, x):
     return y.reshape(-1, x.shape[1])
 
 # %% mistake="kron_dot" name="kronecker built"
-# The numbers are right, and a tensor larger than any that is needed was made, such as the big matrix
-# itself. (torch.einsum with several operands may make it too: it goes from left to right.)
+# The numbers are right, and a tensor larger than any that is needed was made, such as the big
+# matrix itself. (torch.einsum with several operands may make it too: it goes from left to right.)
 # Look at: which indices of x each of the small matrices sums over.
 def kron_dot(matrices, x):
     big = matrices[0]
