@@ -612,7 +612,7 @@ def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
             with torch.no_grad():  # it is measured, no more
                 shares.append((head(held_out).argmax(1) == truth).double().mean().item())
         differences.append(shares[0] - shares[1])
-    mean, half = interval(differences)
+    mean, half = interval(differences)  # over the runs
     return differences, "undecided" if abs(mean) <= half else "first" if mean > 0 else "second"
     ### END SOLUTION
 

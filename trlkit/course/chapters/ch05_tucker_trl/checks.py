@@ -45,7 +45,10 @@ def project_input_cases(draw: Draw) -> Iterator[Case]:
     x, factors = draw.normal(2, 3, 4, 5), [draw.normal(size, 2) for size in (3, 4, 5)]
     lying = x.contiguous(memory_format=torch.channels_last), [f.T.contiguous().T for f in factors]
     yield Case(lying, "a channels_last batch, and factors that lie by columns")
-    half = draw.normal(3, 2, 3).bfloat16(), [draw.normal(n, 2).bfloat16() for n in (2, 3)]
+    half = (
+        draw.normal(3, 2, 3).sign().bfloat16(),
+        [draw.normal(n, 2).sign().bfloat16() for n in (2, 3)],
+    )
     yield Case(half, "in bfloat16")
 
 
@@ -70,8 +73,10 @@ def tucker_forward_cases(draw: Draw) -> Iterator[Case]:
     lying = x.contiguous(memory_format=torch.channels_last), core.mT.contiguous().mT
     yield Case((*lying, [f.T.contiguous().T for f in factors], bias), "another order in memory")
     x, core, factors, bias = case(3, (2, 3, 4), (2, 2, 3)).args
-    half = [factor.bfloat16() for factor in factors]
-    yield Case((x.bfloat16(), core.bfloat16(), half, bias.bfloat16()), "in bfloat16")
+    half = [factor.sign().bfloat16() for factor in factors]
+    yield Case(
+        (x.sign().bfloat16(), core.sign().bfloat16(), half, bias.sign().bfloat16()), "in bfloat16"
+    )
 
 
 class TuckerTRL(nn.Module):
@@ -624,7 +629,7 @@ def tt_forward_cases(draw: Draw) -> Iterator[Case]:
     lying = x.contiguous(memory_format=torch.channels_last), [c.mT.contiguous().mT for c in cores]
     yield Case(lying, "a channels_last batch, and cores that lie in another order")
     x, cores = case(3, (2, 3, 4), (1, 2, 2, 1)).args
-    yield Case((x.bfloat16(), [core.bfloat16() for core in cores]), "in bfloat16")
+    yield Case((x.sign().bfloat16(), [core.sign().bfloat16() for core in cores]), "in bfloat16")
 
 
 EXERCISES = (
