@@ -251,6 +251,37 @@ def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> 
     return (torch.stack(gaps).sum() / len(labels)).item()
 
 
+def kept_error(doubts: Tensor, wrong: Tensor) -> float:
+    """Measure how well doubts tell which predictions are wrong.
+
+    Parameters
+    ----------
+    doubts : Tensor of shape (B,)
+        The higher, the earlier a sample is handed to somebody else.
+    wrong : bool Tensor of shape (B,)
+        Whether the prediction is wrong.
+
+    Returns
+    -------
+    float
+        The share of wrong ones among those kept, averaged over keeping 1, 2, ..., B: the area
+        under the risk-coverage curve. Doubts that tell nothing give the share of all.
+
+    Notes
+    -----
+    Geifman, Uziel and El-Yaniv, "Bias-Reduced Uncertainty Estimation for Deep Neural
+    Classifiers" (arXiv 1805.08206).
+
+    Examples
+    --------
+    >>> wrong = torch.tensor([True, False])
+    >>> kept_error(torch.tensor([0.9, 0.1]), wrong), kept_error(torch.tensor([0.1, 0.9]), wrong)
+    (0.25, 0.75)
+    """
+    errors = wrong[doubts.argsort(stable=True)].double()
+    return (errors.cumsum(0) / torch.arange(1, 1 + len(errors))).mean().item()
+
+
 class Uncertainty(NamedTuple):
     """What many forward passes with tensor dropout say of each sample.
 
