@@ -1,26 +1,20 @@
 # %% [markdown]
-# # 6. Tensor dropout { minutes: 95, difficulty: 4 }
+# # 6. Tensor dropout { minutes: 110, difficulty: 4 }
 #
-# Dropout makes a network learn not to lean on any single unit: in training, units are switched off at random. In
-# a tensor regression layer there is something better to switch off than units: the *components* that the weight
-# is made of. This is **tensor dropout**. It is a few lines of code, and it is remarkably easy to get subtly wrong;
-# so you will write it, and then write the test that tells a right implementation from a wrong one.
+# Two libraries, one setting: `p = 0.9`. Both layers are in training mode, both get the same batch forty times; below is
+# one output of each, pass by pass. **A layer says that it drops. How would you know, and what would it buy you?** That is the
+# question of this chapter. You write tensor dropout, then the tests that tell a right one from a wrong one, and in the end the
+# experiment that says whether it helped.
 #
-# **After this chapter you can**
-#
-# - drop components of a CP weight and of a Tucker weight, and rescale what stays;
-# - compute the expected weight exactly, over *all* masks, and catch a biased dropout;
-# - notice a dropout that is switched on and drops nothing;
-# - say which regularizer tensor dropout implies, and measure what it does under noise and attack.
-#
-# **You need** CP and Tucker weights (chapters 2, 4 and 5), and expectation and variance of a coin toss. The
-# answers here need plain `torch`; `trlkit`'s functions for weights may help.
+# **You need** CP and Tucker weights (chapters 2, 4 and 5), and mean and variance of a coin toss. The
+# answers need plain `torch`; `trlkit`'s functions for weights may help. As in all chapters, checks try values, gradients
+# and dtypes, inputs that are not contiguous, and whether what you are given stays as it was.
 
 # %% lock="imports_06"
 import itertools
 import math
-import time
 import warnings
+from unittest import mock
 
 import torch
 from torch import nn
@@ -28,11 +22,93 @@ from torch.nn import functional as F
 
 import trlkit
 from trlkit import CPTRL, TuckerTRL
-from trlkit.lab import data, plotting, robustness
+from trlkit.lab import intervals, plotting, robustness, sturdy
 from trlkit.course import check, reveal
 
+# %%
+import tltorch
+from tltorch.tensor_hooks import tensor_dropout as tltorch_dropout
+
+torch.manual_seed(0)
+x = torch.randn(64, 8, 8)
+layers = {"layer A": CPTRL((8, 8), 10, rank=20, dropout=0.9)}
+layers["layer B"] = tltorch.TRL((8, 8), (10,), rank=20, factorization="cp")
+tltorch_dropout(layers["layer B"].weight, p=0.9)
+with torch.no_grad():
+    outputs = {name: [layer.train()(x)[0, 0].item() for _ in range(40)] for name, layer in layers.items()}
+lines = {n: (range(40), [y / max(map(abs, ys)) for y in ys]) for n, ys in outputs.items()}
+plotting.curves(lines, "pass", "one output, as a share of its largest")
+
 # %% [markdown]
-# ## 6.1 Drop components of a CP { minutes: 9, difficulty: 2 }
+# Layer A is `trlkit`'s, layer B is one of tensorly-torch 0.5.0. Its `tensor_dropout` puts a **forward hook** on the weight: a
+# function that PyTorch runs whenever the weight is *called*, as `weight()`. But the forward of that layer reads the
+# weight and never calls it. No error, no warning, a loss that goes down as ever: such a fault can sit in an experiment for years.
+#
+# ## 6.1 Does it drop at all? { minutes: 10, difficulty: 3 }
+#
+# The only way to notice is to look at what a layer *does*. Before you write that test:
+#
+# **Predict before you run.** A layer of rank 1 drops its only component with $p = 0.1$. Two passes give the same output and
+# you conclude that nothing is dropped. In how many percent of the cases are you wrong?
+
+# %% predict="same_twice"
+### BEGIN SOLUTION
+#~ prediction = ...  # percent
+prediction = 82
+### END SOLUTION
+
+# %%
+reveal(prediction, lambda: round(100 * (0.9 * 0.9 + 0.1 * 0.1)))
+
+# %% [markdown]
+# <details><summary>If you predicted 81, or 90</summary>
+# 90 % is one pass that drops nothing, 81 % are two. And two passes that both drop are alike, too.
+# </details>
+#
+# Write the test: `True` for a layer whose outputs, in training mode, change from pass to pass.
+#
+# - Two passes may draw the same mask by chance. A layer of rank 1 with $p = 0.1$ must be found out with a probability of at
+#   least 999 in 1000. How many passes does that take?
+# - Compare passes with each other. Training and eval mode may differ without any dropout: batch norm does.
+# - The layer comes in either mode and is afterwards what it was: the mode of all modules in it, what it has stored, what learns.
+
+# %% solve="really_drops"
+def really_drops(layer, x):
+    """Whether a layer's outputs in training mode change from pass to pass.
+
+    layer: nn.Module, it and all modules in it in training mode, or all in eval mode. Afterwards
+    its modes, parameters and buffers (a batch norm's statistics) are what they were.
+    x: a batch that it takes.
+    Returns a bool.
+
+    >>> really_drops(nn.Dropout(0.5), torch.ones(8)), really_drops(nn.Linear(8, 2), torch.ones(8))
+    (True, False)
+    """
+    ### BEGIN SOLUTION
+    from copy import deepcopy
+
+    asked = deepcopy(layer).train()
+    first = asked(x)
+    return any(not torch.equal(asked(x), first) for _ in range(100))
+    ### END SOLUTION
+
+# %% check="really_drops" points=2
+check("really_drops", really_drops)
+
+# %%
+print({name: really_drops(layer, x) for name, layer in layers.items()})
+
+# %% [markdown]
+# <details><summary>Hint: how many passes?</summary>
+# Suppose the first pass dropped nothing. With which probability does none of the next n drop anything either?
+# </details>
+#
+# <details><summary>Hint: the mode, or a batch norm, is not what it was</summary>
+# What does a pass in training mode leave behind, beside an output? And must it be <i>this</i> layer that you ask?
+# </details>
+
+# %% [markdown]
+# ## 6.2 Drop components of a CP { minutes: 7, difficulty: 2 }
 #
 # A CP weight is a sum of $R$ rank-1 tensors, its **components**. Component $r$ is the outer product of the
 # columns $r$ of all factors. Toss a coin for each component: with probability $p$ it is dropped. What stays is
@@ -55,19 +131,6 @@ plotting.images(shown, signed=True)
 # %% [markdown]
 # Whole patterns appear and vanish. Dropping single *entries* of the factors, as `nn.Dropout` would, is something else.
 #
-# **Predict before you run.** How many different masks does a CP weight of rank 10 have, and with $p = 0.5$, in how many of 1024
-# training steps is, on average, *everything* dropped?
-
-# %% predict="mask_count"
-### BEGIN SOLUTION
-#~ prediction = (..., ...)  # masks; steps of 1024 in which everything is dropped
-prediction = (1024, 1)
-### END SOLUTION
-
-# %%
-reveal(prediction, lambda: (2**10, round(1024 * 0.5**10)))
-
-# %% [markdown]
 # For the layer you do not need a new kind of weight: *factors* that make the dropped weight will do. Write the
 # function that returns them. The coins are tossed already: `keep` says which components stay.
 #
@@ -93,7 +156,7 @@ def drop_cp(factors, keep, p):
     return [factors[0] * mask, *factors[1:]]
     ### END SOLUTION
 
-# %% check="drop_cp" points=2
+# %% check="drop_cp" points=1
 check("drop_cp", drop_cp)
 
 # %% [markdown]
@@ -109,13 +172,9 @@ check("drop_cp", drop_cp)
 # <details><summary>Hint: the difference is tiny, or the dtype is wrong</summary>
 # <code>keep / (1 - p)</code> is float32, whatever your factors are. <code>keep.to(dtype)</code> comes first.
 # </details>
-#
-# <details><summary>Hint: a skeleton</summary>
-# Make a mask of numbers from <code>keep</code>; multiply the columns of one factor by it; return the list.
-# </details>
 
 # %% [markdown]
-# ## 6.2 A layer that drops { minutes: 11, difficulty: 3 }
+# ## 6.3 A layer that drops { minutes: 10, difficulty: 3 }
 #
 # Now the coins. A layer with dropout behaves in two ways: in **training mode** it tosses new coins for every
 # batch; in **eval mode** it drops nothing and rescales nothing. Thanks to the scale in training, the weight of eval
@@ -128,7 +187,6 @@ check("drop_cp", drop_cp)
 
 # %%
 torch.manual_seed(0)
-x = torch.randn(64, 8, 8)
 ps = [0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
 layers = {
     "CP, rank 4": CPTRL((8, 8), 5, rank=4, bias=False),
@@ -147,12 +205,12 @@ for name, layer in layers.items():
 plotting.curves(lines, "p, the probability of dropping", "spread of an output / size of the outputs", log="y")
 
 # %% [markdown]
-# At $p = 0.5$ the noise of these fresh, random CPs is about as large as the signal, whatever the rank (6.8 says why); where three
+# At $p = 0.5$ the noise of these fresh, random CPs is about as large as the signal, whatever the rank (6.7 says why); where three
 # modes are dropped from, it is larger still. Towards $p = 1$ both
 # grow without bound, and the noise drowns whatever there is to learn.
 #
-# Write the layer for a CP weight, without a bias. One mask for the whole batch. For the coins `torch.rand(R)` and a
-# comparison are enough; your `drop_cp` does the rest.
+# Write the layer for a CP weight, without a bias. One mask for the whole batch. For the coins `torch.rand(R, device=x.device)` and
+# a comparison are enough (without the device, a layer on a GPU fails); your `drop_cp` does the rest.
 
 # %% solve="DropoutCP"
 class DropoutCP(nn.Module):
@@ -183,13 +241,13 @@ class DropoutCP(nn.Module):
         ### BEGIN SOLUTION
         factors = list(self.factors)
         if self.training:
-            keep = torch.rand(factors[0].shape[1]) >= self.p
+            keep = torch.rand(factors[0].shape[1], device=x.device) >= self.p
             factors = drop_cp(factors, keep, self.p)
         z = x.flatten(1) @ trlkit.khatri_rao(factors[:-1])  # (B, R)
         return z @ factors[-1].T
         ### END SOLUTION
 
-# %% check="DropoutCP" points=3
+# %% check="DropoutCP" points=2
 check("DropoutCP", DropoutCP)
 
 # %% [markdown]
@@ -205,105 +263,12 @@ check("DropoutCP", DropoutCP)
 # </details>
 #
 # <details><summary>Hint: how often each mask comes is wrong</summary>
-# For p = 0 every number that <code>torch.rand</code> can give, 0 included, has to mean "stays". And is the mask
+# Which numbers can <code>torch.rand</code> give, the ends included, and what becomes of each at p = 0? And is the mask
 # drawn in <code>forward</code>, once for each component?
 # </details>
-#
-# <details><summary>Hint: a skeleton</summary>
-# <code>__init__</code>: refuse p, a ParameterList, keep p. <code>forward</code>: the factors; if
-# training: draw <code>keep</code>, drop; then two matrix products.
-# </details>
 
 # %% [markdown]
-# ## 6.3 Does it drop at all? { minutes: 9, difficulty: 3 }
-#
-# Switching dropout on is no proof that anything is dropped. In tensorly-torch 0.5.0, `tensor_dropout` puts a **forward
-# hook** on the weight: a function that PyTorch runs whenever the weight is *called*, as `weight()`. But the forward
-# of its regression layer reads the weight and never calls it.
-#
-# **Predict before you run.** Its layer with $p = 0.9$, in training mode, gets one batch 100 times. How many of
-# the 99 later outputs differ from the first?
-
-# %% predict="hook_outputs"
-### BEGIN SOLUTION
-#~ prediction = ...
-prediction = 0
-### END SOLUTION
-
-# %%
-import tltorch
-from tltorch.tensor_hooks import tensor_dropout as tltorch_dropout
-
-torch.manual_seed(0)
-theirs = tltorch.TRL((8, 8), (10,), rank=20, factorization="cp")
-tltorch_dropout(theirs.weight, p=0.9)
-ours = CPTRL((8, 8), 10, rank=20, dropout=0.9)
-
-
-def differing(module):
-    outputs = [module.train()(x) for _ in range(100)]
-    return sum(not torch.equal(output, outputs[0]) for output in outputs[1:])
-
-
-print(f"tltorch {tltorch.__version__}: {len(theirs.weight._forward_hooks)} hook is there")
-reveal(prediction, lambda: differing(theirs))
-print("trlkit's layer:", differing(ours), "of 99 differ")
-
-# %% [markdown]
-# (Why not 99 for the other? At $p = 0.9$ all 20 components go at once in $0.9^{20}$ = 12 % of the passes. The first pass was one of
-# these, and later ones gave the same output: the bias alone.)
-#
-# No error, no warning, a loss that goes down as ever: such a fault can sit in an experiment for years. The only
-# way to notice is to look at what the layer *does*. Write that test: `True` for a layer whose outputs, in training mode, change from
-# pass to pass.
-#
-# - The layer may come to you in eval mode. Ask it in training mode, and leave it, and all modules in it, in the mode in which it came.
-# - Two passes may draw the same mask by chance. A layer of rank 1 with $p = 0.1$ must be found out too, with a probability of at
-#   least 999 in 1000. How many passes does that take?
-# - Compare passes with each other. Training and eval mode may differ without any dropout: batch norm does.
-
-# %% solve="really_drops"
-def really_drops(layer, x):
-    """Whether a layer's outputs in training mode change from pass to pass.
-
-    layer: nn.Module, it and all modules in it in training mode, or all in eval mode; afterwards
-    they are in that mode again.
-    x: a batch that it takes.
-    Returns a bool.
-
-    >>> really_drops(nn.Dropout(0.5), torch.ones(8)), really_drops(nn.Linear(8, 2), torch.ones(8))
-    (True, False)
-    """
-    ### BEGIN SOLUTION
-    before = layer.training
-    layer.train()
-    first = layer(x)
-    found = any(not torch.equal(layer(x), first) for _ in range(100))
-    layer.train(before)
-    return found
-    ### END SOLUTION
-
-# %% check="really_drops" points=2
-check("really_drops", really_drops)
-
-# %% [markdown]
-# <details><summary>Hint: how many passes?</summary>
-# In one pass a layer of rank 1 with p = 0.1 drops nothing with probability 0.9. Suppose the first one dropped
-# nothing. For which n is 0.9 to the n below 0.001?
-# </details>
-#
-# <details><summary>Hint: the mode is wrong afterwards</summary>
-# <code>layer.training</code> is a bool that you can remember, and <code>layer.train(mode)</code> takes one. Is
-# there a <code>return</code> before you set it back?
-# </details>
-#
-# <details><summary>Hint: a skeleton</summary>
-# Remember the mode; training mode; a first output; many more, each compared with the first by
-# <code>torch.equal</code>; set the mode back; return.
-# </details>
-
-# %% [markdown]
-# ## 6.4 Drop in each mode of a Tucker { minutes: 9, difficulty: 3 }
+# ## 6.4 Drop in each mode of a Tucker { minutes: 8, difficulty: 3 }
 #
 # A Tucker weight $W = G \times_0 U_0 \times_1 U_1 \cdots$ has a rank for *each* mode: $R_k$ columns in the factor of mode $k$, and
 # $R_k$ slices of the core that go with them. Tensor dropout tosses coins for each mode on its own: a mask $m^{(k)}$ of length
@@ -343,8 +308,12 @@ prediction = 4
 reveal(prediction, lambda: int((1 / (1 - 0.5)) ** 4 * (1 - 0.5) ** 2))
 
 # %% [markdown]
+# <details><summary>If you predicted 16, or 2</summary>
+# 16 are all four scales, but two of them were needed. And each of the two others brings its own factor.
+# </details>
+#
 # It happens in real code: in tensorly-torch 0.5.0 modes of a rank up to `min_dim` (3 by default) are skipped, and the scale
-# counts all modes. Here we call its weight by hand, so that the hook of 6.3 does run, and take the mean over many draws:
+# counts all modes. Here we call its weight by hand, so that the hook of 6.1 does run, and take the mean over many draws:
 
 # %%
 their_weight = tltorch.TRL((6, 5, 4), (6,), rank=(6, 2, 2, 6), factorization="tucker").weight
@@ -386,8 +355,7 @@ check("drop_tucker", drop_tucker)
 
 # %% [markdown]
 # <details><summary>Hint: I don't know where to begin</summary>
-# Dropping from one mode is what <code>drop_cp</code> does to the columns of one factor. Do that for each mode in
-# <code>modes</code>.
+# To the columns of which factor does <code>keeps[k]</code> belong? And which function drops columns already?
 # </details>
 #
 # <details><summary>Hint: it is right for one mode and too small or too large for several</summary>
@@ -400,65 +368,17 @@ check("drop_tucker", drop_tucker)
 # </details>
 
 # %% [markdown]
-# ## 6.5 List all masks { minutes: 7, difficulty: 2 }
+# ## 6.5 The expected weight { minutes: 12, difficulty: 3 }
 #
-# Above, a mean over 3000 draws gave "about 4". How sure is "about"? With a small bias or few draws, not sure at all: the error of a mean shrinks
-# only with the square root of the number of draws. But coins are simple. With $R$ components there are $2^R$ masks, and
-# the probability of each is known. For small $R$ one can list them all and get the expectation **exactly**, in a few lines.
-#
-# **Predict before you run.** Rank 2, $p = 0.25$. What are the probabilities of the masks (drop, drop), (drop, keep), (keep, drop) and (keep, keep)?
-# With all four digits after the point, or as fractions such as `1 / 3`.
-
-# %% predict="mask_chances"
-### BEGIN SOLUTION
-#~ prediction = (..., ..., ..., ...)
-prediction = (0.0625, 0.1875, 0.1875, 0.5625)
-### END SOLUTION
-
-# %%
-reveal(prediction, lambda: tuple(a * b for a in (0.25, 0.75) for b in (0.25, 0.75)))
-
-# %% solve="keep_masks"
-def keep_masks(rank, p):
-    """All masks of a rank mode, with their probabilities.
-
-    rank: int, at least 1; p: float in [0, 1), the probability that a component is dropped.
-    Returns a list of 2 ** rank pairs (keep, probability), in any order, also those of probability 0:
-    keep a bool Tensor of shape (rank,), True for what stays; probability a Python float, with all
-    its digits (torch computes in float32 unless told otherwise).
-
-    >>> sorted((keep.tolist(), probability) for keep, probability in keep_masks(1, 0.25))
-    [([False], 0.25), ([True], 0.75)]
-    """
-    ### BEGIN SOLUTION
-    pairs = []
-    for keep in itertools.product([False, True], repeat=rank):
-        probability = math.prod(1 - p if stays else p for stays in keep)
-        pairs.append((torch.tensor(keep), probability))
-    return pairs
-    ### END SOLUTION
-
-# %% check="keep_masks" points=2
-check("keep_masks", keep_masks)
-
-# %% [markdown]
-# <details><summary>Hint: how do I list the masks?</summary>
-# <code>itertools.product([False, True], repeat=3)</code> runs through all triples. Or count from 0 to 2 ** rank - 1
-# and read the binary digits.
-# </details>
-#
-# <details><summary>Hint: the probabilities do not add up to 1</summary>
-# A mask is a story about <i>every</i> component: those that stay bring a factor, and those that go bring one too.
-# </details>
-
-# %% [markdown]
-# ## 6.6 The expected weight { minutes: 9, difficulty: 3 }
+# Above, a mean over 3000 draws gave "about 4". How sure is "about"? The error of a mean shrinks
+# only with the square root of the number of draws. But coins are simple: for a small rank all masks can be listed, the probability of
+# each is known, and the expectation comes out **exactly**.
 #
 # To put *any* implementation to the test, we need one form for all. From here on, a **dropout** is a function
 #
 # `dropout(keeps, p)`: the weight that is left,
 #
-# where `keeps` is a list with one mask for each rank mode: one for a CP, one for each mode for a Tucker. Yours of 6.1,
+# where `keeps` is a list with one mask for each rank mode: one for a CP, one for each mode for a Tucker. Yours of 6.2,
 # for example, and one that forgets to rescale:
 
 # %%
@@ -476,10 +396,24 @@ def not_rescaled(keeps, p):
 
 # %% [markdown]
 # Its expected weight is $\mathbb{E}[\tilde W] = \sum P(\text{masks})\, \tilde W(\text{masks})$, over every combination of masks of all
-# rank modes. The modes toss their own coins, so the probability of a combination is a product.
+# rank modes, those of probability 0 too.
 #
-# Rank (2, 3) has $2^2 \cdot 2^3 = 32$ combinations. (For rank 512 there are more than atoms in the universe. A test
-# needs small ranks, and small ranks are enough: the mistakes are the same.)
+# **Predict before you run.** How many combinations has a Tucker weight of rank (2, 3, 1)? And at $p = 0.25$, how probable is the one in
+# which everything is dropped?
+
+# %% predict="combinations"
+### BEGIN SOLUTION
+#~ prediction = (..., ...)  # combinations; a probability, such as 1 / 3
+prediction = (64, 0.25**6)
+### END SOLUTION
+
+# %%
+reveal(prediction, lambda: (2 ** (2 + 3 + 1), 0.25 ** (2 + 3 + 1)))
+
+# %% [markdown]
+# <details><summary>If you predicted 12 or 14 combinations</summary>
+# 14 adds the masks of the modes up; but each mask of one mode comes with each of the others. 12 counts lists of components.
+# </details>
 
 # %% solve="expected_weight"
 def expected_weight(dropout, rank, p):
@@ -487,17 +421,19 @@ def expected_weight(dropout, rank, p):
 
     dropout: function; dropout(keeps, p) takes a list with a bool Tensor of shape (rank[k],) for each
     rank mode k and returns the weight that is left, a Tensor (leave it as it is).
-    rank: tuple of int, the sizes of the rank modes, (R,) for a CP; p: float in [0, 1).
-    Returns a Tensor of the weight's shape.
+    rank: tuple of int, the sizes of the rank modes, (R,) for a CP; p: float in [0, 1), the
+    probability that a component is dropped.
+    Returns a Tensor of the weight's shape and dtype, with all its digits.
 
     >>> expected_weight(lambda keeps, p: 10.0 * keeps[0], (2,), 0.25)
     tensor([7.5000, 7.5000])
     """
     ### BEGIN SOLUTION
     total = 0
-    for pairs in itertools.product(*[keep_masks(size, p) for size in rank]):
-        probability = math.prod(chance for _, chance in pairs)
-        total = total + probability * dropout([keep for keep, _ in pairs], p)
+    for coins in itertools.product([False, True], repeat=sum(rank)):
+        probability = math.prod(1 - p if stays else p for stays in coins)
+        keeps = torch.tensor(coins).split(list(rank))
+        total = total + probability * dropout(list(keeps), p)
     return total
     ### END SOLUTION
 
@@ -505,41 +441,29 @@ def expected_weight(dropout, rank, p):
 check("expected_weight", expected_weight)
 
 # %% [markdown]
-# <details><summary>Hint: one mode I can do, but several?</summary>
-# <code>itertools.product(*lists)</code> runs through every way to take one entry of each list. What lists do you
-# give it?
+# <details><summary>Hint: how do I list masks?</summary>
+# <code>itertools.product</code> runs through all ways to take one entry of each of several lists. Of which lists?
 # </details>
 #
-# <details><summary>Hint: a skeleton</summary>
-# total = 0; for each combination of pairs: multiply their probabilities, call the dropout with the list of
-# their masks, add.
+# <details><summary>Hint: the probabilities do not add up to 1</summary>
+# A mask is a story about <i>every</i> component: those that stay bring a factor, and those that go bring one too.
 # </details>
 
 # %% [markdown]
-# ## 6.7 A test that catches a biased dropout { minutes: 14, difficulty: 4 }
+# ## 6.6 A test that catches a biased dropout { minutes: 18, difficulty: 5 }
 #
-# Now you are the one who judges. A dropout is **unbiased** if the expected weight is the full weight, for *every* $p$ in $[0, 1)$. Why it matters: the network
+# Now you are the one who judges. A dropout is **unbiased** if the expected weight is the full weight, for *every* $p$ in $[0, 1)$. The network
 # is trained with dropped weights and used with the full one; a bias means that it is used with another weight than it was trained for,
 # and nothing tells you.
 #
-# Write `is_unbiased`. The check gives it some two dozen implementations, some right and some broken, and says which
-# broken one your test let through and which right one it accused. A good test does neither. Among them:
-#
-# - right ones that look unusual: the scale may be spread over the factors, the dropped columns may be left out instead of set to zero, a
-#   component may be exempt from dropping as long as it is not rescaled;
-# - broken ones whose bias is large, or small, or hidden: there are biases that show only for a $p$ below 0.1, or only
-#   above 0.8, or only between 0.2 and 0.45, or everywhere but at 0.5; some sit in a single component, some cancel in a sum, or in a norm.
-#
-# Sums are rounded, so "the same" has to mean *the same up to rounding*. All weights are float64: rounding leaves some 15 digits, and
-# a difference in the fifth is a bias. Never ask for $p = 1$, nor one dropout for more than 4000 weights.
-#
 # **Predict before you run.** An implementation keeps one component where the coins would drop them all. (It sounds
-# sensible: a layer without any weight learns nothing in that step.) Is it biased?
+# sensible: a layer without any weight learns nothing in that step.) At $p = 0.9$ and rank 3, the expected weight has how many times the
+# norm of the weight, to one digit after the point?
 
-# %% predict="one_left_biased"
+# %% predict="one_left_norm"
 ### BEGIN SOLUTION
-#~ prediction = ...  # True or False
-prediction = True
+#~ prediction = ...  # such as 1.0
+prediction = 5.9
 ### END SOLUTION
 
 # %%
@@ -548,26 +472,38 @@ def keeps_one(keeps, p):
     return (a * keep / (1 - p)) @ b.T
 
 
-masks = [torch.tensor(keep) for keep in itertools.product([False, True], repeat=3)]
-chances = [0.9 ** (3 - keep.sum().item()) * 0.1 ** keep.sum().item() for keep in masks]
-mean = sum(chance * keeps_one([keep], 0.9) for keep, chance in zip(masks, chances))
-print(f"at p = 0.9 the expected weight has {(mean.norm() / (a @ b.T).norm()).item():.1f} times the norm of the weight")
-reveal(prediction, lambda: not torch.allclose(mean, a @ b.T))
+reveal(prediction, lambda: round((expected_weight(keeps_one, (3,), 0.9).norm() / (a @ b.T).norm()).item(), 1))
+
+# %% [markdown]
+# <details><summary>If you predicted 1.0</summary>
+# It happens in 0.9 to the power of 3 of all steps, and then a component comes in that is multiplied by 10.
+# </details>
+#
+# Write `is_unbiased`. The check gives it some three dozen implementations, right ones and broken ones, and says which
+# broken one your test let through and which right one it accused. Some are drawn anew for the hidden check. What you are told of them:
+#
+# - Right ones may look unusual. Nothing counts but the expected weight, at every $p$.
+# - A bias may sit in one entry, in one row, in one component; it may cancel in a sum or in a norm. It may be as small as
+#   one part in a hundred thousand, and show only on a stretch of $p$, anywhere, which is at least 0.1 wide.
+# - The weight is float64, of any size: its entries may be about 1 or about $10^{-12}$. Sums are rounded, so "the same" means
+#   *the same up to rounding*.
+# - Never ask for $p = 1$, nor one dropout for more than 4000 weights.
 
 # %% solve="is_unbiased"
 def is_unbiased(dropout, weight, rank):
     """Whether a dropout leaves the weight as it is on average, at every p in [0, 1).
 
-    dropout: function; dropout(keeps, p) returns the weight that is left, as in 6.6.
-    weight: float64 Tensor, the full weight; rank: tuple of int, the sizes of the rank modes.
+    dropout: function; dropout(keeps, p) returns the weight that is left, as in 6.5.
+    weight: float64 Tensor, the full weight, not 0; rank: tuple of int, the sizes of the rank modes.
     Returns a bool.
 
     >>> is_unbiased(rescaled, a @ b.T, (3,)), is_unbiased(not_rescaled, a @ b.T, (3,))
     (True, False)
     """
     ### BEGIN SOLUTION
-    for p in (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95):
-        if not torch.allclose(expected_weight(dropout, rank, p), weight):
+    for p in [0, 0.01, 0.05, *(number / 20 for number in range(2, 20))]:
+        gap = (expected_weight(dropout, rank, p) - weight).abs().max()
+        if gap > 1e-9 * weight.abs().max():
             return False
     return True
     ### END SOLUTION
@@ -576,26 +512,61 @@ def is_unbiased(dropout, weight, rank):
 check("is_unbiased", is_unbiased)
 
 # %% [markdown]
-# <details><summary>Hint: I don't know where to begin</summary>
-# <code>expected_weight</code> gives the mean for one p. Compare it with the weight; then do so for several p.
-# </details>
-#
 # <details><summary>Hint: it accuses a right one</summary>
-# By how much do the two weights differ? <code>torch.allclose</code> compares up to rounding. And if you draw masks
-# at random: list them.
+# By how much do the two weights differ, as a share of the weight? And if you draw masks at random: do you have to?
 # </details>
 #
 # <details><summary>Hint: it lets a broken one through</summary>
-# The name of the broken one says where its bias is: at which p, or in which entries. Does your test look there? And does one p that comes
-# out right suffice for you?
+# At which p does its bias show, and in which entries? Does your test look there?
 # </details>
+#
+# ### Real patients
+#
+# `trlkit`'s own layers are tested in this way, over all masks (`tests/test_dropout.py` in its
+# repository). What does your test say of tensorly-torch 0.5.0? Its code draws coins with `torch.bernoulli`; below these are
+# replaced by the masks of your test, for the modes that it draws for. The last patient is the layer B of the first picture.
+
+# %%
+def patient(weight, forward=None):
+    """A dropout in the form of 6.5, made of a weight of tensorly-torch."""
+    whole = weight.double().to_tensor().detach()
+
+    def dropout(keeps, p):
+        coins = iter(keeps)
+        for hook in list(weight._forward_hooks):
+            del weight._forward_hooks[hook]
+        tltorch_dropout(weight.train(), p=p)
+        with (
+            torch.no_grad(),
+            warnings.catch_warnings(),
+            mock.patch("torch.bernoulli", lambda *args, **options: next(coins)),
+        ):
+            warnings.simplefilter("ignore")
+            return (forward or (lambda: weight().to_tensor()))()
+
+    return dropout, whole
+
+
+torch.manual_seed(0)
+cp = tltorch.TRL((6, 5), (4,), rank=4, factorization="cp").weight
+tucker = tltorch.TRL((6, 5), (4,), rank=(4, 2, 2), factorization="tucker").weight
+unread = tltorch.TRL((6, 5), (4,), rank=4, factorization="cp")
+patients = {
+    "CP, rank 4": patient(cp),
+    "Tucker, rank (4, 2, 2), which skips ranks up to 3": patient(tucker),
+    "the weight that layer B's forward reads": patient(unread.weight, lambda: unread.weight.to_tensor()),
+}
+for name, (dropout, whole) in patients.items():
+    shares = [(expected_weight(dropout, (4,), p) * whole).sum() / whole.square().sum() for p in (0.5, 0.9)]
+    print(f"{name:50s} unbiased: {is_unbiased(dropout, whole, (4,))!s:5s}", end="   ")
+    print("mean / weight at p = 0.5 and 0.9: {:.2f}, {:.2f}".format(*shares))
 
 # %% [markdown]
-# `trlkit`'s own layers are tested in this way: CP, Tucker and TT, over all masks, at several $p$ (`tests/test_dropout.py` in its
-# repository). An enumeration is short, exact and never flickers, which is all that one can ask of a test.
+# Two are biased: the first keeps at least one component, the second rescales modes that it skips. And the third? It drops nothing,
+# which is perfectly unbiased. **Neither test finds all three. Together they do.**
 
 # %% [markdown]
-# ## 6.8 The regularizer that it implies { minutes: 13, difficulty: 4 }
+# ## 6.7 The regularizer that it implies { minutes: 10, difficulty: 3 }
 #
 # The weight is unbiased. Is the *loss* too? Take a squared error. For one output $\tilde y = \sum_r m_r c_r$, where $c_r$ is
 # what component $r$ contributes, and any target $t$:
@@ -613,7 +584,7 @@ check("is_unbiased", is_unbiased)
 # components that contribute much. Large ones that cancel one another cost as much as large ones that add up, and give
 # the output nothing. The penalty needs no target; it depends on the data through $c_r$, which a weight decay does not. (For a
 # cross-entropy this holds only approximately.) Its factor is 1 at $p = 0.5$: the variance is then $\sum_r c_r^2$, on average the
-# square of the output itself if the $c_r$ are random, independent and of mean 0, as in 6.2.
+# square of the output itself if the $c_r$ are random, independent and of mean 0, as in 6.3.
 
 # %%
 ps = [number / 100 for number in range(0, 95, 5)]
@@ -633,6 +604,10 @@ prediction = 18
 reveal(prediction, lambda: int(0.5 / (1 - 0.5) * (3**2 + (-3) ** 2)))
 
 # %% [markdown]
+# <details><summary>If you predicted 0</summary>
+# The output is 0 as long as both stay, or both go. What is it when one goes alone, and how often does that happen?
+# </details>
+#
 # Write the penalty for a batch. The loss is `F.mse_loss(y, t)`, the mean over all $B \cdot N$ squared errors; so the
 # penalty is the mean over all samples and outputs of $\frac{p}{1-p} \sum_r c_r^2$. Sample $b$ has for component $r$ and
 # output $n$
@@ -661,123 +636,333 @@ def dropout_penalty(x, factors, p):
     return p / (1 - p) * contributions.square().sum(dim=2).mean()
     ### END SOLUTION
 
-# %% check="dropout_penalty" points=3
+# %% check="dropout_penalty" points=1
 check("dropout_penalty", dropout_penalty)
 
 # %% [markdown]
 # <details><summary>Hint: I don't know where to begin</summary>
-# First the numbers (B, R) that you had in 6.2: each sample with each component's input part. Times the output factor, but not yet
-# summed over r: (B, N, R).
+# Which indices has a contribution, and which of them are summed when the layer makes its output?
 # </details>
 #
 # <details><summary>Hint: my result is too small or too large by a round factor</summary>
 # Sum over r, mean over b and n. By which number does your result differ: B, N, R, or something made of p?
 # </details>
 #
-# <details><summary>Hint: a skeleton</summary>
-# (B, P) times the Khatri-Rao product of the input factors; broadcast with the last factor; square, sum over
-# the components, mean over the rest, times p / (1 - p).
-# </details>
+# Is it true? Three CP layers of one start learn digits by the squared error, with the same batches: one with tensor dropout, one without
+# dropout but with your penalty added to its loss, one with neither. If the formula holds, two of the curves lie on each other.
+
+# %%
+images, labels = sturdy.digits()[0].tensors
+targets = F.one_hot(labels, 10).double()
+pixels, lines = images[:, 0].double(), {}
+for name, p, penalty in (("neither", 0.0, 0.0), ("tensor dropout", 0.5, 0.0), ("your penalty", 0.0, 0.5)):
+    generator = torch.Generator().manual_seed(0)
+    start = [torch.randn(size, 16, generator=generator, dtype=torch.float64) for size in (8, 8, 10)]
+    layer = DropoutCP([0.3 * factor for factor in start], p).train()
+    factors = list(layer.parameters())
+    optimizer, losses = torch.optim.Adam(factors, lr=0.01), []
+    for step in range(301):
+        if step % 20 == 0:
+            losses.append(F.mse_loss(layer.eval()(pixels), targets).item())
+        batch = torch.randint(len(pixels), (128,), generator=generator)
+        loss = F.mse_loss(layer.train()(pixels[batch]), targets[batch])
+        if penalty:
+            loss = loss + dropout_penalty(pixels[batch], factors, penalty)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    lines[name] = (range(0, 301, 20), losses)
+plotting.curves(lines, "step", "squared error on the training digits, nothing dropped", log="y")
 
 # %% [markdown]
-# ## 6.9 Robustness, measured { minutes: 10, difficulty: 2 }
+# ## 6.8 Where the formula breaks { minutes: 18, difficulty: 5 }
+#
+# A Tucker weight is dropped from in several modes. One output is $y = \sum_{r, s, \ldots} c_{rs\cdots}$: entry by entry of the core, what
+# it contributes. With a mask for each mode,
+#
+# $$\tilde y = \sum_{r, s, \ldots} m_r\, n_s \cdots c_{rs\cdots}$$
+#
+# **Predict before you run.** Two modes, $c$ is 2 x 2 and all ones, $p = 0.5$. What is the variance of $\tilde y$? (For a CP with four such
+# components it would be 4.)
+
+# %% predict="tucker_variance"
+### BEGIN SOLUTION
+#~ prediction = ...
+prediction = 20
+### END SOLUTION
+
+# %%
+def listed_variance():
+    outputs = [4 * m * n for m in (0, 1, 1, 2) for n in (0, 1, 1, 2)]  # of 16 masks, all equally likely
+    return round(sum(y * y for y in outputs) / 16 - (sum(outputs) / 16) ** 2)
+
+
+reveal(prediction, listed_variance)
+
+# %% [markdown]
+# <details><summary>If you predicted 4</summary>
+# That would be four coins. Here are two for the rows and two for the columns, and a row takes two entries with it.
+# </details>
+#
+# <details><summary>If you predicted 12</summary>
+# Each entry by itself has the variance 3. But entries of one row stay and go together, and variances of numbers that depend on each other
+# do not add up.
+# </details>
+#
+# Find the rule, for any number of modes, and write it as a function. It cannot list masks: the largest case of the check has $2^{50}$ of
+# them. A way to begin: the variance is the mean of $\tilde y^2$ less $y^2$, and a square of a sum is a sum over *pairs* of entries.
+# For one mode, what is the mean of $m_r m_{r'}$, for $r = r'$ and for $r \ne r'$?
+
+# %% solve="output_variance"
+def output_variance(c, p):
+    """The variance of an output under tensor dropout in every mode.
+
+    c: Tensor of shape (R_0, ..., R_K), K >= 0: what each entry of the core contributes to the output.
+    p: float in [0, 1).
+    Returns a Tensor of shape (). At most 4000 operations on tensors.
+
+    >>> output_variance(torch.tensor([3.0, -3.0]), 0.75)      # one mode: the penalty of 6.7
+    tensor(54.)
+    """
+    ### BEGIN SOLUTION
+    total = 0
+    for shared in itertools.product([False, True], repeat=c.ndim):  # modes in which a pair agrees
+        if any(shared):
+            free = [mode for mode in range(c.ndim) if not shared[mode]]
+            sums = c.sum(dim=free) if free else c
+            total = total + (p / (1 - p)) ** sum(shared) * sums.square().sum()
+    return total
+    ### END SOLUTION
+
+# %% check="output_variance" points=3
+check("output_variance", output_variance)
+
+# %% [markdown]
+# <details><summary>Hint: what do I do with the mean of a product of two mask entries?</summary>
+# It has the form 1 + q for the same entry and 1 for two different ones. What is q? With two modes, multiply two such numbers out: which
+# pairs of entries does each of the terms reach?
+# </details>
+#
+# <details><summary>Hint: two modes are right, three are not</summary>
+# How many terms has a product of three brackets, and for which of them did you find sums over c?
+# </details>
+#
+# So rows and columns of the core are pushed towards sums of 0, not only towards small entries, and the more modes are dropped from,
+# the louder it gets. That is why Tucker layers want a smaller $p$, or fewer `modes`.
+
+# %% [markdown]
+# ## 6.9 Does it help? { minutes: 12, difficulty: 4 }
 #
 # Kolbeinsson and others report that tensor dropout makes networks more robust to noise and to adversarial
-# attack. Let us see on a small scale, honestly: real digits, 8 by 8, one convolution and a CP layer of
-# rank 30, trained with and without dropout from the same four seeds, and judged on digits that were not trained on.
+# attack. You find out, on real digits of 8 by 8 pixels. `sturdy.trained(seed, steps, p)` trains a convolution and a CP layer of rank 30;
+# start and batches depend on the seed alone, not on `p`. `sturdy.disturbed_accuracy(network, disturbance, strength)` is its accuracy, in percent, on
+# 270 digits that it has not seen, which are disturbed:
 #
-# Why should it help? No component can count on the others, and large contributions cost (6.8): the answer is spread over many small ones, so
-# a disturbance that upsets some of them should do less harm. That is a hope and no proof. What do you expect to gain more: accuracy under noise, or under attack?
+# - `"noise"`: Gaussian numbers of that standard deviation are added to the pixels, which lie between 0 and 1;
+# - `"fgsm"` (the fast gradient sign method): every pixel is moved by that much in the direction in which the loss grows;
+# - `"pgd"`: the same in ten smaller steps, each along a new gradient, and no pixel further away than that.
 
 # %%
-train, validation, _ = data.digits(8)
-images, labels = train.tensors[0][:, :1].contiguous(), train.tensors[1]  # the channels are equal
-held_out = torch.utils.data.TensorDataset(validation.tensors[0][:, :1], validation.tensors[1])
-
-
-def trained(p, seed, steps=150):
-    torch.manual_seed(seed)
-    conv = nn.Conv2d(1, 16, 3, padding=1)
-    net = nn.Sequential(conv, nn.ReLU(), CPTRL((16, 8, 8), 10, rank=30, dropout=p))
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
-    for _ in range(steps):
-        batch = torch.randint(len(images), (128,))
-        optimizer.zero_grad()
-        F.cross_entropy(net(images[batch]), labels[batch]).backward()
-        optimizer.step()
-    return net.eval()
-
-
-# %%
-seeds, began = range(4), time.perf_counter()
-nets = {p: [trained(p, seed) for seed in seeds] for p in (0.0, 0.4)}
-print(f"trained {2 * len(seeds)} networks in {time.perf_counter() - began:.0f} s")
-
-# %% [markdown]
-# Two ways to make it hard. **Noise**: Gaussian numbers are added to the pixels, which lie between 0 and 1.
-# **FGSM** (the fast gradient sign method): every pixel is moved by the same small step in the direction in which the loss grows, which
-# does far more harm than noise of that size. Here is a digit, a noisy and an attacked version of it, and what a network
-# without dropout takes them for:
-
-# %%
-plain, label = nets[0.0][0], held_out.tensors[1][:1]
-digit = held_out.tensors[0][:1].clone().requires_grad_()
-gradient = torch.autograd.grad(F.cross_entropy(plain(digit), label), digit)[0]
-noisy = digit.detach() + 0.2 * torch.randn(digit.shape, generator=torch.Generator().manual_seed(0))
-attacked = (digit.detach() + 0.1 * gradient.sign()).clamp(0, 1)
-named = {"as it is": digit.detach(), "noise 0.2": noisy, "FGSM 0.1": attacked}
+plain = sturdy.trained(0)
+digit, label = (tensor[:1] for tensor in sturdy.digits()[1].tensors)
+digit = digit.clone().requires_grad_()
+(gradient,) = torch.autograd.grad(F.cross_entropy(plain(digit), label), digit)
+digit = digit.detach()
+noisy = digit + 0.2 * torch.randn(digit.shape, generator=torch.Generator().manual_seed(0))
+named = {"as it is": digit, "noise 0.2": noisy, "FGSM 0.1": (digit + 0.1 * gradient.sign()).clamp(0, 1)}
 gray = {f"{n}: said to be {plain(v).argmax().item()}": v[0].expand(3, 8, 8) for n, v in named.items()}
 plotting.images(gray)
 
-# %%
-noise, attack = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5], [0.0, 0.02, 0.04, 0.06, 0.08, 0.1]
-under_noise = {
-    p: torch.tensor([robustness.noise_accuracy(net, held_out, noise) for net in some]) for p, some in nets.items()
-}
-under_attack = {
-    p: torch.tensor([robustness.fgsm_accuracy(net, held_out, attack, bounds=(0, 1)) for net in some])
-    for p, some in nets.items()
-}
-names = {0.0: "no dropout", 0.4: "tensor dropout, p = 0.4"}
-plotting.curves(
-    {names[p]: (noise, found.mean(0).tolist()) for p, found in under_noise.items()},
-    "standard deviation of the noise",
-    "accuracy on 270 held-out digits, mean of 4 seeds",
-)
+# %% [markdown]
+# One network proves nothing: another seed gives another accuracy, by more than dropout changes it. Networks of one seed share
+# that luck, so **compare them pair by pair**. `intervals.interval(differences)` gives the mean of two to ten numbers and the ends of its
+# 95 % interval. Write the experiment for any network and any measure.
 
-# %%
-plotting.curves(
-    {names[p]: (attack, found.mean(0).tolist()) for p, found in under_attack.items()},
-    "step of FGSM",
-    "accuracy on 270 held-out digits, mean of 4 seeds",
-)
+# %% solve="paired_gain"
+def paired_gain(train, judge, seeds, p):
+    """What dropout gains, measured on pairs of networks that differ in nothing else.
+
+    train: function; train(seed, p) trains a network, with p = 0.0 one without dropout.
+    judge: function; judge(network) is its accuracy in percent.
+    seeds: list of 2 to 10 int; p: float in (0, 1).
+    Returns (mean, low, high): the gain in points, positive where dropout is better, and its interval.
+
+    >>> paired_gain(lambda seed, p: (seed, p), lambda pair: 50 + pair[0] + 20 * pair[1], [0, 1], 0.5)
+    (10.0, 10.0, 10.0)
+    """
+    ### BEGIN SOLUTION
+    gains = [judge(train(seed, p)) - judge(train(seed, 0.0)) for seed in seeds]
+    return intervals.interval(gains)
+    ### END SOLUTION
+
+# %% check="paired_gain" points=2
+check("paired_gain", paired_gain)
 
 # %% [markdown]
-# A difference of two curves means little without its spread. Each seed gave a pair of networks that started alike; here is what dropout
-# gained for each pair, in percentage points:
-
-# %%
-for title, strengths, found in (("noise", noise, under_noise), ("FGSM", attack, under_attack)):
-    print(f"{title:6} gain: mean (least to most of the 4 pairs)")
-    gain = 100 * (found[0.4] - found[0.0])
-    for strength, column in zip(strengths, gain.T):
-        print(f"  {strength:5.2f}  {column.mean():+5.1f}  ({column.min():+5.1f} to {column.max():+5.1f})")
-
-# %% [markdown]
-# How to read such a table:
+# <details><summary>Hint: what is a pair?</summary>
+# Two networks that share all but one thing. Which numbers go into an interval: scores, or what one pair differs by?
+# </details>
 #
-# - One digit of 270 is 0.4 points. Where the range reaches from below 0 to above it, the mean proves nothing. Where it does not, it proves little:
-#   of 4 pairs all have the same sign by chance in one row of 8.
-# - When we ran it, dropout changed nothing for sure on clean digits, gained at most a point or two under noise, hardly more
-#   than the pairs differ, and several under strong attack. It is no armor: the attack still wins. Look at your own numbers before you believe ours.
-# - It is a small network on small images, with one $p$, one rank and one optimizer; for larger ones see the paper below.
-# - FGSM is a single step along one gradient, the weakest of attacks. Train twice as long (`steps=300`) and attack with a step of
-#   0.15, and you may see the order of the curves turn. A claim of robustness needs more settings and stronger attacks than these.
-#
-# In chapter 9 you choose rank and $p$ by such measurements yourself, and defend the choice.
+# Who else could get the credit? Ordinary dropout of the activation and a weight decay are rivals that cost nothing to try. **Write down what you expect**:
+# which of the four gains most, under noise, and under attack?
+
+# %%
+my_guess = ...  # "tensor dropout", "ordinary dropout", "weight decay" or "none of them"
+
+# %%
+from tqdm.auto import tqdm
+
+seeds, tests = [0, 1, 2], [("noise", 0.0), ("noise", 0.4), ("fgsm", 0.1), ("pgd", 0.1)]
+arms = {
+    "no dropout": {},
+    "tensor dropout, p = 0.4": {"p": 0.4},
+    "ordinary dropout, p = 0.4": {"units": 0.4},
+    "weight decay 0.3": {"decay": 0.3},
+}
+runs = {
+    arm: [[sturdy.disturbed_accuracy(net, *test) for test in tests] for net in (sturdy.trained(s, **how) for s in seeds)]
+    for arm, how in tqdm(arms.items())
+}
+print(f"{'gain in points, and its interval':34s}" + "".join(f"{d + ' ' + str(s):>22s}" for d, s in tests))
+for arm in list(arms)[1:]:
+    print(f"{arm:34s}", end="")
+    for column in range(len(tests)):
+        pairs = zip(runs[arm], runs["no dropout"])
+        mean, low, high = intervals.interval([one[column] - other[column] for one, other in pairs])
+        print(f"{mean:+6.1f} ({low:+5.1f}, {high:+5.1f})".rjust(22), end="")
+    print()
 
 # %% [markdown]
-# ## 6.10 Quiz: modes of rank 1 { minutes: 2, difficulty: 2 }
+# Read it as a skeptic. An interval that holds 0 shows nothing, and three seeds make wide ones. Where tensor dropout gains, does ordinary
+# dropout gain less? Only a difference between *these two* would say that it is the *tensor* that helps.
+#
+# ## 6.10 Helped and hurt by the same dropout { minutes: 12, difficulty: 4 }
+#
+# Here is your experiment. Choose one $p$ (at most 0.8) and one number of steps (at most 300), and two disturbances with strengths, such that **the
+# same networks** are helped by dropout under the one and hurt under the other. Noise goes up to 1, the attacks up to 0.3. Undisturbed, all of them should read
+# 90 % at least.
+#
+# **Predict before you run**, and keep it: is there a setting in which FGSM and PGD, two attacks along the same gradient, contradict each other?
+
+# %%
+contradiction = ...  # True or False
+
+# %%
+def train(seed, p):
+    return sturdy.trained(seed, 150, p)
+
+
+print(paired_gain(train, lambda network: sturdy.disturbed_accuracy(network, "noise", 0.3), [0, 1], 0.4))
+
+# %% [markdown]
+# That is one measurement; change it, and measure until your intervals keep clear of 0. The check repeats your claim on four seeds of its own, and trains
+# eight networks for it, which takes some seconds. Your result counts as shown if the mean gain of its pairs is two points and two standard errors away
+# from 0, on the side that you say, and as measured if your number is within eight points of its own.
+
+# %% solve="where_it_turns"
+def where_it_turns():
+    """A setting in which the same dropout helps under one disturbance and hurts under another.
+
+    Returns (p, steps, helps, hurts), p a float and steps an int; helps and hurts are each
+    (disturbance, strength, gain): "noise", "fgsm" or "pgd", its strength, and the mean gain in
+    points that you have measured, positive in helps and negative in hurts.
+    """
+    ### BEGIN SOLUTION
+    return 0.6, 200, ("pgd", 0.1, 11.0), ("fgsm", 0.2, -6.0)
+    ### END SOLUTION
+
+# %% check="where_it_turns" points=2
+check("where_it_turns", where_it_turns)
+
+# %% [markdown]
+# <details><summary>Hint: I find nothing that hurts</summary>
+# What grows with the strength of one large step, and what does one of many small steps do that a single one cannot?
+# </details>
+#
+# <details><summary>Hint: my networks read too little</summary>
+# Dropout learns more slowly. How many steps do you give it?
+# </details>
+#
+# Which of the two attacks do you believe? The accuracy of one network without dropout, against the strength:
+
+# %%
+network, strengths = sturdy.trained(0, 300), [0, 0.03, 0.06, 0.09, 0.12, 0.15, 0.2, 0.25, 0.3]
+lines = {
+    name: (strengths, [sturdy.disturbed_accuracy(network, name, s) for s in strengths]) for name in ("fgsm", "pgd")
+}
+plotting.curves(lines, "strength", "accuracy in percent")
+
+# %% [markdown]
+# A stronger attack can do whatever a weaker one does; so a curve that rises again shows a bad attack and not a good defense. **A claim of
+# robustness is as good as the strongest attack that was tried.** Many papers have been corrected on this point (Athalye and others, below).
+#
+# ## 6.11 Open challenge: which digits would you hand over? { minutes: 10, difficulty: 3 }
+#
+# A trained layer that still drops gives another opinion with every mask. A network may hand the digits that it is least sure of to a person. Which
+# ones? You get what 32 masks say of 270 noisy digits, and what eval mode says; you never see the labels. The first $k$ digits by your doubt are handed over, for
+# every $k$; what counts is the share of errors among those that are kept, averaged over all $k$.
+
+# %%
+def opinions(seed, p=0.4, noise=0.3):
+    """Probabilities of 32 masks (32, B, 10) and of eval mode (B, 10), and what eval mode misreads (B,)."""
+    network = sturdy.trained(seed, p=p)
+    images, labels = sturdy.digits()[1].tensors
+    noisy = images + noise * torch.randn(images.shape, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        single = network(noisy).softmax(1)
+        passes = torch.stack([network.train()(noisy).softmax(1) for _ in range(32)])
+    return passes, single, single.argmax(1) != labels
+
+
+passes, single, wrong = opinions(seed=7)
+print(f"eval mode misreads {wrong.sum().item()} of {len(wrong)}")
+
+# %% solve="doubt"
+def doubt(passes, single):
+    """How doubtful each digit is.
+
+    passes: Tensor of shape (S, B, N), the probabilities of N classes for B digits, by S masks.
+    single: Tensor of shape (B, N), the probabilities in eval mode: its class is what is said.
+    Returns a Tensor of shape (B,), the higher the more doubtful.
+
+    >>> easy, hard = [0.9, 0.1], [0.5, 0.5]
+    >>> doubt(torch.tensor([[easy, hard]] * 4), torch.tensor([easy, hard])).argmax()
+    tensor(1)
+    """
+    ### BEGIN SOLUTION
+    first, second = single.topk(2, dim=1).values.T
+    return second - first
+    ### END SOLUTION
+
+# %% check="doubt" points=1
+check("doubt", doubt)
+
+# %% [markdown]
+# The point is yours once six tenths are gone of what a random order has too much. What remains is for the sport; the lowest line is what nobody can beat. **Predict
+# first:** do 32 masks know more than one softmax?
+
+# %%
+orders = {
+    "yours": doubt(passes, single),
+    "entropy of the 32 masks' mean": torch.special.entr(passes.mean(0)).sum(1),
+    "disagreement of the masks": passes.var(0).sum(1),
+    "best possible": wrong.double(),
+}
+kept, lines = range(len(wrong), 20, -10), {}
+for name, order in orders.items():
+    errors = wrong[order.argsort(stable=True)].double().cumsum(0)
+    lines[f"{name}: {robustness.kept_error(order, wrong):.3f}"] = (
+        [len(wrong) - k for k in kept],
+        [100 * errors[k - 1].item() / k for k in kept],
+    )
+plotting.curves(lines, "digits handed over", "errors among the digits kept, in percent")
+
+# %% [markdown]
+# Try `opinions` with other seeds before you believe an order of close lines: 270 digits are few. `robustness.uncertainty` does the many passes for a
+# network with layers of `trlkit`.
+
+# %% [markdown]
+# ## 6.12 Quiz: modes of rank 1 { minutes: 2, difficulty: 2 }
 #
 # **`TuckerTRL(..., rank=(20, 1, 1, 20), dropout=0.4)` is told no `modes`, so it drops from all four. In about which share of the
 # training steps is the whole weight 0?** (The modes of rank 20 hardly ever lose all.)
@@ -798,56 +983,16 @@ check("quiz_rank_one_modes", quiz_rank_one_modes)
 ### HASHED AUTOTEST quiz_rank_one_modes
 
 # %% [markdown]
-# ## 6.11 Quiz: everything stays { minutes: 1, difficulty: 2 }
-#
-# **A Tucker weight of rank (4, 5, 6) is dropped from in all three modes at p = 0.5. By chance every component
-# stays. The weight of this step is the full weight times ...**
-#
-# - **a** 1
-# - **b** 2
-# - **c** 8
-# - **d** 2 to the power of 15
-
-# %% solve="quiz_all_stay"
-### BEGIN SOLUTION
-#~ quiz_all_stay = ...  # "a", "b", "c" or "d"
-quiz_all_stay = "c"
-### END SOLUTION
-
-# %% check="quiz_all_stay" points=1
-check("quiz_all_stay", quiz_all_stay)
-### HASHED AUTOTEST quiz_all_stay
-
-# %% [markdown]
-# ## 6.12 Quiz: eval() forgotten { minutes: 1, difficulty: 2 }
-#
-# **You measure the accuracy of a network with unbiased tensor dropout and forget `eval()`. What do you measure?**
-#
-# - **a** the same accuracy, since the dropout is unbiased
-# - **b** a lower accuracy, since all outputs are too small by a factor of 1 - p
-# - **c** usually a lower accuracy, and another one each time, since each batch is judged with a random weight
-# - **d** the same accuracy, since the mean over all masks is taken
-
-# %% solve="quiz_forgot_eval"
-### BEGIN SOLUTION
-#~ quiz_forgot_eval = ...  # "a", "b", "c" or "d"
-quiz_forgot_eval = "c"
-### END SOLUTION
-
-# %% check="quiz_forgot_eval" points=1
-check("quiz_forgot_eval", quiz_forgot_eval)
-### HASHED AUTOTEST quiz_forgot_eval
-
-# %% [markdown]
 # ## What to take away
 #
-# - Tensor dropout switches off whole **components**: columns, the same ones in every factor of a CP; in a Tucker, each mode on its own.
-# - What stays is multiplied by $1/(1-p)$, **once for each mode that is dropped from**: not once for each factor of a CP, and not for modes that are skipped.
-# - Modes of rank 1 should be skipped; in `trlkit` it is you who says so, by `modes`.
-# - An expectation over coins can be computed **exactly** for small ranks. Good intentions, such as keeping at least one component, are biases.
-# - A dropout that is never called looks just like one that works. Two passes in training mode tell.
-# - On a squared error it is a penalty, $\frac{p}{1-p}$ times the squared contributions of the components.
-# - Robustness is a measurement: several seeds, pairs, a spread, and an attack that you have checked.
+# What you know now that users of `nn.Linear` and `nn.Dropout` mostly don't:
+#
+# - Tensor dropout switches off whole **components**; what stays is multiplied by $1/(1-p)$ **once for each mode that is dropped from**.
+# - An expectation over coins can be computed **exactly** for small ranks. Good intentions, such as keeping one component, are biases.
+# - A dropout that is never called is perfectly unbiased. It takes two tests to trust one layer.
+# - Dropout *is* a penalty on squared contributions, as long as each has its own coin; with several modes, sums over rows and columns are
+#   penalized too.
+# - Whether it helped is a matter of pairs, an interval, rivals of the same cost, and an attack that deserves the name.
 #
 # In `trlkit`: `CPTRL(..., dropout=0.4)`, `TuckerTRL(..., dropout=TensorDropout(0.4, modes=(0, 3)))`,
 # `tensor_dropout(layer, p)`, `remove_tensor_dropout(layer)`, and `robustness.uncertainty` for what many passes say of one input.
@@ -859,6 +1004,8 @@ check("quiz_forgot_eval", quiz_forgot_eval)
 #   JMLR 15 (2014).
 # - Kossaifi, Lipton, Kolbeinsson, Khanna, Furlanello, Anandkumar: *Tensor Regression Networks*, JMLR 21 (2020).
 # - Goodfellow, Shlens, Szegedy: *Explaining and Harnessing Adversarial Examples*, arXiv 1412.6572.
+# - Athalye, Carlini, Wagner: *Obfuscated Gradients Give a False Sense of Security*, arXiv 1802.00420. Defenses that a better attack broke.
+# - Madry, Makelov, Schmidt, Tsipras, Vladu: *Towards Deep Learning Models Resistant to Adversarial Attacks*, arXiv 1706.06083. PGD.
 # - Gal, Ghahramani: *Dropout as a Bayesian Approximation*, arXiv 1506.02142.
 #
 # **Next:** chapter 7, *A CNN with a TRL*: the layer takes its place in a network.
