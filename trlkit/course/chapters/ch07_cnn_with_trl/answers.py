@@ -1,265 +1,118 @@
 """Known answers of chapter 07."""
 
-# %% right="conv_output_size"
-def conv_output_size(size, kernel_size, stride, padding):
-    return (size + 2 * padding - kernel_size) // stride + 1
-
-# %% answer="conv_output_size" name="counted"
-# The places themselves.
-def conv_output_size(size, kernel_size, stride, padding):
-    return len(range(0, size + 2 * padding - kernel_size + 1, stride))
-
-# %% answer="conv_output_size" name="torch"
-# Whatever torch makes of it.
-def conv_output_size(size, kernel_size, stride, padding):
-    layer = nn.Conv1d(1, 1, kernel_size, stride, padding)
-    return layer(torch.zeros(1, 1, size)).shape[-1]
-
-# %% answer="conv_output_size" name="floor"
-# math.floor of a float.
-def conv_output_size(size, kernel_size, stride, padding):
-    return math.floor((size + 2 * padding - kernel_size) / stride + 1)
-
-# %% mistake="conv_output_size" name="steps counted"
-# You counted the steps of the window, not its places: before the first step it already stands
-# in one.
-# Look at: your result for a window as large as the row.
-def conv_output_size(size, kernel_size, stride, padding):
-    return (size + 2 * padding - kernel_size) // stride
-
-# %% mistake="conv_output_size" name="padding on one side"
-# You added the padding once. It stands on both sides of the row.
-# Look at: how long the row of "o" and "." is in the last picture.
-def conv_output_size(size, kernel_size, stride, padding):
-    return (size + padding - kernel_size) // stride + 1
-
-# %% mistake="conv_output_size" name="padding left out"
-# You left the padding out, so the row is too short wherever there is some.
-# Look at: how long the row of "o" and "." is in the last picture.
-def conv_output_size(size, kernel_size, stride, padding):
-    return (size - kernel_size) // stride + 1
-
-# %% mistake="conv_output_size" name="rounded up"
-# You rounded up: that counts a window that stands half outside. It is left out.
-# Look at: the third picture, where the last pixel is never seen.
-def conv_output_size(size, kernel_size, stride, padding):
-    return math.ceil((size + 2 * padding - kernel_size) / stride) + 1
-
-# %% mistake="conv_output_size" name="a float"
-# You divided with `/`, which gives a float, and not a whole one where the last window does
-# not fit.
-# Look at: `//`.
-def conv_output_size(size, kernel_size, stride, padding):
-    return (size + 2 * padding - kernel_size) / stride + 1
-
-# %% mistake="conv_output_size" name="stride left out"
-# You left the stride out: your window moves by one pixel whatever it is.
-# Look at: the second picture, where it moves by two.
-def conv_output_size(size, kernel_size, stride, padding):
-    return size + 2 * padding - kernel_size + 1
-
-# %% mistake="conv_output_size" name="divided by the stride alone"
-# You divided the length by the stride. That forgets that the window itself takes up space; it
-# is right only where kernel and stride fit together, as in a 2 x 2 pooling.
-# Look at: the first picture, 8 pixels and fewer places.
-def conv_output_size(size, kernel_size, stride, padding):
-    return (size + 2 * padding) // stride
-
-# %% mistake="conv_output_size" name="kernel taken off last"
-# You divided first and took the kernel off afterwards. The kernel is measured in pixels, so it
-# goes off before pixels are turned into steps.
-# Look at: the order of the subtraction and the division.
-def conv_output_size(size, kernel_size, stride, padding):
-    return (size + 2 * padding) // stride - kernel_size + 1
-
-# %% mistake="conv_output_size" name="rounded to the nearest"
-# You rounded to the nearest whole number: that sometimes counts a window that stands half
-# outside. It is left out.
-# Look at: the third picture, where the last pixel is never seen.
-def conv_output_size(size, kernel_size, stride, padding):
-    return round((size + 2 * padding - kernel_size) / stride) + 1
-
-# %% wrong="conv_output_size" name="a stride as large as the kernel at most"
-# The window is taken for as wide as its stride.
-def conv_output_size(size, kernel_size, stride, padding):
-    return (size + 2 * padding - max(kernel_size, stride)) // stride + 1
-
 # %% right="activation_shape"
 def activation_shape(layers, input_shape):
-    channels, height, width = input_shape
+    channels, *sizes = input_shape
     for kind, *numbers in layers:
         if kind == "conv":
             channels, kernel_size, stride, padding = numbers
         else:
-            (kernel_size, stride), padding = numbers, 0
-        height = (height + 2 * padding - kernel_size) // stride + 1
-        width = (width + 2 * padding - kernel_size) // stride + 1
-    return channels, height, width
+            kernel_size, stride, padding = *numbers, 0
+        sizes = [(size + 2 * padding - kernel_size) // stride + 1 for size in sizes]
+    return (channels, *sizes)
 
 # %% answer="activation_shape" name="layers run"
-# The layers themselves, on zeros.
+# torch's own layers, on an image of zeros.
 def activation_shape(layers, input_shape):
     x = torch.zeros(1, *input_shape)
     for layer in layers:
         if layer[0] == "conv":
-            x = nn.Conv2d(x.shape[1], layer[1], layer[2], layer[3], layer[4])(x)
+            x = nn.Conv2d(x.shape[1], *layer[1:])(x)
         else:
-            x = nn.MaxPool2d(layer[1], layer[2])(x)
+            x = nn.functional.max_pool2d(x, layer[1], layer[2])
     return tuple(x.shape[1:])
 
-# %% answer="activation_shape" name="recursion and a list"
-# The first layer, then the rest; a list for the result.
-def activation_shape(layers, input_shape):
-    if not layers:
-        return list(input_shape)
-    first, *rest = layers
-    channels = first[1] if first[0] == "conv" else input_shape[0]
-    window = first[2:] if first[0] == "conv" else (*first[1:], 0)
-    sizes = [conv_output_size(size, *window) for size in input_shape[1:]]
-    return activation_shape(rest, (channels, *sizes))
+# %% answer="activation_shape" name="windows counted"
+# Counts the places; returns a torch.Size.
+#-         sizes = [(size + 2 * padding - kernel_size) // stride + 1 for size in sizes]
+#-     return (channels, *sizes)
+#+         last = [size + padding - kernel_size for size in sizes]
+#+         sizes = [len(range(-padding, most + 1, stride)) for most in last]
+#+     return torch.Size((channels, *sizes))
 
-# %% answer="activation_shape" name="torch.Size"
-# The shape as torch gives it, on the meta device.
-def activation_shape(layers, input_shape):
-    made, channels = [], input_shape[0]
-    for kind, *numbers in layers:
-        if kind == "conv":
-            made.append(nn.Conv2d(channels, *numbers))
-            channels = numbers[0]
-        else:
-            made.append(nn.MaxPool2d(*numbers))
-    return nn.Sequential(*made)(torch.zeros(2, *input_shape))[0].shape
+# %% mistake="activation_shape" name="steps counted"
+# You counted the steps of the window and not its places: where no step fits, it still stands in
+# one place.
+# Look at: a window as large as the image.
+#- stride + 1 for
+#+ stride for
 
-# %% mistake="activation_shape" name="pooling left out"
-# Your poolings change nothing, so height and width come out too large.
-# Look at: what happens in your code to a layer that is no "conv".
-def activation_shape(layers, input_shape):
-    channels, height, width = input_shape
-    for kind, *numbers in layers:
-        if kind == "conv":
-            channels, kernel_size, stride, padding = numbers
-            height = (height + 2 * padding - kernel_size) // stride + 1
-            width = (width + 2 * padding - kernel_size) // stride + 1
-    return channels, height, width
-
-# %% mistake="activation_shape" name="pooling always halves"
-# Your poolings halve, whatever their window and stride are. That is right for 2 and 2 only.
-# Look at: ("pool", kernel_size, stride), and the formula of 7.1.
-def activation_shape(layers, input_shape):
-    channels, height, width = input_shape
-    for kind, *numbers in layers:
-        if kind == "conv":
-            channels, kernel_size, stride, padding = numbers
-            height = (height + 2 * padding - kernel_size) // stride + 1
-            width = (width + 2 * padding - kernel_size) // stride + 1
-        else:
-            height, width = height // 2, width // 2
-    return channels, height, width
-
-# %% mistake="activation_shape" name="poolings move by one"
-# Your poolings move by one pixel: you left their stride out.
-# Look at: the third entry of a pooling's tuple.
-#- (kernel_size, stride), padding = numbers, 0
-#+ kernel_size, stride, padding = numbers[0], 1, 0
-
-# %% mistake="activation_shape" name="channels of the image"
-# You return the channels of the image. Every convolution makes its own number of them.
-# Look at: the second entry of a convolution's tuple.
-#- channels, kernel_size
-#+ _, kernel_size
-
-# %% mistake="activation_shape" name="channels multiplied"
-# You multiply the channels. A convolution sums over the channels that come in: what goes out
-# is out_channels, however many there were.
-# Look at: what your code does with the channels it had.
-#-             channels, kernel_size, stride, padding = numbers
-#+             more, kernel_size, stride, padding = numbers
-#+             channels = channels * more
-
-# %% mistake="activation_shape" name="pooling read as a convolution"
-# You take the second entry of every layer for its channels. A pooling's is its kernel size: it
-# has no channels of its own and leaves them as they are.
-# Look at: the tuple of a pooling, entry by entry.
-def activation_shape(layers, input_shape):
-    channels, height, width = input_shape
-    for layer in layers:
-        channels = layer[1]
-        if layer[0] == "conv":
-            _, _, kernel_size, stride, padding = layer
-        else:
-            (_, kernel_size, stride), padding = layer, 0
-        height = (height + 2 * padding - kernel_size) // stride + 1
-        width = (width + 2 * padding - kernel_size) // stride + 1
-    return channels, height, width
-
-# %% mistake="activation_shape" name="square images"
-# You compute one size and return it twice. Images need not be square.
-# Look at: where your code uses the width of the image.
-def activation_shape(layers, input_shape):
-    channels, size, _ = input_shape
-    for kind, *numbers in layers:
-        if kind == "conv":
-            channels, kernel_size, stride, padding = numbers
-        else:
-            (kernel_size, stride), padding = numbers, 0
-        size = (size + 2 * padding - kernel_size) // stride + 1
-    return channels, size, size
+# %% mistake="activation_shape" name="padding on one side"
+# You put the padding on one side. It stands on both.
+# Look at: how long a row is with its padding.
+#- 2 * padding
+#+ padding
 
 # %% mistake="activation_shape" name="padding left out"
-# You left the padding of the convolutions out, so yours always trim the edges.
-# Look at: the last entry of a convolution's tuple.
-#-         height = (height + 2 * padding - kernel_size) // stride + 1
-#-         width = (width + 2 * padding - kernel_size) // stride + 1
-#+         height = (height - kernel_size) // stride + 1
-#+         width = (width - kernel_size) // stride + 1
+# You left out the padding of the convolutions.
+# Look at: how long a row is with its padding.
+#- size + 2 * padding
+#+ size
 
-# %% mistake="activation_shape" name="height and width exchanged"
-# You exchanged height and width: the height comes first, in the image and in the result.
-# Look at: (channels, height, width), where you read it and where you return it.
-#- return channels, height, width
-#+ return channels, width, height
+# %% mistake="activation_shape" name="rounded up"
+# You counted a last place in which the window stands half outside. It is not counted.
+# Look at: `//`, and what it does to what is left over.
+#- (size + 2 * padding - kernel_size) // stride
+#+ -(-(size + 2 * padding - kernel_size) // stride)
 
-# %% mistake="activation_shape" name="padding of the last convolution"
-# Your poolings take the padding of the convolution before them. A pooling has none here.
-# Look at: which value `padding` has in your code when a pooling's turn comes.
-#-     channels, height, width = input_shape
-#+     channels, height, width = input_shape
-#+     padding = 0
-#- (kernel_size, stride), padding = numbers, 0
-#+ kernel_size, stride = numbers
+# %% mistake="activation_shape" name="off by one inside"
+# You added the 1 before you divided by the stride. It stands for the first place and does not step.
+# Look at: a window as large as the image, with a stride of 2.
+#- kernel_size) // stride + 1
+#+ kernel_size + 1) // stride
+
+# %% mistake="activation_shape" name="pooling left out"
+# You left height and width as they are at a pooling. It moves a window too.
+# Look at: what (3, 32, 32) becomes behind ("pool", 2, 2).
+#-             kernel_size, stride, padding = *numbers, 0
+#+             continue
+
+# %% mistake="activation_shape" name="pooling always halves"
+# You halve height and width at every pooling. Its window and its stride decide.
+# Look at: ("pool", 3, 2) on a row of 9 pixels.
+#- *numbers, 0
+#+ 2, 2, 0
+
+# %% mistake="activation_shape" name="divided by the stride"
+# You divide by the stride of a pooling and forget its window, which must fit.
+# Look at: ("pool", 3, 2) on a row of 10 pixels.
+#- *numbers, 0
+#+ numbers[1], numbers[1], 0
 
 # %% mistake="activation_shape" name="poolings move by their kernel size"
-# Your poolings move by their kernel size. That is torch's default; here the stride is given.
-# Look at: the third entry of a pooling's tuple.
-#- (kernel_size, stride), padding = numbers, 0
-#+ kernel_size, stride, padding = numbers[0], numbers[0], 0
+# You move the window of a pooling by its size. The third entry of its tuple is the stride.
+# Look at: ("pool", 3, 2).
+#- *numbers, 0
+#+ numbers[0], numbers[0], 0
 
-# %% mistake="activation_shape" name="width from the height"
-# You compute the width from the height that you have just changed.
-# Look at: what your line for the width starts from.
-#- (width
-#+ (height
+# %% mistake="activation_shape" name="channels of the image"
+# You return the channels of the image. Each convolution makes its own number of them.
+# Look at: the second entry of ("conv", 32, 3, 1, 0).
+#- channels, kernel_size, stride, padding = numbers
+#+ _, kernel_size, stride, padding = numbers
 
-# %% wrong="activation_shape" name="three by three"
-# Convolutions take off two pixels, always.
-def activation_shape(layers, input_shape):
-    channels, height, width = input_shape
-    for kind, *numbers in layers:
-        if kind == "conv":
-            channels, height, width = numbers[0], height - 2, width - 2
-        else:
-            height, width = (conv_output_size(size, *numbers, 0) for size in (height, width))
-    return channels, height, width
+# %% mistake="activation_shape" name="square images"
+# You compute one size and take it for height and width. Images need not be square.
+# Look at: an image of 28 x 40.
+#- (channels, *sizes)
+#+ (channels, sizes[0], sizes[0])
+
+# %% mistake="activation_shape" name="height and width exchanged"
+# You return the width before the height.
+# Look at: the order in `input_shape`.
+#- (channels, *sizes)
+#+ (channels, *sizes[::-1])
 
 # %% wrong="activation_shape" name="nothing for no layer"
-# Without a layer nothing comes back.
-def activation_shape(layers, input_shape):
-    for kind, *numbers in layers:
-        channels = numbers[0] if kind == "conv" else input_shape[0]
-        window = numbers[1:] if kind == "conv" else (*numbers, 0)
-        input_shape = (channels, *(conv_output_size(size, *window) for size in input_shape[1:]))
-        result = input_shape
-    return result if layers else None
+# Without a layer there is no result.
+#-     return (channels, *sizes)
+#+         found = (channels, *sizes)
+#+     return found
+
+# %% wrong="activation_shape" name="padding of the last convolution"
+# A pooling gets the padding of the convolution in front.
+#- kernel_size, stride, padding = *numbers, 0
+#+ kernel_size, stride = numbers
 
 # %% right="head_parameters"
 def head_parameters(input_shape, hidden, num_classes, rank):
@@ -379,6 +232,12 @@ def head_parameters(input_shape, hidden, num_classes, rank):
     c, h, w = input_shape
     linear = (c * h * w + 1) * hidden + (hidden + 1) * num_classes
     return linear, rank * (c + h + w + num_classes) + num_classes
+
+# %% wrong="head_parameters" name="three modes at most"
+# A fourth and a fifth are left out.
+def head_parameters(input_shape, hidden, num_classes, rank):
+    linear = math.prod(input_shape) * hidden + hidden + hidden * num_classes + num_classes
+    return linear, rank * (sum(input_shape[:3]) + num_classes) + num_classes
 
 # %% right="CNNWithTRL"
 class CNNWithTRL(nn.Module):
@@ -608,199 +467,6 @@ def CNNWithTRL(num_classes, rank, image_size=32):
 #+         self.conv_layer2 = nn.Conv2d(32, 64, kernel_size=3)
 #+         self.relu1 = nn.ReLU()
 
-# %% right="torchsummary_misses"
-def torchsummary_misses(model):
-    seen = missed = 0
-    for name, parameter in model.named_parameters():
-        if name.split(".")[-1] in ("weight", "bias"):
-            seen += parameter.numel()
-        else:
-            missed += parameter.numel()
-    return seen, missed
-
-# %% answer="torchsummary_misses" name="attributes"
-# As torchsummary does it: by attribute.
-def torchsummary_misses(model):
-    seen = 0
-    for module in model.modules():
-        for name in ("weight", "bias"):
-            value = getattr(module, name, None)
-            if isinstance(value, nn.Parameter):
-                seen += value.numel()
-    return seen, sum(p.numel() for p in model.parameters()) - seen
-
-# %% answer="torchsummary_misses" name="paths"
-# The last part of each path.
-def torchsummary_misses(model):
-    counts = {True: 0, False: 0}
-    for path, parameter in model.named_parameters():
-        counts[path.rpartition(".")[2] in {"weight", "bias"}] += parameter.numel()
-    return [counts[True], counts[False]]
-
-# %% mistake="torchsummary_misses" name="names that contain the word"
-# You asked whether the name ends with "weight" or "bias". `in_weight` does, and torchsummary
-# does not look at it.
-# Look at: how you compare the name.
-#- if name.split(".")[-1] in ("weight", "bias"):
-#+ if name.endswith(("weight", "bias")):
-
-# %% mistake="torchsummary_misses" name="the word anywhere"
-# You asked whether "weight" or "bias" stands anywhere in the name. `weight_ih_l0` and
-# `bias_scale` contain them, and torchsummary looks at neither.
-# Look at: how you compare the name.
-#- if name.split(".")[-1] in ("weight", "bias"):
-#+ if "weight" in name or "bias" in name:
-
-# %% mistake="torchsummary_misses" name="regression layers alone"
-# You count as missed what belongs to a TRL, and all else as seen. What decides is the name that
-# a parameter has in its own module: `weight_ih_l0` of a recurrent layer is missed as well.
-# Look at: what torchsummary asks a layer for, whatever kind of layer it is.
-def torchsummary_misses(model):
-    seen = missed = 0
-    for name, parameter in model.named_parameters():
-        if "factors" in name or "core" in name:
-            missed += parameter.numel()
-        else:
-            seen += parameter.numel()
-    return seen, missed
-
-# %% mistake="torchsummary_misses" name="counted at every depth"
-# You count parameters more than once: `modules()` runs over every depth already, and each module
-# gives you those of the modules inside it, too.
-# Look at: `recurse`.
-def torchsummary_misses(model):
-    seen = missed = 0
-    for module in model.modules():
-        for name, parameter in module.named_parameters():
-            if name in ("weight", "bias"):
-                seen += parameter.numel()
-            else:
-                missed += parameter.numel()
-    return seen, missed
-
-# %% mistake="torchsummary_misses" name="every depth, last part of the path"
-# You count parameters more than once: `modules()` runs over every depth already, and each module
-# gives you those of the modules inside it, too.
-# Look at: `recurse`.
-def torchsummary_misses(model):
-    seen = missed = 0
-    for module in model.modules():
-        for name, parameter in module.named_parameters():
-            if name.split(".")[-1] in ("weight", "bias"):
-                seen += parameter.numel()
-            else:
-                missed += parameter.numel()
-    return seen, missed
-
-# %% mistake="torchsummary_misses" name="the whole path"
-# You compare the whole path: `0.weight` is not "weight". The name that a module itself gives its
-# parameter is the last part.
-# Look at: the names that you compare; print them once.
-#- name.split(".")[-1]
-#+ name
-
-# %% mistake="torchsummary_misses" name="the total second"
-# Your second number is the total. What is missed is asked for.
-# Look at: the example, where 12 are seen and 30 are missed.
-def torchsummary_misses(model):
-    total = sum(p.numel() for p in model.parameters())
-    paths = model.named_parameters()
-    return sum(p.numel() for n, p in paths if n.split(".")[-1] in ("weight", "bias")), total
-
-# %% mistake="torchsummary_misses" name="top level only"
-# You looked at the top level of the network only. Where layers lie deeper, all of theirs counts
-# as missed.
-# Look at: `children()` and `modules()`.
-def torchsummary_misses(model):
-    total = sum(p.numel() for p in model.parameters())
-    seen = 0
-    for child in model.children():
-        for name, parameter in child.named_parameters(recurse=False):
-            if name in ("weight", "bias"):
-                seen += parameter.numel()
-    return seen, total - seen
-
-# %% mistake="torchsummary_misses" name="biases missed"
-# You count biases as missed. torchsummary looks at `weight` and at `bias`.
-# Look at: the names that you compare with.
-#- in ("weight", "bias")
-#+ == "weight"
-
-# %% mistake="torchsummary_misses" name="buffers counted"
-# You count what stands in `state_dict()`. The running averages of a batch norm stand there too,
-# and they are buffers, no parameters.
-# Look at: what you loop over.
-def torchsummary_misses(model):
-    seen = missed = 0
-    for name, value in model.state_dict().items():
-        if name.split(".")[-1] in ("weight", "bias"):
-            seen += value.numel()
-        else:
-            missed += value.numel()
-    return seen, missed
-
-# %% mistake="torchsummary_misses" name="frozen left out"
-# You left the frozen parameters out. They are stored like the others, and torchsummary counts
-# them.
-# Look at: `requires_grad`.
-#- if name
-#+ if parameter.requires_grad and name
-#- else:
-#+ elif parameter.requires_grad:
-
-# %% mistake="torchsummary_misses" name="parameter lists only"
-# You count as missed what lies in a ParameterList. A parameter of any other name is missed as
-# well: the core of a Tucker TRL, say.
-# Look at: what decides whether torchsummary sees a parameter.
-def torchsummary_misses(model):
-    total = sum(p.numel() for p in model.parameters())
-    missed = 0
-    for module in model.modules():
-        if isinstance(module, nn.ParameterList):
-            missed += sum(p.numel() for p in module)
-    return total - missed, missed
-
-# %% mistake="torchsummary_misses" name="exchanged"
-# You return the two numbers in the other order: what is seen comes first.
-# Look at: the order of what is returned.
-#- seen, missed
-#+ missed, seen
-
-# %% wrong="torchsummary_misses" name="TRLs only"
-# Everything in a TRL is missed, its bias too.
-def torchsummary_misses(model):
-    import trlkit
-
-    missed = sum(
-        p.numel() for m in model.modules() if isinstance(m, trlkit.TRL) for p in m.parameters()
-    )
-    return sum(p.numel() for p in model.parameters()) - missed, missed
-
-# %% wrong="torchsummary_misses" name="layers with a weight"
-# A layer that has a weight counts whole.
-def torchsummary_misses(model):
-    seen = sum(
-        p.numel() for m in model.modules() if hasattr(m, "weight") for p in m.parameters()
-    )
-    return seen, sum(p.numel() for p in model.parameters()) - seen
-
-# %% wrong="torchsummary_misses" name="frozen on the way"
-# Right numbers, and a network that no longer learns.
-def torchsummary_misses(model):
-    model.requires_grad_(False)
-    counts = {True: 0, False: 0}
-    for path, parameter in model.named_parameters():
-        counts[path.rpartition(".")[2] in ("weight", "bias")] += parameter.numel()
-    return counts[True], counts[False]
-
-# %% wrong="torchsummary_misses" name="in eval mode on the way"
-# Right numbers, and a network in another mode.
-def torchsummary_misses(model):
-    counts = {True: 0, False: 0}
-    for path, parameter in model.eval().named_parameters():
-        counts[path.rpartition(".")[2] in ("weight", "bias")] += parameter.numel()
-    return counts[True], counts[False]
-
 # %% right="train_on_batch"
 def train_on_batch(model, optimizer, x, labels):
     model.train()
@@ -955,6 +621,11 @@ def train_on_batch(model, optimizer, x, labels):
 # The batch is made a matrix: a convolution takes no matrix.
 #- x)
 #+ x.flatten(1))
+
+# %% wrong="train_on_batch" name="wakes what was frozen"
+# Everything learns afterwards.
+#- model.train()
+#+ model.train().requires_grad_(True)
 
 # %% right="accuracy_of"
 def accuracy_of(model, x, labels):
@@ -1137,35 +808,360 @@ def accuracy_of(model, x, labels):
 #+     model.eval()
 #+     model.zero_grad()
 
-# %% mistake="quiz_faces_shape" name="a"
-# (64, 13, 13) belongs to images of 32 pixels.
-# Look at: `activation_shape`, or the three layers by hand, starting at 48.
-quiz_faces_shape = "a"
+# %% wrong="accuracy_of" name="wakes what was frozen"
+# Freezes all, and lets all learn afterwards.
+def accuracy_of(model, x, labels):
+    was = model.training
+    model.eval().requires_grad_(False)
+    right = model(x).argmax(dim=1) == labels
+    model.train(was).requires_grad_(True)
+    return right.double().mean().item()
 
-# %% mistake="quiz_faces_shape" name="b"
-# You went from 48 to 46 to 44: there is a pooling between the two convolutions.
-# Look at: the order of the three layers.
-quiz_faces_shape = "b"
+# %% mistake="accuracy_of" name="error rate"
+# That is the share of samples that are classified wrong.
+# Look at: `==` and `!=`.
+def accuracy_of(model, x, labels):
+    was = model.training
+    model.eval()
+    with torch.no_grad():
+        wrong = model(x).argmax(dim=1) != labels
+    model.train(was)
+    return wrong.double().mean().item()
 
-# %% mistake="quiz_faces_shape" name="d"
-# You halved 48 first and then took off 2. The first convolution comes before the pooling.
-# Look at: the order of the three layers.
-quiz_faces_shape = "d"
+# %% right="first_step"
+def first_step(gradients, rate, optimizer):
+    if optimizer == "sgd":
+        return -rate * sum(g.square().sum().item() for g in gradients)
+    return -rate * sum(g.abs().sum().item() for g in gradients)
 
-# %% mistake="quiz_without_eval" name="a"
-# Without `no_grad` the same numbers come out; they only cost more memory.
-# Look at: what in the network draws random numbers, and when.
-quiz_without_eval = "a"
+# %% answer="first_step" name="signs"
+# The step, and its inner product with the gradient.
+def first_step(gradients, rate, optimizer):
+    change = 0.0
+    for gradient in gradients:
+        step = gradient if optimizer == "sgd" else gradient.sign()
+        change -= rate * (gradient * step).sum().item()
+    return change
 
-# %% mistake="quiz_without_eval" name="c"
-# A softmax never changes which class is the greatest, and it draws nothing.
-# Look at: what in the network draws random numbers, and when.
-quiz_without_eval = "c"
+# %% answer="first_step" name="norms"
+# Norms of one long vector.
+def first_step(gradients, rate, optimizer):
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    if optimizer == "adam":
+        return -rate * float(flat.norm(p=1))
+    return -rate * float(flat.norm()) ** 2
 
-# %% mistake="quiz_without_eval" name="d"
-# Gradients are used by an optimizer's step, and nobody takes one here.
-# Look at: what in the network draws random numbers, and when.
-quiz_without_eval = "d"
+# %% mistake="first_step" name="positive"
+# You tell how far the loss goes down as a positive number. A change that makes it smaller is
+# negative.
+# Look at: the sign.
+#- return -rate * sum(g.square
+#+ return rate * sum(g.square
+#- return -rate * sum(g.abs
+#+ return rate * sum(g.abs
+
+# %% mistake="first_step" name="Adam as SGD"
+# You let Adam step as SGD does. Adam divides each step by how large the gradients of that number
+# have been, and before the first step there was only this one.
+# Look at: the step of a number whose gradient is 3, and of one whose gradient is 300.
+#-     if optimizer == "sgd":
+#-         return -rate * sum(g.square().sum().item() for g in gradients)
+#-     return -rate * sum(g.abs().sum().item() for g in gradients)
+#+     return -rate * sum(g.square().sum().item() for g in gradients)
+
+# %% mistake="first_step" name="numbers counted"
+# You counted the parameters. A number moves by the rate, and the loss changes by its slope times
+# that.
+# Look at: what a number does to the loss whose gradient is 0.
+#- g.abs().sum().item()
+#+ g.numel()
+
+# %% mistake="first_step" name="SGD by the norm"
+# You took the norm of the gradient for SGD. It steps by the rate times the gradient, and the loss
+# changes by the gradient times that step.
+# Look at: how often the gradient comes into the change.
+#- -rate * sum(g.square().sum().item() for g in gradients)
+#+ -rate * sum(g.square().sum().item() for g in gradients) ** 0.5
+
+# %% mistake="first_step" name="means"
+# You took means over the entries. Each entry brings its own change, and they add up.
+# Look at: two parameters of 1 and of 1000 numbers.
+#- g.square().sum()
+#+ g.square().mean()
+#- g.abs().sum()
+#+ g.abs().mean()
+
+# %% mistake="first_step" name="no absolute value"
+# You added gradients up with their signs. Adam moves every number downhill, whichever way that is.
+# Look at: two numbers with the gradients 3 and -4.
+#- g.abs().sum()
+#+ g.sum()
+
+# %% right="Quick"
+class Quick(nn.Module):
+    def __init__(self, layer, times):
+        super().__init__()
+        import copy
+
+        self.layer, self.times = copy.deepcopy(layer), times
+        with torch.no_grad():
+            for parameter in self.layer.parameters():
+                parameter.div_(times)
+
+    def forward(self, x):
+        larger = {name: self.times * p for name, p in self.layer.named_parameters()}
+        return torch.func.functional_call(self.layer, larger, (x,))
+
+# %% answer="Quick" name="own parameters"
+# Small ones beside a frozen copy that is none of its children.
+class Quick(nn.Module):
+    def __init__(self, layer, times):
+        super().__init__()
+        self.whole, self.times = [layer], times
+        self.names = [name for name, _ in layer.named_parameters()]
+        self.small = nn.ParameterList(p.detach() / times for p in layer.parameters())
+
+    def forward(self, x):
+        larger = {name: p * self.times for name, p in zip(self.names, self.small)}
+        return torch.func.functional_call(self.whole[0], larger, (x,))
+
+# %% answer="Quick" name="divided by a reciprocal"
+# The same numbers, written otherwise.
+#- parameter.div_(times)
+#+ parameter.copy_(parameter / times)
+#- self.times * p
+#+ p / (1 / self.times)
+
+# %% mistake="Quick" name="larger gradients"
+# Your numbers make the same steps as those of the layer do at that rate. Adam divides each step by
+# the size of the gradients, so that it does not matter how large these are.
+# Look at: by how much Adam moves a number in its first step, and how large that number is.
+class Quick(nn.Module):
+    def __init__(self, layer, times):
+        super().__init__()
+        import copy
+
+        self.layer = copy.deepcopy(layer)
+        for parameter in self.layer.parameters():
+            parameter.register_hook(lambda gradient: times * gradient)
+
+    def forward(self, x):
+        return self.layer(x)
+
+# %% mistake="Quick" name="the layer as it is"
+# Your numbers make the same steps as those of the layer do at that rate. Adam divides each step by
+# the size of the gradients, so that it does not matter how large these are.
+# Look at: by how much Adam moves a number in its first step, and how large that number is.
+class Quick(nn.Module):
+    def __init__(self, layer, times):
+        super().__init__()
+        import copy
+
+        self.layer = copy.deepcopy(layer)
+
+    def forward(self, x):
+        return self.layer(x)
+
+# %% mistake="Quick" name="smaller only"
+# Your parameters are smaller, and nothing makes up for it: the layer computes something else.
+# Look at: your output before any step.
+#- self.times * p
+#+ p
+
+# %% mistake="Quick" name="made up for at the end"
+# You make up for the smaller parameters in the output. In a layer of several factors, or with a
+# bias, the output does not grow as they do.
+# Look at: by how much the output of a product of four factors shrinks.
+#-         larger = {name: self.times * p for name, p in self.layer.named_parameters()}
+#-         return torch.func.functional_call(self.layer, larger, (x,))
+#+         return self.times * self.layer(x)
+
+# %% mistake="Quick" name="the given layer changed"
+# You changed the parameters of the layer that you were given.
+# Look at: whose parameters you divide.
+#- copy.deepcopy(layer)
+#+ layer
+
+# %% wrong="Quick" name="biases left out"
+# Parameters of one mode go on at the old rate.
+#- parameter.div_(times)
+#+ parameter.div_(times if parameter.ndim > 1 else 1)
+#- self.times * p for
+#+ (self.times if p.ndim > 1 else 1) * p for
+
+# %% wrong="Quick" name="times learned"
+# A parameter more.
+#- copy.deepcopy(layer), times
+#+ copy.deepcopy(layer), nn.Parameter(torch.tensor(float(times)))
+
+# %% wrong="Quick" name="the other way round"
+# Ten times as slow.
+#- parameter.div_(times)
+#+ parameter.mul_(times)
+#- self.times * p
+#+ p / self.times
+
+# %% right="fair_comparison"
+def fair_comparison(score, rates, choosing, judging):
+    def best(head):
+        return max(rates, key=lambda rate: sum(score(head, rate, seed) for seed in choosing))
+
+    first, second = best("first"), best("second")
+    gains = [score("first", first, seed) - score("second", second, seed) for seed in judging]
+    mean, low, high = interval(gains)
+    if low <= 0 <= high:
+        return first, second, mean, low, high, "not shown"
+    return first, second, mean, low, high, "first" if mean > 0 else "second"
+
+def interval(gains):
+    quantile = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)[len(gains) - 2]
+    mean = sum(gains) / len(gains)
+    error = (sum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1) / len(gains)) ** 0.5
+    return mean, mean - quantile * error, mean + quantile * error
+
+# %% answer="fair_comparison" name="tables"
+# All scores first; a list.
+def fair_comparison(score, rates, choosing, judging):
+    chosen = {}
+    for head in ("first", "second"):
+        means = [sum(score(head, rate, seed) for seed in choosing) / len(choosing) for rate in rates]
+        chosen[head] = rates[means.index(max(means))]
+    ones = [score("first", chosen["first"], seed) for seed in judging]
+    others = [score("second", chosen["second"], seed) for seed in judging]
+    mean, low, high = interval([one - other for one, other in zip(ones, others)])
+    says = "first" if low > 0 else "second" if high < 0 else "not shown"
+    return [*chosen.values(), mean, low, high, says]
+
+def interval(gains):
+    quantile = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)[len(gains) - 2]
+    mean = sum(gains) / len(gains)
+    error = (sum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1) / len(gains)) ** 0.5
+    return mean, mean - quantile * error, mean + quantile * error
+
+# %% answer="fair_comparison" name="strict loops"
+# A search by hand.
+#-         return max(rates, key=lambda rate: sum(score(head, rate, seed) for seed in choosing))
+#+         top, found = -1.0, None
+#+         for rate in rates:
+#+             mean = sum(score(head, rate, seed) for seed in choosing) / len(choosing)
+#+             if mean > top:
+#+                 top, found = mean, rate
+#+         return found
+
+# %% mistake="fair_comparison" name="one rate for both"
+# You gave both heads the rate that suits the first. Each needs its own.
+# Look at: the second of the rates that you return.
+#- first, second = best("first"), best("second")
+#+ first = second = best("first")
+
+# %% mistake="fair_comparison" name="judged on the seeds of the choice"
+# You judge on the seeds that you have chosen by. What was chosen for its luck on them looks better
+# there than it is.
+# Look at: which seeds come into the interval.
+#- for seed in judging
+#+ for seed in choosing[:1] + choosing
+
+# %% mistake="fair_comparison" name="chosen on the seeds of the judgment"
+# You chose the rates by the seeds that are there to judge. Those must be fresh.
+# Look at: which seeds decide on a rate.
+#- in choosing))
+#+ in judging))
+
+# %% mistake="fair_comparison" name="one seed decides"
+# One seed decides on your rates. It has luck of its own; the mean over all seeds of the choice is
+# asked for.
+# Look at: how many trainings stand behind the rate that you choose.
+#- in choosing))
+#+ in choosing[:1]))
+
+# %% mistake="fair_comparison" name="not paired"
+# Your interval is that of the first head, less the mean of the second: the luck of the seeds is
+# still in it.
+# Look at: what you give to `interval`.
+#-     gains = [score("first", first, seed) - score("second", second, seed) for seed in judging]
+#+     others = [score("second", second, seed) for seed in judging]
+#+     gains = [score("first", first, seed) - sum(others) / len(others) for seed in judging]
+
+# %% mistake="fair_comparison" name="the mean decides"
+# You name a winner by the mean alone. An interval that holds 0 shows none.
+# Look at: the two ends of the interval.
+#-     if low <= 0 <= high:
+#-         return first, second, mean, low, high, "not shown"
+
+# %% mistake="fair_comparison" name="other way round"
+# You subtracted the first from the second: a positive mean says that the second is better.
+# Look at: the order of the difference.
+#- score("first", first, seed) - score("second", second, seed)
+#+ score("second", second, seed) - score("first", first, seed)
+
+# %% right="small_head"
+def small_head(input_shape, num_classes):
+    channels, *sizes = input_shape
+    mixed = nn.Conv2d(channels, 5, kernel_size=1)
+    return nn.Sequential(mixed, nn.Flatten(), nn.Linear(5 * math.prod(sizes), num_classes))
+
+# %% answer="small_head" name="channels projected, then a bias"
+# Two linear maps without an activation function: along the channels, then along all.
+def small_head(input_shape, num_classes):
+    class Projected(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.channels = nn.Linear(input_shape[0], 4, bias=False)
+            self.rest = nn.Linear(4 * math.prod(input_shape[1:]), num_classes)
+
+        def forward(self, x):
+            return self.rest(self.channels(x.movedim(1, -1)).flatten(1))
+
+    return Projected()
+
+# %% answer="small_head" name="depthwise sums"
+# Places weighted for each of six mixtures.
+def small_head(input_shape, num_classes):
+    channels, height, width = input_shape
+    return nn.Sequential(
+        nn.Conv2d(channels, 6, kernel_size=1, bias=False),
+        nn.Flatten(),
+        nn.Linear(6 * height * width, num_classes, bias=False),
+    )
+
+# %% mistake="small_head" name="average pooling"
+# Your head sees the mean over the places and nothing else. Where a stroke is decides which digit it
+# belongs to.
+# Look at: what two activations have in common that your head takes for one.
+def small_head(input_shape, num_classes):
+    pooled = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    return nn.Sequential(*pooled, nn.Linear(input_shape[0], num_classes))
+
+# %% mistake="small_head" name="flatten and a linear layer"
+# A number for each entry of the activation and each class is far too much.
+# Look at: your parameters and buffers, added up.
+def small_head(input_shape, num_classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(input_shape), num_classes))
+
+# %% mistake="small_head" name="one channel"
+# Your head fits, sees places, and reads too little: it has too few numbers, or uses them for too
+# little, or does not learn in 60 steps at this rate.
+# Look at: how many of your 2,000 numbers are left.
+#- 5, kernel
+#+ 1, kernel
+#- 5 * math
+#+ math
+#- return nn.Sequential(mixed
+#+ return nn.Sequential(mixed, nn.MaxPool2d(2, padding=1)
+#- math.prod(sizes)
+#+ math.prod(size // 2 + 1 for size in sizes)
+
+# %% mistake="small_head" name="for one activation"
+# Your head is made for one shape. `input_shape` and `num_classes` say which it is.
+# Look at: numbers that you have written down.
+def small_head(input_shape, num_classes):
+    return nn.Sequential(nn.Conv2d(64, 5, 1), nn.Flatten(), nn.Linear(125, 10))
+
+# %% wrong="small_head" name="frozen"
+# Nothing learns.
+def small_head(input_shape, num_classes):
+    pooled = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    return nn.Sequential(*pooled, nn.Linear(input_shape[0], num_classes)).requires_grad_(False)
 
 # %% mistake="quiz_nonlinear" name="a"
 # A convolution is a weighted sum of pixels plus a constant: twice the image, twice the sum.

@@ -1,8 +1,8 @@
-"""Chapter 07: a CNN with a TRL. Oracles count windows, or run torch's own layers."""
+"""Chapter 07: a CNN with a TRL. Oracles run torch's own layers and optimizers."""
 
 import copy
+import functools
 import math
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,8 +11,6 @@ from torch import Tensor, nn
 
 from trlkit.course.chapters.ch07_cnn_with_trl.networks import (
     adam,
-    cnn_with_cp,
-    cnn_with_tucker,
     conv_flatten_linear,
     filled,
     linear_batchnorm_dropout_linear,
@@ -20,32 +18,19 @@ from trlkit.course.chapters.ch07_cnn_with_trl.networks import (
     linear_in_a_sequential,
     linear_model,
     linear_with_old_gradients,
-    nested_with_cp,
-    recurrent,
-    scaled,
+    partly_frozen,
     sgd,
+    some_chain,
+    some_cp,
+    some_linear,
     with_gradients,
 )
-from trlkit.course.checking import networks
 from trlkit.course.checking.answer import RIGHT, Recipe, Verdict, plain
-from trlkit.course.checking.compare import difference
+from trlkit.course.checking.compare import describe, difference
 from trlkit.course.checking.exercise import Case, Draw, Exercise, Quiz
+from trlkit.course.checking.watch import ends
+from trlkit.lab import features, intervals
 from trlkit.layers import CPTRL
-
-
-def conv_output_size(size: int, kernel_size: int, stride: int, padding: int) -> int:
-    starts = range(-padding, size + padding, stride)
-    return sum(start + kernel_size <= size + padding for start in starts)
-
-
-def conv_output_size_cases(draw: Draw) -> Iterator[Case]:
-    yield Case((draw.choice(32, (24, 28, 30)), 3, 1, 0))
-    yield Case((30, 2, 2, 0), "a pooling")
-    yield Case((10, 3, 2, 0), "the last window does not fit")
-    yield Case((draw.choice(15, (9, 10, 16)), 3, 1, 1), "with padding")
-    yield Case((224, 11, 4, 2), "the first layer of AlexNet")
-    yield Case((5, 5, 1, 0), "one window")
-    yield Case((draw.choice(7, (9, 12, 13)), 1, 3, 0), "a stride larger than the kernel")
 
 
 def activation_shape(
@@ -71,6 +56,11 @@ def activation_shape_cases(draw: Draw) -> Iterator[Case]:
     yield Case((overlapping, (4, draw.choice(64, (60, 72)), 56)), "other windows and strides")
     padded = [("conv", 8, 3, 1, 1), ("conv", 8, 3, 1, 1), ("pool", 2, 2)] * 2
     yield Case((padded, (1, 28, draw.choice(20, (22, 26)))), "padding, as in VGG")
+    yield Case(([("pool", 3, 2)], (5, draw.choice(9, (7, 11)), 10)), "an overlapping pooling last")
+    yield Case(([("pool", 2, 3)], (2, draw.choice(8, (11, 14)), 7)), "a stride past the window")
+    yield Case(([("conv", 6, 11, 4, 2)], (3, 224, draw.choice(227, (230, 240)))), "as in AlexNet")
+    yield Case(([("conv", 1, 4, 3, 1)], (1, 5, draw.choice(10, (11, 13)))), "the last does not fit")
+    yield Case(([("conv", 7, 5, 1, 0)], (1, 5, 6)), "one window")
     yield Case(([], (3, 17, 9)), "no layer")
 
 
@@ -90,6 +80,8 @@ def head_parameters_cases(draw: Draw) -> Iterator[Case]:
     yield Case(((64, 13, 13), 128, 10, rank), "the network of this chapter")
     yield Case((draw.sizes(9, 5), *draw.sizes(8, 3, 1)), "two input modes")
     yield Case(((64, 21, 21), 128, 7, rank), "faces of 48 x 48 pixels")
+    yield Case((draw.sizes(6), *draw.sizes(4, 3, 2)), "one input mode")
+    yield Case(((3, 1, 2, 5, 4), 1, *draw.sizes(4, 3)), "five input modes")
 
 
 class CNNWithTRL(nn.Module):
@@ -191,41 +183,6 @@ def parameters_verdict(network: Any, expected: dict[str, tuple], activation: tup
     return Verdict(kind, text)
 
 
-def torchsummary_misses(model: nn.Module) -> tuple[int, int]:
-    seen = 0
-    for module in model.modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            if name in ("weight", "bias"):
-                seen += parameter.numel()
-    return seen, sum(parameter.numel() for parameter in model.parameters()) - seen
-
-
-def torchsummary_cases(draw: Draw) -> Iterator[Case]:
-    channels, classes = draw.sizes(4, 3)
-    yield Case((Recipe(cnn_with_cp, (channels, classes)),))
-    yield Case((Recipe(networks.nested_cnn, (channels, classes)),), "linear layers alone")
-    yield Case((Recipe(cnn_with_cp, (channels, classes, False)),), "a TRL without a bias")
-    yield Case((Recipe(nested_with_cp, (channels, classes)),), "some levels down, partly frozen")
-    yield Case((Recipe(cnn_with_tucker, (channels, classes)),), "a Tucker TRL has a core")
-    yield Case((Recipe(recurrent, (channels, classes)),), "parameters of other names")
-    yield Case((Recipe(scaled, (channels, classes)),), "names that only contain the word")
-
-
-def looked_at(answer: Callable, model: nn.Module) -> dict:
-    """Whether the two numbers are right, and whether the network is as it was."""
-    expected, before = torchsummary_misses(model), state(model)
-    entries = [f"{name} {value.numel()}" for name, value in model.named_parameters()]
-    got = plain(answer(model))
-    found = {"result": RIGHT, "the network": state_verdict(model, before)}
-    differs = difference(expected, got)
-    if differs is not None:
-        text = "\n".join(filter(None, (f"result: {differs.text}", differs.hint)))
-        listed = "the network's parameters and their entries: " + ", ".join(entries)
-        kind = str(tuple(got) if isinstance(got, list) else got)
-        found["result"] = Verdict(kind, f"{text}\n{textwrap.fill(listed, 90)}")
-    return found
-
-
 def state(model: nn.Module) -> dict[str, tuple]:
     """What a call that only looks at a model must leave as it was."""
     return {
@@ -257,8 +214,8 @@ def state_verdict(model: nn.Module, before: dict[str, tuple]) -> Verdict:
 def train_on_batch(model: nn.Module, optimizer: Any, x: Tensor, labels: Tensor) -> float:
     model.train()
     loss = -torch.log_softmax(model(x), dim=1)[range(len(labels)), labels].mean()
-    gradients = torch.autograd.grad(loss, list(model.parameters()))
-    for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter, gradient in zip(learning, torch.autograd.grad(loss, learning), strict=True):
         parameter.grad = gradient
     optimizer.step()
     return loss.item()
@@ -277,6 +234,7 @@ def stepped(
     for name, value in model.named_buffers():
         found[f"the buffer {name} after three calls"] = value
     found["mode"] = mode_verdict(model, training=True)
+    found["what learns"] = ", ".join(n for n, p in model.named_parameters() if p.requires_grad)
     return found
 
 
@@ -310,6 +268,8 @@ def train_on_batch_cases(draw: Draw) -> Iterator[Case]:
     x, y = draw.normal(batch, 3, 8, 8), labels(batch)
     case = (Recipe(conv_flatten_linear, sizes), Recipe(sgd, (0.1,)), x, y)
     yield Case(case, "images, not yet flattened")
+    case = (Recipe(partly_frozen, sizes), Recipe(sgd, (0.1,)), *case[2:])
+    yield Case(case, "a frozen convolution")
 
 
 def accuracy_of(model: nn.Module, x: Tensor, labels: Tensor) -> float:
@@ -345,6 +305,7 @@ def accuracy_cases(draw: Draw) -> Iterator[Case]:
     yield case(Recipe(dropout, (*sizes, "eval")), "the same model, in eval mode")
     yield case(Recipe(dropout, (*sizes, "train")), "ten samples", count=10)
     yield case(Recipe(conv_flatten_linear, sizes), "images, not yet flattened", shape=(3, 8, 8))
+    yield case(Recipe(partly_frozen, sizes), "a frozen convolution", shape=(3, 8, 8))
 
 
 def measured(answer: Callable, model: nn.Module, x: Tensor, labels: Tensor) -> dict:
@@ -364,20 +325,204 @@ def measured(answer: Callable, model: nn.Module, x: Tensor, labels: Tensor) -> d
     return found
 
 
+# ---- what a step does -----------------------------------------------------------------------
+
+
+def first_step(gradients: Sequence[Tensor], rate: float, optimizer: str) -> float:
+    """Make the step with torch's optimizer, on a loss that is linear."""
+    parameters = [nn.Parameter(torch.zeros_like(gradient)) for gradient in gradients]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient.clone()
+    makers = {"sgd": torch.optim.SGD, "adam": functools.partial(torch.optim.Adam, eps=1e-200)}
+    makers[optimizer](parameters, lr=rate).step()
+    both = zip(gradients, parameters, strict=True)
+    return sum((gradient * moved.detach()).sum().item() for gradient, moved in both)
+
+
+def first_step_cases(draw: Draw) -> Iterator[Case]:
+    one = [torch.tensor([3.0, -4.0], dtype=torch.float64)]
+    rate = draw.choice(0.1, (0.02, 0.3))
+    for optimizer in ("sgd", "adam"):
+        yield Case((one, rate, optimizer))
+    several = [draw.normal(*draw.sizes(4, 3)), draw.normal(3).abs() * 100, draw.normal(2, 2, 2)]
+    for optimizer in ("adam", "sgd"):
+        yield Case((several, rate, optimizer), "several parameters")
+    none = [torch.zeros(2, dtype=torch.float64), draw.normal(3, 2).T]
+    for optimizer in ("sgd", "adam"):
+        yield Case((none, 1e-3, optimizer), "a parameter without influence")
+
+
+class Quick(nn.Module):
+    def __init__(self, layer: nn.Module, times: float):
+        super().__init__()
+        self.layer, self.times = copy.deepcopy(layer), times
+        with torch.no_grad():
+            for parameter in self.layer.parameters():
+                parameter.div_(times)
+
+    def forward(self, x: Tensor) -> Tensor:
+        larger = {name: self.times * p for name, p in self.layer.named_parameters()}
+        return torch.func.functional_call(self.layer, larger, (x,))
+
+
+def quick_probe(answer: Callable, layer: nn.Module, times: float, rate: float, x: Tensor) -> Any:
+    """Train both by Adam, the quick one at ``rate``, the other at ``times`` the rate."""
+    found = dict.fromkeys(("the module", "the layer that it was given", "at the start"), RIGHT)
+    found["after five steps"] = None
+    reference, before = copy.deepcopy(layer), state(layer)
+    quick = answer(layer, times)
+    if not isinstance(quick, nn.Module):
+        text = f"Quick(layer, times) must be an nn.Module, it is {describe(plain(quick))}"
+        return found | {"the module": Verdict("no module", text)}
+    sizes = [sum(p.numel() for p in module.parameters()) for module in (quick, layer)]
+    if sizes[0] != sizes[1]:
+        text = f"it has {sizes[0]} parameters, expected {sizes[1]}, as many as the layer"
+        return found | {"the module": Verdict(f"{sizes[0]} parameters", text)}
+    found["the layer that it was given"] = state_verdict(layer, before)
+    if found["the layer that it was given"] != RIGHT:
+        return found
+    with torch.no_grad():
+        gap = difference(reference(x), quick(x))
+    if gap:
+        text = f"before any step it gives something else than the layer: {gap.text}"
+        return found | {"at the start": Verdict("another start " + _how(reference, quick, x), text)}
+    target = torch.sin(torch.arange(1.0, 1 + reference(x).numel(), dtype=x.dtype))
+    for module, lr in ((reference, times * rate), (quick, rate)):
+        optimizer = torch.optim.Adam(module.parameters(), lr=lr, eps=1e-30)
+        for _ in range(5):
+            optimizer.zero_grad()
+            (module(x).flatten() - target).square().sum().backward()
+            optimizer.step()
+    with torch.no_grad():
+        expected, got = reference(x), quick(x)
+    gap = difference(expected, got)
+    if gap:
+        text = f"after five steps it is not where the layer is at {times:g} times the rate"
+        kind = f"other steps {got.flatten()[0].item():.6g}"
+        return found | {"after five steps": Verdict(kind, f"{text}\n{gap.text}")}
+    return found | {"after five steps": RIGHT}
+
+
+def _how(one: nn.Module, other: nn.Module, x: Tensor) -> str:
+    with torch.no_grad():
+        return f"{(other(x).flatten()[0] / one(x).flatten()[0]).item():.4g}"
+
+
+def quick_cases(draw: Draw) -> Iterator[Case]:
+    seed = draw.choice(1, range(2, 20))
+    times = draw.choice(10.0, (5.0, 20.0))
+    x = draw.normal(4, 6)
+    yield Case((Recipe(some_linear, (6, 3, seed)), times, 0.003, x), "one linear layer")
+    x = draw.normal(4, 5, 4, 3).movedim(1, 3)
+    yield Case((Recipe(some_cp, ((4, 3, 5), 3, seed)), times, 0.001, x), "a CP TRL")
+    x = draw.normal(2, 3, 8, 8)
+    layer = Recipe(some_chain, (seed,))
+    yield Case((layer, 4.0, 0.001, x), "a convolution, a ReLU and a linear layer")
+
+
+# ---- two heads, compared --------------------------------------------------------------------
+
+
+def fair_comparison(
+    score: Callable, rates: Sequence[float], choosing: Sequence[int], judging: Sequence[int]
+) -> tuple:
+    best = [
+        max(rates, key=lambda rate: sum(score(head, rate, seed) for seed in choosing))
+        for head in ("first", "second")
+    ]
+    gains = [score("first", best[0], seed) - score("second", best[1], seed) for seed in judging]
+    mean, low, high = intervals.interval(gains)
+    says = "first" if low > 0 else "second" if high < 0 else "not shown"
+    return (*best, mean, low, high, says)
+
+
+def comparison_probe(
+    answer: Callable, rates: Sequence[float], choosing: Sequence, judging: Sequence, peaks: tuple
+) -> Any:
+    """Heads of which each likes a rate of its own, and single seeds like others."""
+    asked: list[tuple] = []
+
+    def score(head: str, rate: float, seed: int) -> float:
+        if len(asked) > 8 * len(rates) * (len(choosing) + len(judging)):
+            raise RuntimeError("far more trainings than the question needs")
+        asked.append((head, rate, seed))
+        peak, gain = peaks[head == "second"]
+        luck = 9 * math.sin(3.7 * seed) + (8.0 if rates.index(rate) == seed % len(rates) else 0.0)
+        own = math.sin(11 * seed + (head == "first"))
+        return 70 + gain - 3 * abs(rates.index(rate) - peak) + luck + own
+
+    found = answer(score, list(rates), list(choosing), list(judging))
+    names = ("rate of the first", "rate of the second", "mean", "low", "high", "what it says")
+    if not isinstance(found, tuple | list) or len(found) != 6:
+        text = f"must return six values, {', '.join(names)}; got {describe(plain(found))}"
+        return {"the form": Verdict("form", text)}
+    return {"the form": RIGHT, **dict(zip(names, found, strict=True))}
+
+
+def comparison_cases(draw: Draw) -> Iterator[Case]:
+    rates, gain = [0.001, 0.003, 0.01, 0.03], draw.choice(5.0, (4.0, 6.0))
+    yield Case((rates, [0, 1, 2], [10, 14, 18, 13], ((1, gain), (2, 0.0))), "another rate each")
+    yield Case((rates, [0, 1, 2], [20, 21, 22], ((2, 0.0), (1, 0.2))), "as good as each other")
+    yield Case(
+        (rates[:3], [4, 5, 6], [7, 8, 9, 10, 11], ((0, 0.0), (2, gain))), "the second better"
+    )
+    yield Case((rates[1:], [3], [1, 2], ((1, gain), (1, 0.0))), "one seed to choose by")
+
+
+# ---- a head of at most 2,000 numbers --------------------------------------------------------
+
+BUDGET, ENOUGH, RATE = 2000, 85.0, 0.03
+
+
+def small_head(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    return CPTRL(input_shape, num_classes, rank=16)
+
+
+def small_head_probe(answer: Callable, shape: tuple, classes: int, seeds: tuple, part: str) -> Any:
+    torch.manual_seed(0)
+    head = answer(shape, classes)
+    if not isinstance(head, nn.Module):
+        text = f"must return an nn.Module, got {describe(plain(head))}"
+        return Verdict("no module", text)
+    numbers = sum(t.numel() for t in (*head.parameters(), *head.buffers()))
+    if seeds and numbers > BUDGET:
+        text = f"has {numbers:,} numbers, parameters and buffers; the budget is {BUDGET:,}"
+        return Verdict("over the budget", text)
+    x = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    y = head(x)
+    if not isinstance(y, Tensor) or y.shape != (3, classes):
+        text = f"takes {tuple(x.shape)} to {describe(plain(y))}, expected shape (3, {classes})"
+        return Verdict("shape", text)
+    if not any(parameter.requires_grad for parameter in head.parameters()):
+        return Verdict("nothing learns", "no parameter of the head learns (requires_grad)")
+    if ends([y]) - {id(x), *map(id, head.parameters())}:
+        text = "its output depends on tensors that learn and are no parameters of the module"
+        return Verdict("not registered", text)
+    if not seeds:
+        return RIGHT
+    heads = [features.train_head(lambda: answer(shape, classes), seed, RATE)[0] for seed in seeds]
+    share = sum(features.accuracy(head, part) for head in heads) / len(heads)
+    if share >= ENOUGH:
+        return RIGHT
+    text = f"{numbers:,} numbers read {share:.1f} % of digits not seen before; {ENOUGH:g} are asked"
+    means = x.detach().mean((2, 3), keepdim=True).expand_as(x)
+    with torch.no_grad():
+        blind = torch.allclose(heads[0](x), heads[0](means), rtol=1e-3, atol=1e-3)
+    return Verdict("blind to places" if blind else "reads too little", text)
+
+
+def small_head_cases(draw: Draw) -> Iterator[Case]:
+    yield Case(((6, 4, 3), 4, (), "nothing"), "another activation, not trained")
+    seeds, part = draw.choice((100, 101), [(102, 103)]), "test" if draw.hidden else "validation"
+    yield Case((features.SHAPE, features.CLASSES, seeds, part))
+
+
 EXERCISES = (
-    Exercise(
-        "conv_output_size",
-        ("size", "kernel_size", "stride", "padding"),
-        conv_output_size,
-        conv_output_size_cases,
-        gradients=False,
-    ),
     Exercise(
         "activation_shape",
         ("layers", "input_shape"),
         activation_shape,
         activation_shape_cases,
-        uses=("conv_output_size",),
         gradients=False,
     ),
     Exercise(
@@ -392,17 +537,9 @@ EXERCISES = (
         ("num_classes", "rank", "image_size"),
         CNNWithTRL,
         network_cases,
-        uses=("conv_output_size", "activation_shape"),
+        uses=("activation_shape",),
         gradients=False,
         probe=tried_network,
-    ),
-    Exercise(
-        "torchsummary_misses",
-        ("model",),
-        torchsummary_misses,
-        torchsummary_cases,
-        gradients=False,
-        probe=looked_at,
     ),
     Exercise(
         "train_on_batch",
@@ -420,7 +557,36 @@ EXERCISES = (
         gradients=False,
         probe=measured,
     ),
-    Quiz("quiz_faces_shape", "abcd"),
-    Quiz("quiz_without_eval", "abcd"),
+    Exercise(
+        "first_step",
+        ("gradients", "rate", "optimizer"),
+        first_step,
+        first_step_cases,
+        gradients=False,
+    ),
+    Exercise(
+        "Quick",
+        ("layer", "times", "rate", "x"),
+        Quick,
+        quick_cases,
+        gradients=False,
+        probe=quick_probe,
+    ),
+    Exercise(
+        "fair_comparison",
+        ("rates", "choosing", "judging", "peaks"),
+        fair_comparison,
+        comparison_cases,
+        gradients=False,
+        probe=comparison_probe,
+    ),
+    Exercise(
+        "small_head",
+        ("input_shape", "num_classes", "trained_from_seeds", "judged_on"),
+        small_head,
+        small_head_cases,
+        gradients=False,
+        probe=small_head_probe,
+    ),
     Quiz("quiz_nonlinear", "abcd"),
 )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from trlkit.layers import CPTRL, TuckerTRL
+from trlkit.layers import CPTRL
 
 
 def filled(network: nn.Module, seed: int) -> nn.Module:
@@ -21,51 +21,6 @@ def filled(network: nn.Module, seed: int) -> nn.Module:
                 drawn = drawn / math.sqrt(value[0].numel()) if value.ndim > 1 else drawn
                 value.copy_(1 + drawn.abs() if "running_var" in name else drawn)
     return network
-
-
-def cnn_with_cp(channels: int = 4, classes: int = 3, bias: bool = True) -> nn.Module:
-    """Convolution, batch norm, pooling, and a CP regression layer."""
-    return nn.Sequential(
-        nn.Conv2d(3, channels, kernel_size=3),
-        nn.BatchNorm2d(channels),
-        nn.MaxPool2d(2),
-        CPTRL((channels, 3, 3), classes, rank=5, bias=bias),
-    )
-
-
-def nested_with_cp(channels: int = 4, classes: int = 3) -> nn.Module:
-    """The same layers some levels further down, the convolution frozen."""
-    layers = cnn_with_cp(channels, classes)
-    layers[0].requires_grad_(False)
-    head = nn.ModuleDict({"pool": layers[2], "trl": layers[3]})
-    return nn.ModuleDict({"features": layers[:2], "head": nn.Sequential(head)})
-
-
-def cnn_with_tucker(channels: int = 4, classes: int = 3) -> nn.Module:
-    """A convolution and a Tucker regression layer: a core beside its factors."""
-    trl = TuckerTRL((channels, 3, 3), classes, rank=(2, 2, 2, 2))
-    return nn.Sequential(nn.Conv2d(3, channels, kernel_size=3), nn.MaxPool2d(2), trl)
-
-
-def recurrent(features: int = 4, classes: int = 3) -> nn.Module:
-    """A recurrent and a linear layer; the first has weight_ih_l0 and the like."""
-    return nn.Sequential(nn.RNN(3, features), nn.Linear(features, classes))
-
-
-class Scaled(nn.Module):
-    """A layer with a weight, and with parameters whose names only contain the word."""
-
-    def __init__(self, features: int, classes: int):
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(classes, features))
-        self.in_weight = nn.Parameter(torch.zeros(features, 2))
-        self.bias_scale = nn.Parameter(torch.zeros(classes))
-        self.gain = nn.Parameter(torch.zeros(features))
-
-
-def scaled(features: int = 4, classes: int = 3) -> nn.Module:
-    """Parameters called in_weight, bias_scale and gain beside a weight."""
-    return nn.Sequential(Scaled(features, classes), nn.Linear(classes, classes))
 
 
 def linear_model(features: int = 4, classes: int = 3) -> nn.Module:
@@ -129,3 +84,27 @@ def linear_batchnorm_dropout_linear(
 def linear_in_a_sequential(features: int = 4, classes: int = 3) -> nn.Module:
     """One linear layer, in float64, in training mode."""
     return filled(Watched(nn.Linear(features, classes)).double(), seed=5)
+
+
+def partly_frozen(channels: int = 4, classes: int = 3) -> nn.Module:
+    """The same, with a convolution that does not learn."""
+    network = conv_flatten_linear(channels, classes)
+    network[0].requires_grad_(False)
+    return network
+
+
+def some_linear(features: int, classes: int, seed: int) -> nn.Module:
+    """One linear layer, in float64."""
+    return filled(nn.Linear(features, classes).double(), seed)
+
+
+def some_cp(input_shape: tuple[int, ...], classes: int, seed: int) -> nn.Module:
+    """A CP regression layer of rank 2, in float64, with a bias."""
+    layer = CPTRL(input_shape, classes, rank=2, dtype=torch.float64, contraction="rebuild")
+    return filled(layer, seed)
+
+
+def some_chain(seed: int) -> nn.Module:
+    """A convolution, a ReLU and a linear layer for images (3, 8, 8), in float64."""
+    layers = nn.Conv2d(3, 2, 3, stride=3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2)
+    return filled(nn.Sequential(*layers).double(), seed)
