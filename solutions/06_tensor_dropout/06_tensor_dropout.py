@@ -176,7 +176,7 @@ check("drop_cp", drop_cp)
 # </details>
 
 # %% [markdown]
-# ## 6.3 A layer that drops { minutes: 10, difficulty: 3 }
+# ## 6.3 A layer that drops { minutes: 9, difficulty: 3 }
 #
 # Now the coins. A layer with dropout behaves in two ways: in **training mode** it tosses new coins for every
 # batch; in **eval mode** it drops nothing and rescales nothing. Thanks to the scale in training, the weight of eval
@@ -270,7 +270,7 @@ check("DropoutCP", DropoutCP)
 # </details>
 
 # %% [markdown]
-# ## 6.4 Drop in each mode of a Tucker { minutes: 8, difficulty: 3 }
+# ## 6.4 Drop in each mode of a Tucker { minutes: 7, difficulty: 3 }
 #
 # A Tucker weight $W = G \times_0 U_0 \times_1 U_1 \cdots$ has a rank for *each* mode: $R_k$ columns in the factor of mode $k$, and
 # $R_k$ slices of the core that go with them. Tensor dropout tosses coins for each mode on its own: a mask $m^{(k)}$ of length
@@ -370,7 +370,7 @@ check("drop_tucker", drop_tucker)
 # </details>
 
 # %% [markdown]
-# ## 6.5 The expected weight { minutes: 12, difficulty: 3 }
+# ## 6.5 The expected weight { minutes: 10, difficulty: 3 }
 #
 # Above, a mean over 3000 draws gave "about 4". How sure is "about"? The error of a mean shrinks
 # only with the square root of the number of draws. But coins are simple: for a small rank all masks can be listed, the probability of
@@ -452,7 +452,7 @@ check("expected_weight", expected_weight)
 # </details>
 
 # %% [markdown]
-# ## 6.6 A test that catches a biased dropout { minutes: 18, difficulty: 5 }
+# ## 6.6 A test that catches a biased dropout { minutes: 15, difficulty: 5 }
 #
 # Now you are the one who judges. A dropout is **unbiased** if the expected weight is the full weight, for *every* $p$ in $[0, 1)$. The network
 # is trained with dropped weights and used with the full one; a bias means that it is used with another weight than it was trained for,
@@ -569,7 +569,7 @@ for name, (dropout, whole) in patients.items():
 # which is perfectly unbiased. **Neither test finds all three. Together they do.**
 
 # %% [markdown]
-# ## 6.7 The regularizer that it implies { minutes: 10, difficulty: 3 }
+# ## 6.7 The regularizer that it implies { minutes: 8, difficulty: 3 }
 #
 # The weight is unbiased. Is the *loss* too? Take a squared error. For one output $\tilde y = \sum_r m_r c_r$, where $c_r$ is
 # what component $r$ contributes, and any target $t$:
@@ -685,7 +685,7 @@ plotting.curves(lines, "step", "squared error on the training digits, in eval mo
 # moves onto that of your penalty.
 
 # %% [markdown]
-# ## 6.8 Where the formula breaks { minutes: 18, difficulty: 5 }
+# ## 6.8 Where the formula breaks { minutes: 15, difficulty: 5 }
 #
 # A Tucker weight is dropped from in several modes. One output is $y = \sum_{r, s, \ldots} c_{rs\cdots}$: entry by entry of the core, what
 # it contributes. With a mask for each mode,
@@ -761,7 +761,7 @@ check("output_variance", output_variance)
 # the louder it gets. That is why Tucker layers want a smaller $p$, or fewer `modes`.
 
 # %% [markdown]
-# ## 6.9 Does it help? { minutes: 12, difficulty: 4 }
+# ## 6.9 Does it help? { minutes: 10, difficulty: 4 }
 #
 # Kolbeinsson and others report that tensor dropout makes networks more robust to noise and to adversarial
 # attack. You find out, on real digits of 8 by 8 pixels. `sturdy.trained(seed, steps, p)` trains a convolution and a CP layer of rank 30;
@@ -844,7 +844,7 @@ for arm in list(arms)[1:]:
 # Read it as a skeptic. An interval that holds 0 shows nothing, and three seeds make wide ones. Where tensor dropout gains, does ordinary
 # dropout gain less? Only a difference between *these two* would say that it is the *tensor* that helps.
 #
-# ## 6.10 Helped and hurt by the same dropout { minutes: 12, difficulty: 4 }
+# ## 6.10 Helped and hurt by the same dropout { minutes: 10, difficulty: 4 }
 #
 # Here is your experiment. Choose one $p$ (at most 0.8) and one number of steps (at most 300), and two disturbances with strengths, such that **the
 # same networks** are helped by dropout under the one and hurt under the other. Noise goes up to 1, the attacks up to 0.3. Undisturbed, all of them should read
@@ -909,7 +909,7 @@ plotting.curves(lines, "strength", "accuracy in percent")
 # not how strong the network. **A claim of
 # robustness is as good as the strongest attack that was tried.** Many papers have been corrected on this point (Athalye and others, below).
 #
-# ## 6.11 Open challenge: which digits would you hand over? { minutes: 10, difficulty: 3 }
+# ## 6.11 Open challenge: which digits would you hand over? { minutes: 8, difficulty: 3 }
 #
 # A trained layer that still drops gives another opinion with every mask. A network may hand the digits that it is least sure of to a person. Which
 # ones? You get what 32 masks say of 270 noisy digits, and what eval mode says; you never see the labels. The first $k$ digits by your doubt are handed over, for
@@ -975,7 +975,7 @@ plotting.curves(lines, "digits handed over", "errors among the digits kept, in p
 # network with layers of `trlkit`.
 
 # %% [markdown]
-# ## 6.12 Quiz: modes of rank 1 { minutes: 2, difficulty: 2 }
+# ## 6.12 Quiz: modes of rank 1 { minutes: 1, difficulty: 2 }
 #
 # **`TuckerTRL(..., rank=(20, 1, 1, 20), dropout=0.4)` is told no `modes`, so it drops from all four. In about which share of the
 # training steps is the whole weight 0?** (The modes of rank 20 hardly ever lose all.)

@@ -569,21 +569,25 @@ for name, make in heads.items():
 # That is the answer. **Adam moves every number by the rate, whatever its gradient. A layer with few numbers moves little**, and needs a larger rate to
 # change as much; that has nothing to do with tensors, as the 1x1 convolution shows. Whoever compares a small layer and a large one at one rate of Adam compares their sizes.
 #
-# The first step of the TRL does a twentieth, but five times the rate was enough. The same measure, as training at 0.001 goes on:
+# The first step of the TRL does a twentieth, but five times the rate was enough. The same measure, as training goes on:
 
 # %%
-def slope(head):
+def step_size(make, rate, steps):
+    head, _ = features.train_head(make, 0, rate, steps)
     images, labels = features.activations()["train"].tensors
     loss = F.cross_entropy(head(images[:128]), labels[:128])
-    return -first_step([g.double() for g in torch.autograd.grad(loss, list(head.parameters()))], 0.001, "adam")
+    gradients = torch.autograd.grad(loss, list(head.parameters()))
+    return -first_step([gradient.double() for gradient in gradients], rate, "adam")
 
 
-stops = [0, 10, 20, 30, 40, 50, 60]
-lines = {n: (stops, [slope(features.train_head(make, 0, 0.001, k)[0]) for k in stops]) for n, make in race.items()}
-plotting.curves(lines, "step", "what a step of 0.001 can change", log="y")
+runs = {"linear layer, rate 0.001": (linear_head, 0.001), "TRL, rate 0.001": (trl_head, 0.001)}
+runs |= {"TRL, rate 0.005": (trl_head, 0.005)}
+stops = range(0, 61, 10)
+lines = {name: (stops, [step_size(*run, steps) for steps in stops]) for name, run in runs.items()}
+plotting.curves(lines, "step", "what one step can change in the loss", log="y")
 
 # %% [markdown]
-# A weight that is a *product* speeds up: as one factor grows, so do the gradients of the others.
+# The linear layer slows down and the TRL speeds up: its weight is a *product*, and as one factor grows, so do the gradients of the others.
 #
 # ## 7.7 The same layer, as quick as you like { minutes: 14, difficulty: 5 }
 #
