@@ -716,14 +716,20 @@ prediction = ("first", "not shown", "not shown")
 
 # %%
 rivals = {name: heads[name] for name in list(heads)[3:]} | {"flatten + one linear": linear_head}
-found = []
-for name, make in tqdm(rivals.items(), file=sys.stdout):
 
+
+def scorer(rival):
     def score(head, rate, seed):
-        trained_head, _ = features.train_head(trl_head if head == "first" else make, seed, rate)
+        trained_head, _ = features.train_head(trl_head if head == "first" else rival, seed, rate)
         return features.accuracy(trained_head)
 
-    found.append(fair_comparison(score, [0.003, 0.01, 0.03, 0.1], [0, 1], [10, 11, 12, 13]))
+    return score
+
+
+rates, choosing, judging = [0.003, 0.01, 0.03, 0.1], [0, 1], [10, 11, 12, 13]
+found = [
+    fair_comparison(scorer(rival), rates, choosing, judging) for rival in tqdm(rivals.values(), file=sys.stdout)
+]
 for name, (first, second, mean, low, high, says) in zip(rivals, found):
     print(f"TRL at {first} against {name} at {second}: {mean:+.1f} points ({low:+.1f}, {high:+.1f}): {says}")
 reveal(prediction, tuple(row[-1] for row in found))
