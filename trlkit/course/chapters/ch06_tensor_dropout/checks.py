@@ -20,7 +20,7 @@ from trlkit.course.checking.exercise import Case, Draw, Exercise, Quiz
 from trlkit.course.checking.weights import cp_weight, tucker_weight
 from trlkit.lab import intervals, robustness, sturdy
 
-DRAWS = 400  # forward passes whose masks are counted
+DRAWS = 200  # forward passes whose masks are counted
 ENOUGH = 66  # passes that find rank 1 with p = 0.1 in 999 of 1000 times: 0.9**66 < 0.001
 MOST = 4000  # calls of one dropout that is judged
 FEW = 4000  # operations on tensors: enough for a formula, too few for a list of masks
