@@ -7,7 +7,7 @@ import nbformat
 import pytest
 import torch
 from filled import ROOT, filled, released, solutions
-from hostile import ATTACKS
+from hostile import ATTACKS, HEADS
 
 from trlkit.course.teacher.grade import Rules, grade
 from trlkit.course.teacher.letters import letters
@@ -34,10 +34,10 @@ def sandbox():
         yield made
 
 
-def submission(answers, name="mallory", change=lambda notebook: None):
-    notebook = filled(CHAPTER, answers)
+def submission(answers, name="mallory", change=lambda notebook: None, chapter=CHAPTER):
+    notebook = filled(chapter, answers)
     change(notebook)
-    return Submission(name, CHAPTER, nbformat.writes(notebook).encode())
+    return Submission(name, chapter, nbformat.writes(notebook).encode())
 
 
 def state():
@@ -69,6 +69,19 @@ def test_an_attack_wins_nothing(name, rules, sandbox):
     assert state() == before
     neighbor = grade(submission({"fiber": own["fiber"], "inner": own["inner"]}), rules, sandbox)
     assert points(neighbor) == {"fiber": 1.0, "inner": 2.0}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_no_head_passes_by_what_its_own_process_says(name, rules, sandbox):
+    chapter, patient = "09_capstone", replace(rules, cell_seconds=60.0, exercise_seconds=90.0)
+    exercise = "light_head" if "light_head(" in HEADS[name] else "sturdy_head"
+    answers = {"pareto_front": solutions(chapter)["pareto_front"], exercise: HEADS[name]}
+    before = state()
+    record = grade(submission(answers, chapter=chapter), patient, sandbox)
+    assert set(points(record)) == {"pareto_front"}
+    row = next(row for row in record.rows if row.exercise == exercise)
+    assert row.message and "not written" not in row.message
+    assert state() == before
 
 
 @pytest.mark.parametrize(

@@ -14,28 +14,29 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 STEPS = 500  # of a recording
 HELD = 20_000_000  # numbers in all tensors that one pass makes
 FLOPS = 2_000_000_000  # of one pass
 LITERALS = 20  # numbers that are written into the steps and not counted
 
-SHAPES = """view _unsafe_view reshape expand permute t transpose squeeze unsqueeze select slice split
-    split_with_sizes chunk unbind cat stack flip roll alias clone constant_pad_nd repeat diagonal
-    unfold im2col index index_select lift_fresh_copy detach _to_copy copy_ zero_ tril triu
-    lift_fresh expand_as view_as reflection_pad2d replication_pad2d pixel_shuffle pixel_unshuffle"""
+SHAPES = """view _unsafe_view reshape expand permute t transpose squeeze unsqueeze select slice
+    split split_with_sizes chunk unbind cat stack flip roll alias clone constant_pad_nd repeat
+    diagonal unfold im2col index index_select lift_fresh_copy detach _to_copy copy_ zero_ tril triu
+    lift_fresh reflection_pad2d replication_pad2d pixel_shuffle pixel_unshuffle"""
 PRODUCTS = "mm bmm addmm baddbmm mv dot convolution"
-ARITHMETIC = """add sub rsub mul div neg pow sqrt rsqrt exp log log1p expm1 abs reciprocal square sin
-    cos tanh sigmoid relu gelu silu elu leaky_relu hardtanh hardswish hardsigmoid softplus threshold
-    clamp clamp_min clamp_max maximum minimum where lerp erf _softmax _log_softmax logsumexp mish
-    addcmul addcdiv fill masked_fill _prelu_kernel"""
+ARITHMETIC = """add sub rsub mul div neg pow sqrt rsqrt exp log log1p expm1 abs reciprocal square
+    sin cos tanh sigmoid relu gelu silu elu leaky_relu hardtanh hardswish hardsigmoid softplus
+    threshold clamp clamp_min clamp_max maximum minimum where lerp erf _softmax _log_softmax
+    logsumexp mish addcmul addcdiv fill masked_fill _prelu_kernel"""
 REDUCTIONS = """mean sum amax amin max min var var_mean std linalg_vector_norm norm prod cumsum
     native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training
     native_layer_norm native_group_norm _fused_rms_norm _adaptive_avg_pool2d avg_pool2d
     max_pool2d_with_indices adaptive_max_pool2d"""
 RANDOM = "rand rand_like randn randn_like bernoulli native_dropout"
-MADE = """zeros ones full zeros_like ones_like full_like empty empty_like new_zeros new_ones new_full
-    new_empty arange eye scalar_tensor linspace"""
+MADE = """zeros ones full zeros_like ones_like full_like empty empty_like new_zeros new_ones
+    new_full new_empty arange eye scalar_tensor linspace"""
 ASKED = "ge gt le lt eq ne logical_not bitwise_not logical_and bitwise_and bitwise_or logical_or"
 OPERATIONS = frozenset(
     " ".join((SHAPES, PRODUCTS, ARITHMETIC, REDUCTIONS, RANDOM, MADE, ASKED)).split()
@@ -134,7 +135,8 @@ def _recorded(module: nn.Module, shape: Sequence[int], constants: list[Tensor]) 
         elif node.op == "get_attr":
             values[node] = ["c", _place(getattr(traced, node.target), constants)]
         elif node.op == "output":
-            (output,) = (_told(value, values) for value in torch.utils._pytree.tree_leaves(node.args))
+            (result,) = tree_leaves(node.args)
+            output = _told(result, values)
         else:
             name = str(node.target).removeprefix("aten.")
             name = "getitem" if node.target is operator.getitem else name
@@ -164,7 +166,7 @@ def _place(tensor: Tensor, constants: list[Tensor]) -> int:
 
 
 def _told(value: Any, values: dict) -> Any:
-    """An argument of a step in plain values: what is no number is a list that begins with a sign."""
+    """An argument in plain values: what is no number is a list that begins with a sign."""
     if isinstance(value, torch.fx.Node):
         return values[value]
     if isinstance(value, tuple | list):
@@ -349,7 +351,7 @@ class Program(nn.Module):
 
 
 def _shuffled(tensor: Tensor, generator: torch.Generator | None) -> Tensor:
-    """A copy, its entries shuffled along each mode: that keeps the columns of a factor orthogonal."""
+    """A copy, shuffled along each mode: orthogonal columns stay orthogonal."""
     tensor = tensor.detach().clone(memory_format=torch.contiguous_format)
     for mode, size in enumerate(tensor.shape if generator is not None else ()):
         tensor = tensor.index_select(mode, torch.randperm(size, generator=generator))

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from trlkit import CPTRL, TTTRL, TuckerTRL
 from trlkit.course.chapters.ch09_capstone.networks import (
     cptrl_with_weak_components,
     tuckertrl_with_weak_slices,
+    waving_classifier,
 )
 from trlkit.course.checking.answer import RIGHT, Recipe, Verdict, plain
 from trlkit.course.checking.compare import describe
@@ -92,21 +94,6 @@ def split_cases(draw: Draw) -> Iterator[Case]:
     seed = draw.choice(0, range(1, 1000))
     yield Case((60, (36, 12, 12), seed))
     yield Case((47, (21, 15, 11), seed + 3), "three sizes")
-
-
-def mean_and_error(scores: Sequence[float]) -> tuple[float, float]:
-    return statistics.fmean(scores), statistics.stdev(scores) / math.sqrt(len(scores))
-
-
-def mean_and_error_cases(draw: Draw) -> Iterator[Case]:
-    def scores(count: int) -> list[float]:
-        return [round(0.9 + 0.02 * x, 3) for x in draw.normal(count).tolist()]
-
-    yield Case((draw.choice([0.5, 0.7, 0.9], [scores(3), scores(3), scores(3)]),))
-    yield Case((scores(5),), "five seeds")
-    yield Case((scores(2),), "two seeds")
-    yield Case((scores(8),), "eight seeds")
-    yield Case(([0.92] * 5,), "five equal scores")
 
 
 def choose_trial(trials: Sequence[tuple[int, float, float]], budget: int) -> int | None:
@@ -241,6 +228,269 @@ def prune_cases(draw: Draw) -> Iterator[Case]:
     yield Case((exact, many, change * (1 - 1e-6), tols), "a change just too large")
 
 
+def conv_as_tucker(
+    conv_weight: Tensor,
+    conv_bias: Tensor,
+    linear_weight: Tensor,
+    linear_bias: Tensor,
+    input_shape: Sequence[int],
+) -> tuple[Tensor, list[Tensor], Tensor]:
+    _, height, width = input_shape
+    mixed, channels = conv_weight.shape[:2]
+    classes = len(linear_weight)
+    core = conv_weight.new_zeros(mixed, height, width, classes)
+    bias = linear_bias.clone()
+    for k in range(mixed):
+        for h in range(height):
+            for w in range(width):
+                column = linear_weight[:, (k * height + h) * width + w]
+                core[k, h, w] = column
+                bias += column * conv_bias[k]
+    first = conv_weight.reshape(mixed, channels).T
+    others = [torch.eye(size, dtype=core.dtype) for size in (height, width, classes)]
+    return core, [first, *others], bias
+
+
+def judged_tucker(value: Any, args: tuple) -> dict:
+    """The weight and the bias that a core and its factors stand for, and the core's sizes."""
+    conv_weight, _, linear_weight, _, (channels, height, width) = args
+    sizes = (channels, height, width, len(linear_weight))
+    if not isinstance(value, tuple | list) or len(value) != 3:
+        raise ValueError(f"must return a core, its factors and a bias, got {describe(value)}")
+    core, factors, bias = value
+    if not isinstance(factors, tuple | list) or len(factors) != 4:
+        raise ValueError(f"must return four factors, got {describe(factors)}")
+    for name, tensor in (("the core", core), ("the bias", bias)):
+        if not isinstance(tensor, Tensor):
+            raise ValueError(f"{name} must be a tensor, got {describe(tensor)}")
+    rank = (len(conv_weight), *sizes[1:])
+    if core.shape != rank:
+        raise ValueError(f"the core must have the shape {rank}, it is {tuple(core.shape)}")
+    weight = core
+    for mode, (factor, size) in enumerate(zip(factors, sizes, strict=True)):
+        if not isinstance(factor, Tensor) or factor.shape != (size, rank[mode]):
+            text = f"must have the shape {(size, rank[mode])}, got {describe(factor)}"
+            raise ValueError(f"the factor of mode {mode} {text}")
+        if factor.dtype != conv_weight.dtype:
+            raise ValueError(f"the factor of mode {mode} is {factor.dtype}, the weights are not")
+        weight = torch.tensordot(weight, factor, ([0], [1]))  # the mode goes to the end
+    return {"the weight that core and factors give": weight, "the bias": bias}
+
+
+def conv_cases(draw: Draw) -> Iterator[Case]:
+    def case(mixed: int, shape: tuple[int, int, int], classes: int, note: str = "") -> Case:
+        numbers = mixed * shape[1] * shape[2]
+        conv = draw.counting(mixed, shape[0], 1, 1), draw.normal(mixed)
+        linear = draw.normal(classes, numbers), draw.normal(classes)
+        return Case((*conv, *linear, shape), note)
+
+    channels, height, width, classes = draw.sizes(4, 3, 2, 5)
+    yield case(2, (channels, height, width), classes)
+    yield case(3, (3, 2, 2), 3, "as many mixtures as channels")
+    yield case(1, (channels, 2, 2), 2, "one mixture")
+    yield case(2, (2, 2, 2), 2, "all sizes equal")
+    yield case(3, (2, 1, 4), 1, "more mixtures than channels, one class, one row")
+
+
+def attack(model: nn.Module, images: Tensor, labels: Tensor, strength: float, steps: int) -> Tensor:
+    moved = images
+    for _ in range(steps):
+        x = moved.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(lead(model(x), labels).sum(), x)
+        moved = moved - 2.5 * strength / steps * gradient.sign()
+        moved = (images + (moved - images).clamp(-strength, strength)).clamp(0, 1)
+    return moved.detach()
+
+
+def lead(logits: Tensor, labels: Tensor) -> Tensor:
+    """How far the right class's logit is above the best other one, for each sample."""
+    right = F.one_hot(labels, logits.shape[1]).bool()
+    return logits[right] - logits.masked_fill(right, -torch.inf).amax(1)
+
+
+def fooled(model: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """The share of images that are told wrong."""
+    with torch.no_grad():
+        return (model(images).argmax(1) != labels).double().mean().item()
+
+
+def attack_probe(
+    answer: Callable,
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    strength: float,
+    steps: int,
+) -> Verdict:
+    model.requires_grad_(True)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    moved = answer(model, images.clone(), labels, strength, steps)
+    if not isinstance(moved, Tensor) or moved.shape != images.shape:
+        text = f"must return moved images of shape {tuple(images.shape)}, got "
+        return Verdict("no images", text + describe(plain(moved)))
+    if moved.requires_grad:
+        return Verdict("a graph", "the moved images still hang on the graph of the last step")
+    if moved.dtype != images.dtype:
+        return Verdict("dtype", f"the images are {images.dtype}, the moved ones {moved.dtype}")
+    if not all(map(torch.equal, before, model.parameters())):
+        return Verdict("trained", "the attack changes the parameters of the model")
+    if model.training:
+        return Verdict("mode", "the model is in training mode afterwards, it was in eval mode")
+    farthest = (moved - images).abs().max().item()
+    if not farthest <= strength + 1e-9:
+        text = f"a pixel is moved by {farthest:.3g}, the strength is {strength:g}"
+        return Verdict("too far", text)
+    if moved.min() < 0 or moved.max() > 1:
+        low, high = moved.min().item(), moved.max().item()
+        return Verdict("no image", f"pixels run from {low:.3g} to {high:.3g}, not from 0 to 1")
+    if any(parameter.grad is not None for parameter in model.parameters()):
+        return Verdict("gradients left", "the model's parameters have gradients afterwards")
+    if strength == 0:
+        return RIGHT
+    wrong = fooled(model, moved, labels)
+    least = fooled(model, attack(model, images, labels, strength, steps), labels)
+    if wrong >= least - 0.04:
+        return RIGHT
+    text = f"{100 * wrong:.0f} % of the images are told wrong, the course's attack gets "
+    text += f"{100 * least:.0f} %"
+    if wrong < 0.1:
+        return Verdict("hardly any", text)
+    return Verdict("too weak", text)
+
+
+def attack_cases(draw: Draw) -> Iterator[Case]:
+    def case(scale: float, strength: float, steps: int, note: str = "", seed: int = 0) -> Case:
+        images = _images(seed)
+        labels = _told(seed, scale, images)
+        model = Recipe(waving_classifier, (seed, scale))
+        return Case((model, images, labels, strength, steps), note)
+
+    first = draw.choice(0, range(20, 400))
+    yield case(1.0, 0.1, 10, seed=next(filter(_worth_many_steps, count(first))))
+    yield case(1e4, 0.1, 10, "logits in the thousands", first)
+    yield case(1.0, 0.05, 1, "a single step", first + 1)
+    yield case(1.0, 0.0, 5, "no strength", first + 2)
+
+
+def _images(seed: int) -> Tensor:
+    """Half of the pixels are black or white: there a step leads out of the image."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand(120, 1, 8, 8, generator=generator, dtype=torch.float64)
+    return (2 * x - 0.5).clamp(0, 1)
+
+
+def _told(seed: int, scale: float, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        return waving_classifier(seed, scale)(images).argmax(1)
+
+
+@cache
+def _worth_many_steps(seed: int) -> bool:
+    """Whether ten steps fool clearly more than one, and one more than a few."""
+    images, model = _images(seed), waving_classifier(seed, 1.0)
+    labels = _told(seed, 1.0, images)
+    one, ten = (fooled(model, attack(model, images, labels, 0.1, n), labels) for n in (1, 10))
+    return 0.3 < one < ten - 0.08
+
+
+class Lab:
+    """A measuring device for the experiment: an invented world that notes what is measured."""
+
+    def __init__(self, effects: Sequence[float], seed: int):
+        self.effects = dict(zip(capstone.TASKS, effects, strict=True))
+        self.seed, self.calls = seed, []
+
+    def measure(self, head: str, task: str, seed: int) -> float:
+        if head not in capstone.HEADS or task not in capstone.TASKS:
+            text = f"measure(head, task, seed) takes a head of {capstone.HEADS} and a task of "
+            raise ValueError(text + f"{capstone.TASKS}, got {head!r} and {task!r}")
+        luck = random.Random(f"{self.seed} {task} {seed}").gauss(0, 0.03)
+        own = random.Random(f"{self.seed} {task} {head} {seed}").gauss(0, 0.004)
+        value = 0.75 + luck + own + self.effects[task] * (head == "tensor")
+        self.calls.append((head, task, seed, value))
+        return value
+
+
+def run_experiment(measure: Callable) -> dict:
+    found = {}
+    for task in capstone.TASKS:
+        gains = [measure("tensor", task, seed) - measure("linear", task, seed) for seed in range(8)]
+        mean, error = statistics.mean(gains), statistics.stdev(gains) / math.sqrt(len(gains))
+        word = "tensor" if mean > 2 * error else "linear" if mean < -2 * error else "not shown"
+        found[task] = (mean, error, word)
+    return found
+
+
+def experiment_probe(answer: Callable, effects: Sequence[float], seed: int) -> dict | Verdict:
+    lab = Lab(effects, seed)
+    said = answer(lab.measure)
+    if not isinstance(said, dict) or set(said) != set(capstone.TASKS):
+        text = f"must return a dict with the keys {capstone.TASKS}, got {describe(plain(said))}"
+        return Verdict("no dict", text)
+    return {task: _concluded(lab, task, said[task]) for task in capstone.TASKS}
+
+
+def _concluded(lab: Lab, task: str, said: Any) -> Verdict:
+    """Whether what is said of a task follows from what was measured of it."""
+    values: dict[str, dict[int, float]] = {head: {} for head in capstone.HEADS}
+    for head, measured, seed, value in lab.calls:
+        if measured == task:
+            values[head][seed] = value
+    seeds = {head: sorted(values[head]) for head in capstone.HEADS}
+    linear, tensor = seeds["linear"], seeds["tensor"]
+    if len(lab.calls) > 100:
+        return Verdict("too many", f"{len(lab.calls)} trainings, each of which takes its time")
+    if linear != tensor:
+        text = f"the linear head was measured with the seeds {linear}, the tensor head with "
+        return Verdict("other seeds", f"{text}{tensor}: no pairs")
+    if len(linear) < 6:
+        return Verdict("few seeds", f"measured with {len(linear)} seeds, fewer than six")
+    if not isinstance(said, tuple | list) or len(said) != 3:
+        text = f"must be (mean difference, its standard error, a word), got {describe(plain(said))}"
+        return Verdict("no triple", text)
+    mean, error, word = said
+    if not all(isinstance(x, int | float) for x in (mean, error)) or not isinstance(word, str):
+        text = f"must be (mean difference, its standard error, a word), got {describe(plain(said))}"
+        return Verdict("no triple", text)
+    gains = [values["tensor"][seed] - values["linear"][seed] for seed in linear]
+    right = statistics.mean(gains), statistics.stdev(gains) / math.sqrt(len(gains))
+    if abs(mean - right[0]) > 1e-6:
+        kind = "turned round" if abs(mean + right[0]) <= 1e-6 else "another mean"
+        text = f"you say a mean difference of {mean:.4f}; what you measured gives {right[0]:.4f}"
+        return Verdict(kind, text)
+    if abs(error - right[1]) > 1e-6:
+        text = f"you say a standard error of {error:.4f}; the differences of your pairs give "
+        return Verdict(_error_kind(error, values, gains), f"{text}{right[1]:.4f}")
+    clear = "tensor" if mean > 2 * error else "linear" if mean < -2 * error else "not shown"
+    if word != clear:
+        text = f'you conclude "{word}" from a difference of {mean:.4f} +- {error:.4f}'
+        return Verdict(f"{word[:20]} for {clear}", text)
+    return RIGHT
+
+
+def _error_kind(error: float, values: dict[str, dict[int, float]], gains: Sequence[float]) -> str:
+    """Which other spread of the same measurements a wrong standard error is, if any."""
+    pairs = len(gains)
+    squares = [statistics.variance(values[head].values()) / pairs for head in capstone.HEADS]
+    for kind, other in (
+        ("unpaired", math.sqrt(sum(squares))),
+        ("deviation", statistics.stdev(gains)),
+        ("divided by n", statistics.pstdev(gains) / math.sqrt(pairs)),
+    ):
+        if abs(error - other) <= 1e-6:
+            return kind
+    return "another error"
+
+
+def experiment_cases(draw: Draw) -> Iterator[Case]:
+    seed = draw.choice(0, range(1, 1000))
+    clear = draw.choice(0.015, [0.015, 0.02, 0.03])
+    yield Case(((-clear, clear), seed))
+    yield Case(((clear, -clear), seed + 1), "another world")
+    yield Case(((0.0, -0.1), seed + 2), "no difference in one task")
+    yield Case(((0.003, 0.2), seed + 3), "hardly any in one, a large one in the other")
+
+
 @dataclass(frozen=True)
 class Goal:
     """What a head must reach: numbers at most, shares of held-out digits right at least."""
@@ -256,19 +506,24 @@ class Goal:
         return replace(self, accuracy=self.accuracy - 0.012, noise=noise, fgsm=fgsm)
 
 
-LIGHT, ACCURATE, STURDY = Goal(350, 0.89), Goal(1000, 0.925), Goal(1600, 0.9, 0.8, 0.68)
+LIGHT, ACCURATE = Goal(270, 0.88), Goal(720, 0.93)
+STURDY, SMALLEST = Goal(1300, 0.92, 0.82, 0.7), Goal(800, 0.915, 0.8, 0.69)
 
 
 def light_head(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
-    return CPTRL(input_shape, num_classes, rank=10)
+    return CPTRL(input_shape, num_classes, rank=7)
 
 
 def accurate_head(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
-    return TuckerTRL(input_shape, num_classes, rank=(8, 3, 3, num_classes))
+    return TuckerTRL(input_shape, num_classes, rank=(5, 3, 3, num_classes))
 
 
 def sturdy_head(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
-    return CPTRL(input_shape, num_classes, rank=46, dropout=0.2)
+    return nn.Sequential(nn.Dropout(0.3), CPTRL(input_shape, num_classes, rank=36))
+
+
+def smallest_head(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    return nn.Sequential(nn.Dropout(0.2), CPTRL(input_shape, num_classes, rank=20))
 
 
 def light_probe(answer: Callable, *args: Any) -> Verdict:
@@ -283,6 +538,10 @@ def sturdy_probe(answer: Callable, *args: Any) -> Verdict:
     return tried(answer, STURDY, *args)
 
 
+def smallest_probe(answer: Callable, *args: Any) -> Verdict:
+    return tried(answer, SMALLEST, *args)
+
+
 BATCHES = (capstone.SIZES["train"], 150)  # of a head's program, in training and in eval mode
 
 
@@ -293,7 +552,7 @@ def tried(
     fault = built(answer, goal, shape, classes, budget=bool(seeds))
     if fault or not seeds:
         return fault or RIGHT
-    own = answer in (light_head, accurate_head, sturdy_head)
+    own = answer in (light_head, accurate_head, sturdy_head, smallest_head)
     return (_judged_once if own else judged)(answer, goal, seeds, digits)
 
 
@@ -340,14 +599,14 @@ def built(
 
 
 def _too_large(head: nn.Module, program: Program, goal: Goal, full: int, classes: int) -> Verdict:
-    count = program.numbers
-    text = f"has {count:,} numbers, the budget is {goal.budget:,}"
+    numbers = program.numbers
+    text = f"has {numbers:,} numbers, the budget is {goal.budget:,}"
     if program.constants > 1:
         text += f" ({program.constants:,} of them in tensors that are no parameters or buffers)"
     trl = any(isinstance(module, TRL) for module in head.modules())
-    if trl and count - goal.budget <= classes:
+    if trl and numbers - goal.budget <= classes:
         return Verdict("bias not counted", text)
-    if 0.9 * full <= count <= 1.1 * full:
+    if 0.9 * full <= numbers <= 1.1 * full:
         return Verdict("a full weight's numbers" + ", without a TRL" * (not trl), text)
     return Verdict("over the budget", text)
 
@@ -448,15 +707,8 @@ def _by_margin(model: nn.Module, data: Any) -> float:
     That lead has a slope where the loss is flat, because the logits are far apart.
     """
     images, labels = data.tensors
-    x = images.clone().requires_grad_()
     with torch.enable_grad():
-        y = model(x)
-        right = F.one_hot(labels, y.shape[1]).bool()
-        lead = y[right] - y.masked_fill(right, -torch.inf).amax(1)
-        (gradient,) = torch.autograd.grad(lead.sum(), x)
-    with torch.no_grad():
-        told = model(images - capstone.FGSM * gradient.sign()).argmax(1)
-    return (told == labels).double().mean().item()
+        return 1 - fooled(model, attack(model, images, labels, capstone.FGSM, 1), labels)
 
 
 def _averages(head: nn.Module) -> bool:
@@ -495,7 +747,6 @@ EXERCISES = (
         gradients=False,
         probe=split_probe,
     ),
-    Exercise("mean_and_error", ("scores",), mean_and_error, mean_and_error_cases, gradients=False),
     Exercise("choose_trial", ("trials", "budget"), choose_trial, choose_cases, gradients=False),
     Exercise("pareto_front", ("points",), pareto_front, pareto_cases, gradients=False),
     Exercise(
@@ -506,12 +757,38 @@ EXERCISES = (
         gradients=False,
         probe=prune_probe,
     ),
+    Exercise(
+        "conv_as_tucker",
+        ("conv_weight", "conv_bias", "linear_weight", "linear_bias", "input_shape"),
+        conv_as_tucker,
+        conv_cases,
+        gradients=False,
+        judged=judged_tucker,
+    ),
+    Exercise(
+        "attack",
+        ("model", "images", "labels", "strength", "steps"),
+        attack,
+        attack_cases,
+        gradients=False,
+        probe=attack_probe,
+    ),
+    Exercise(
+        "run_experiment",
+        ("true_gains", "seed"),
+        run_experiment,
+        experiment_cases,
+        gradients=False,
+        probe=experiment_probe,
+    ),
     Exercise("light_head", HEAD, light_head, head_cases, gradients=False, probe=light_probe),
     Exercise(
         "accurate_head", HEAD, accurate_head, head_cases, gradients=False, probe=accurate_probe
     ),
     Exercise("sturdy_head", HEAD, sturdy_head, head_cases, gradients=False, probe=sturdy_probe),
-    Quiz("quiz_capstone_peek", "abcd"),
+    Exercise(
+        "smallest_head", HEAD, smallest_head, head_cases, gradients=False, probe=smallest_probe
+    ),
     Quiz("quiz_capstone_error", "abcd"),
     Quiz("quiz_capstone_pooling", "abcd"),
 )
