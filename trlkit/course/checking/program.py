@@ -207,8 +207,6 @@ class Program(nn.Module):
         Constants that require gradients: parameters which the module does not own.
     constants : int
         Numbers in tensors that are neither parameters nor buffers.
-    detaches : bool
-        Whether `detach` cuts gradients in eval mode: False, since no attacker would let it.
 
     Raises
     ------
@@ -245,7 +243,6 @@ class Program(nn.Module):
         learning = told.get("learning")
         self.strangers = learning.count(True) if isinstance(learning, list) else 0
         self.constants = sum(tensor.numel() for tensor in constants)
-        self.detaches = False
         self._steps = {mode: self._read(told.get(mode)) for mode in ("train", "eval")}
         literals = max(literals for _, _, literals in self._steps.values())
         held = sum(tensor.numel() for _, tensor in _state(self))
@@ -328,7 +325,7 @@ class Program(nn.Module):
                 name: buffers[own].clone() if (own := self._names[name]) in buffers else tensor
                 for name, tensor in state.items()
             }
-        return _followed(steps, output, x, state, mode == "eval" and not self.detaches)
+        return _followed(steps, output, x, state)
 
     def _measure(self, mode: str, batch: int) -> None:
         """Refuse a program that takes too long, or too much memory, before it is run."""
@@ -339,7 +336,7 @@ class Program(nn.Module):
         x, held = torch.empty(batch, *self.shape, device="meta"), [0]
         try:
             with FlopCounterMode(display=False) as counter, torch.no_grad():
-                y = _followed(steps, output, x, state, True, held)
+                y = _followed(steps, output, x, state, held)
         except Unfit:
             raise
         except Exception as error:
@@ -385,10 +382,9 @@ def _followed(
     output: Any,
     x: Tensor,
     state: dict[str, Tensor],
-    attacked: bool,
     held: list[int] | None = None,
 ) -> Any:
-    """Follow the steps. Where the result is attacked, `detach` cuts no gradient."""
+    """Follow the steps; `detach` cuts no gradient, since no attacker would let it."""
     made: list[Any] = []
 
     def value(told: Any) -> Any:
@@ -412,7 +408,7 @@ def _followed(
             if len(args) != 2 or not isinstance(args[0], tuple | list) or type(args[1]) is not int:
                 raise Unfit("no step")
             result = args[0][args[1]]
-        elif attacked and name == "detach.default":
+        elif name == "detach.default":
             (result,) = args
         else:
             if any(argument.name == "device" for argument in function._schema.arguments):
