@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 9. Capstone { minutes: 120, difficulty: 5 }
+# # 9. Capstone { minutes: 150, difficulty: 5 }
 #
 # Until now each exercise had one right answer. Here is a task as you meet it outside: a backbone, a budget, some
 # data, and the question *which layer do I put there?* You choose factorization, rank and dropout, you measure, and
@@ -100,7 +100,7 @@ print(capstone.table(tries.values()))
 # or bad for an activation.
 
 # %% [markdown]
-# ## 9.2 Three sets that share nothing { minutes: 10, difficulty: 2 }
+# ## 9.2 Three sets that share nothing { minutes: 5, difficulty: 2 }
 #
 # Three sets, three jobs: the **training** set moves the parameters; the **validation** set decides between your
 # choices; the **test** set is looked at once, at the end, and decides nothing. They must not share a sample, or the
@@ -177,7 +177,7 @@ print(f"CP 16, six seeds: {100 * mean:.1f} % +- {100 * error:.1f}")
 print(f"from 297 digits:  +- {100 * math.sqrt(mean * (1 - mean) / 297):.1f}")
 
 # %% [markdown]
-# ## 9.4 Choose without peeking { minutes: 12, difficulty: 2 }
+# ## 9.4 Choose without peeking { minutes: 8, difficulty: 2 }
 #
 # Suppose you have forty heads, **all equally good**: each is right on 92 % of all digits in the world. You
 # measure every one on 450 test digits and keep the best. What does the winner score? Let each head err by itself:
@@ -234,7 +234,7 @@ check("choose_trial", choose_trial)
 # </details>
 
 # %% [markdown]
-# ## 9.5 The Pareto front { minutes: 12, difficulty: 3 }
+# ## 9.5 The Pareto front { minutes: 8, difficulty: 3 }
 #
 # A budget is often not given. Then you show everything that is worth having: a trial is **beaten** if another has no more
 # parameters *and* no lower accuracy, and is better in at least one of the two. The trials that nobody beats are the **Pareto
@@ -340,7 +340,7 @@ print(capstone.table([tries["flatten + Linear"], tries["dropout + Linear"]]))
 # buys robustness here. Is a smaller budget, then, what the TRL is for? 9.7 looks for a rival there.
 
 # %% [markdown]
-# ## 9.6 Prune, and prove that nothing changed { minutes: 15, difficulty: 3 }
+# ## 9.6 Prune, and prove that nothing changed { minutes: 12, difficulty: 3 }
 #
 # Instead of guessing the rank you can start too high and let training empty the components it does not need. `trlkit.rank_penalty`, added
 # to the loss with a weight, pushes whole components toward zero; `trl.prune(tol)` makes a smaller layer without those whose norm is at
@@ -501,7 +501,7 @@ with torch.no_grad():
 # may be compressed* is the right one. Here the channels may and the places may not.
 
 # %% [markdown]
-# ## 9.8 Where does it pay? { minutes: 20, difficulty: 4 }
+# ## 9.8 Where does it pay? { minutes: 15, difficulty: 4 }
 #
 # On 600 clean digits the full linear layer was ahead of all TRLs. Is that so everywhere? `capstone.measure(head, task, seed)` trains a head and gives its share
 # of validation digits right.
@@ -572,7 +572,7 @@ reveal(prediction, tuple(measured[task][2] for task in ("plenty", "poor")))
 # That is the rule of this chapter: **a TRL pays where the activation is large and samples are few or noisy**, and the modes that it compresses are those that may be.
 
 # %% [markdown]
-# ## 9.9 The light head { minutes: 8, difficulty: 3 }
+# ## 9.9 The light head { minutes: 6, difficulty: 3 }
 #
 # Now the bands. No head that this chapter has printed reaches one. Each check builds your head, counts its **numbers** (parameters and buffers, bias included), trains it with the recipe
 # above from three seeds and takes the mean on 450 held-out digits. You don't see those digits, so find your choice on the validation set: use
@@ -613,7 +613,7 @@ check("light_head", light_head)
 # </details>
 
 # %% [markdown]
-# ## 9.10 The accurate head { minutes: 8, difficulty: 3 }
+# ## 9.10 The accurate head { minutes: 6, difficulty: 3 }
 #
 # **Accurate: at most 550 numbers, at least 92.5 % right on clean digits.** The light head will not do, and not every head that fills the budget does.
 
@@ -643,7 +643,7 @@ check("accurate_head", accurate_head)
 # </details>
 
 # %% [markdown]
-# ## 9.11 Break a head { minutes: 20, difficulty: 5 }
+# ## 9.11 Break a head { minutes: 15, difficulty: 5 }
 #
 # Before you trust a head to be sturdy, try to break it. FGSM moves each pixel once, along the sign of the loss's gradient. There are two ways to bear that without being
 # sturdy: the gradient turns on the way, or there is none. Look at a head that is loud:
@@ -722,7 +722,7 @@ for name, make in {"CP 24": head_of(CPTRL, rank=24), "loud CP 24": Loud, "dropou
 # A number for robustness is a number for an *attack*. It is an upper bound, and the next attack may lower it.
 
 # %% [markdown]
-# ## 9.12 The sturdy head { minutes: 10, difficulty: 4 }
+# ## 9.12 The sturdy head { minutes: 8, difficulty: 4 }
 #
 # **Sturdy: at most 1,300 numbers; at least 92 % right on clean digits, 82 % with noise, and 72 % attacked by FGSM.** One of these is
 # much harder than the others: the highest rank alone does not reach it. The columns of your trials say which, and what helps.
@@ -758,7 +758,7 @@ check("sturdy_head", sturdy_head)
 # </details>
 
 # %% [markdown]
-# ## 9.13 Open: how small can a sturdy head be? { minutes: 15, difficulty: 5 }
+# ## 9.13 Open: how small can a sturdy head be? { minutes: 10, difficulty: 5 }
 #
 # The point is for at most 800 numbers, at least 91.5 % right on clean digits, 80 % with noise and 69 % attacked. The reward is the figure below it: **how
 # few numbers do you need for that?** Any layers, any order. A bound from below: with fewer than 10 numbers there is not even a bias.
