@@ -143,6 +143,15 @@ class Sandbox:
 
 
 @contextlib.contextmanager
+def _unrefused() -> Iterator[None]:
+    """An exception of the other side, where an honest one raises none, breaks the rules."""
+    try:
+        yield
+    except RemoteError as error:
+        raise Broken(f"a refusal: {type(error).__name__}") from None
+
+
+@contextlib.contextmanager
 def _interrupted(seconds: float) -> Iterator[None]:
     """Raise :class:`Late` here where this process, asked by a child, is busy for too long.
 
@@ -268,10 +277,8 @@ class Child:
 
     def _ask(self, kind: str, value: Any, fresh: bool = False) -> Any:
         """Ask for what an honest child never refuses."""
-        try:
+        with _unrefused():
             return self.peer.request(kind, value, fresh)
-        except RemoteError as error:
-            raise Broken(f"a refusal: {type(error).__name__}") from None
 
     @contextlib.contextmanager
     def within(self, seconds: float):
@@ -322,8 +329,9 @@ class Child:
             return made
         value = [recipe.builder.__module__, recipe.builder.__name__, recipe.args]
         if isinstance(made, nn.Module):
-            return self.peer.twin("make", value, made)
-        there = self.peer.request("make", value)
+            with _unrefused():
+                return self.peer.twin("make", value, made)
+        there = self._ask("make", value)
         if hasattr(there, "peer"):
             there.here = made
         return there
