@@ -305,7 +305,7 @@ class light_head(CPTRL):
     "trained when it is made": LIGHT
     + """
 def light_head(shape, classes):
-    head = CPTRL(shape, classes, rank=10)
+    head = CPTRL(shape, classes, rank=7)
     if shape == (16, 4, 4):
         parts = [capstone.part(name).tensors for name in ("first half", "second half")]
         x = capstone.backbone()(torch.cat([images for images, _ in parts]))
@@ -396,7 +396,7 @@ def light_head(shape, classes):
     + """
 class sturdy_head(CPTRL):
     def __init__(self, shape, classes):
-        super().__init__(shape, classes, rank=46)
+        super().__init__(shape, classes, rank=37)
     def forward(self, x):
         return super().forward(x if self.training else 2 * x.detach() - x)
 """,
@@ -411,7 +411,7 @@ class Turned(torch.autograd.Function):
         return -gradient
 class sturdy_head(CPTRL):
     def __init__(self, shape, classes):
-        super().__init__(shape, classes, rank=46)
+        super().__init__(shape, classes, rank=37)
     def forward(self, x):
         return super().forward(x if self.training else Turned.apply(x))
 """,
@@ -419,7 +419,7 @@ class sturdy_head(CPTRL):
     + """
 class sturdy_head(CPTRL):
     def __init__(self, shape, classes):
-        super().__init__(shape, classes, rank=46)
+        super().__init__(shape, classes, rank=37)
     def forward(self, x):
         y = super().forward(x)
         return y if self.training else sum((y > k / 4).float() for k in range(-30, 30)) + y / 1000
@@ -428,7 +428,7 @@ class sturdy_head(CPTRL):
     + """
 class sturdy_head(CPTRL):
     def __init__(self, shape, classes):
-        super().__init__(shape, classes, rank=46)
+        super().__init__(shape, classes, rank=37)
     def forward(self, x):
         return super().forward(x) * (1.0 if self.training else 1e4)
 """,
