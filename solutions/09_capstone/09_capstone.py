@@ -1,17 +1,18 @@
 # %% [markdown]
-# # 9. Capstone { minutes: 120, difficulty: 5 }
+# # 9. Capstone { minutes: 150, difficulty: 5 }
 #
 # Until now each exercise had one right answer. Here is a task as you meet it outside: a backbone, a budget, some
 # data, and the question *which layer do I put there?* You choose factorization, rank and dropout, you measure, and
-# what counts is the result on digits that your notebook has never touched.
+# what counts is the result on digits that your notebook has never touched. **When is a tensor regression layer (TRL) worth having,
+# and how would you know?**
 #
 # **After this chapter you can**
 #
-# - split data so that the last measurement means something, and say how sure you are of a mean;
-# - choose among many trials without fooling yourself, and draw the front of those worth having;
-# - find a head for a budget: a light one, an accurate one, and one that bears noise and attack;
-# - write down what you chose, why, and where a tensor regression layer (TRL) does *not* win;
-# - go on with your own images, a compiler, and several GPUs.
+# - split data, choose among many trials without fooling yourself, and draw the front of those worth having;
+# - find the plainest rival of a layer, and prove what it is;
+# - design an experiment that tells where a TRL pays and where it doesn't;
+# - attack a head well enough to know whether it is sturdy or only silent;
+# - find heads within a budget that no table of this chapter holds, and write down what you chose and why.
 #
 # **You need** chapters 3 to 6 for the layers and tensor dropout; all of them are `trlkit`'s here. Nothing is
 # downloaded, and each training takes a fraction of a second.
@@ -94,12 +95,12 @@ print(capstone.table(tries.values()))
 # %% [markdown]
 # Read it once honestly (what +- means follows in 9.3). The full linear layer is the *best* of the three in all three accuracies: at
 # 2,570 numbers there is hardly anything to save, and nobody needs a TRL here. The TRL has a fifth of its numbers and pays for it: two
-# points on clean digits, eight with noise, and seventeen under attack. Keep that in mind for 9.9. And global average pooling, strong behind
+# points on clean digits, eight with noise, and seventeen under attack. Keep that in mind for 9.12. And global average pooling, strong behind
 # deep networks, fails: behind one layer of filters, the place of a stroke is most of what there is to know. A head is only ever good
 # or bad for an activation.
 
 # %% [markdown]
-# ## 9.2 Three sets that share nothing { minutes: 10, difficulty: 2 }
+# ## 9.2 Three sets that share nothing { minutes: 5, difficulty: 2 }
 #
 # Three sets, three jobs: the **training** set moves the parameters; the **validation** set decides between your
 # choices; the **test** set is looked at once, at the end, and decides nothing. They must not share a sample, or the
@@ -126,7 +127,7 @@ def split_indices(count, sizes, seed):
     return torch.randperm(count, generator=generator).split(list(sizes))
     ### END SOLUTION
 
-# %% check="split_indices" points=2
+# %% check="split_indices" points=1
 check("split_indices", split_indices)
 
 # %% [markdown]
@@ -138,16 +139,12 @@ check("split_indices", split_indices)
 # <code>torch.randperm</code> takes a <code>generator</code>: make one of your own, and seed that.
 # </details>
 #
-# <details><summary>Hint: a skeleton</summary>
-# A <code>torch.Generator</code> with the seed; one permutation; <code>split</code> with a list of sizes.
-# </details>
-
 # %% [markdown]
 # One leak no shuffle can see: ten photographs of the same person, or frames of the same video, are nearly one sample. Then
 # split the *persons*, not the photographs.
 
 # %% [markdown]
-# ## 9.3 How sure is a mean? { minutes: 8, difficulty: 2 }
+# ## 9.3 How sure is a mean? { minutes: 4, difficulty: 2 }
 #
 # Train the same head from another seed, and the accuracy changes:
 
@@ -164,32 +161,11 @@ print([round(accuracy, 3) for accuracy in cp16.accuracies])
 # The second root is the standard deviation of the scores. It divides by $n - 1$, because $\bar s$ was
 # estimated from the same scores.
 
-# %% solve="mean_and_error"
+# %%
 def mean_and_error(scores):
-    """The mean of some scores, and its standard error.
-
-    scores: list of at least two floats.
-    Returns a tuple of two floats.
-
-    >>> mean, error = mean_and_error([0.5, 0.7, 0.9])
-    >>> round(mean, 3), round(error, 3)
-    (0.7, 0.115)
-    """
-    ### BEGIN SOLUTION
+    """The mean of some scores, and its standard error."""
     return statistics.mean(scores), statistics.stdev(scores) / math.sqrt(len(scores))
-    ### END SOLUTION
 
-# %% check="mean_and_error" points=1
-check("mean_and_error", mean_and_error)
-
-# %% [markdown]
-# <details><summary>Hint: my error is a little too small</summary>
-# Which of the two does your library divide by, n or n - 1? For two scores the difference is large.
-# </details>
-#
-# <details><summary>Hint: my error is about twice too large</summary>
-# The spread of the scores, or the error of their mean? One of them gets smaller with more seeds.
-# </details>
 
 # %% [markdown]
 # There is a second source of chance: the validation digits are a sample too. With a share $a$ right of $m$ digits its error is about
@@ -201,7 +177,7 @@ print(f"CP 16, six seeds: {100 * mean:.1f} % +- {100 * error:.1f}")
 print(f"from 297 digits:  +- {100 * math.sqrt(mean * (1 - mean) / 297):.1f}")
 
 # %% [markdown]
-# ## 9.4 Choose without peeking { minutes: 12, difficulty: 2 }
+# ## 9.4 Choose without peeking { minutes: 8, difficulty: 2 }
 #
 # Suppose you have forty heads, **all equally good**: each is right on 92 % of all digits in the world. You
 # measure every one on 450 test digits and keep the best. What does the winner score? Let each head err by itself:
@@ -241,7 +217,7 @@ def choose_trial(trials, budget):
     return min(fitting, key=lambda k: (-trials[k][1], trials[k][0]), default=None)
     ### END SOLUTION
 
-# %% check="choose_trial" points=2
+# %% check="choose_trial" points=1
 check("choose_trial", choose_trial)
 
 # %% [markdown]
@@ -258,7 +234,7 @@ check("choose_trial", choose_trial)
 # </details>
 
 # %% [markdown]
-# ## 9.5 The Pareto front { minutes: 12, difficulty: 3 }
+# ## 9.5 The Pareto front { minutes: 8, difficulty: 3 }
 #
 # A budget is often not given. Then you show everything that is worth having: a trial is **beaten** if another has no more
 # parameters *and* no lower accuracy, and is better in at least one of the two. The trials that nobody beats are the **Pareto
@@ -282,7 +258,7 @@ def pareto_front(points):
     return [k for k, point in enumerate(points) if not any(beats(other, point) for other in points)]
     ### END SOLUTION
 
-# %% check="pareto_front" points=3
+# %% check="pareto_front" points=2
 check("pareto_front", pareto_front)
 
 # %% [markdown]
@@ -325,11 +301,9 @@ reveal(prediction, tuple("up" if new > old else "down" for old, new in pairs))
 # %%
 choices = {
     "CP 4": (CPTRL, 4, 0.0),
-    "CP 8": (CPTRL, 8, 0.0),
-    "CP 40, p 0.3": (CPTRL, 40, 0.3),
-    "Tucker 5 3 3 6": (TuckerTRL, (5, 3, 3, 6), 0.0),
-    "Tucker 5 3 3 6, p 0.3": (TuckerTRL, (5, 3, 3, 6), 0.3),
-    "Tucker 8 4 4 10, p 0.1": (TuckerTRL, (8, 4, 4, 10), 0.1),
+    "CP 44, p 0.3": (CPTRL, 44, 0.3),
+    "Tucker 4 2 2 4": (TuckerTRL, (4, 2, 2, 4), 0.0),
+    "Tucker 4 2 2 4, p 0.3": (TuckerTRL, (4, 2, 2, 4), 0.3),
     "TT 4 6 6": (TTTRL, (1, 4, 6, 6, 1), 0.0),
 }
 for name, (kind, rank, p) in choices.items():
@@ -363,10 +337,10 @@ print(capstone.table([tries["flatten + Linear"], tries["dropout + Linear"]]))
 
 # %% [markdown]
 # It costs nothing on clean digits, and where 2,570 numbers may be spent it is the best in all three accuracies. So dropout of either kind
-# buys robustness here; what a TRL adds is that it fits a smaller budget.
+# buys robustness here. Is a smaller budget, then, what the TRL is for? 9.7 looks for a rival there.
 
 # %% [markdown]
-# ## 9.6 Prune, and prove that nothing changed { minutes: 15, difficulty: 3 }
+# ## 9.6 Prune, and prove that nothing changed { minutes: 12, difficulty: 3 }
 #
 # Instead of guessing the rank you can start too high and let training empty the components it does not need. `trlkit.rank_penalty`, added
 # to the loss with a weight, pushes whole components toward zero; `trl.prune(tol)` makes a smaller layer without those whose norm is at
@@ -382,8 +356,7 @@ for penalty in (0.0, 0.02):
 
 # %% [markdown]
 # Read this honestly too. In 80 steps the penalty makes components *small*, and none exactly zero (tol 0.0 removes nothing); at tol 0.1 it is rank 22
-# in place of 34. But the ranks chosen by hand do no worse: CP 24 had 95 % without any of this, and CP 8 over 92 % with fewer numbers than
-# what tol 0.3 leaves. Pruning without training on is safe only where it hardly changes the outputs.
+# in place of 34. But the ranks chosen by hand do no worse: CP 24 had 95 % without any of this. Pruning without training on is safe only where it hardly changes the outputs.
 #
 # The tolerance of `prune` is about the *weight*. What you care about is the *output*. So write the function that prunes as far as the
 # outputs on given activations allow. Two things to mind: outputs can only be compared with dropout off, and the layer that you were
@@ -411,7 +384,7 @@ def prune_within(trl, x, most, tols):
     return best
     ### END SOLUTION
 
-# %% check="prune_within" points=3
+# %% check="prune_within" points=2
 check("prune_within", prune_within)
 
 # %% [markdown]
@@ -427,10 +400,6 @@ check("prune_within", prune_within)
 # "At most in every entry" is about the largest <i>absolute</i> difference, not its mean, and not the largest signed one.
 # </details>
 #
-# <details><summary>Hint: a skeleton</summary>
-# Remember <code>trl.training</code>; eval mode; the exact outputs; the loop; the mode back; return.
-# </details>
-
 # %%
 x = capstone.activations()[0]
 tols = [0.3, 0.2, 0.1, 0.06, 0.04, 0.02, 0.01, 0.003, 0.001]
@@ -439,27 +408,196 @@ for most in (0.01, 0.1, 1.0):
     print(f"rank {layer.rank} to {pruned.rank}: no output on 600 digits changes by more than {most}")
 
 # %% [markdown]
-# ## 9.7 The light head { minutes: 8, difficulty: 3 }
+# ## 9.7 The rival { minutes: 15, difficulty: 4 }
 #
-# Now the three bands. Each check builds your head, counts its **numbers** (parameters and buffers, bias included), trains it with the recipe
+# Before you believe in a layer, look for the plainest rival of its size. Pooling + Linear is none: it is smaller and worse. Here is one: a
+# 1x1 convolution that mixes the sixteen channels to K new ones, the same mixture at every place; then flatten and one linear layer.
+#
+# **Predict before you run.** CP of rank 10 has 350 numbers, the rival with K = 2 has 364. Which is ahead on noisy digits,
+# "CP" or "rival"?
+
+# %% predict="capstone_rival"
+### BEGIN SOLUTION
+#~ prediction = ...
+prediction = "rival"
+### END SOLUTION
+
+
+# %%
+def rival(mixtures):
+    """A function that makes a 1x1 convolution and a linear layer."""
+
+    def make(input_shape, num_classes):
+        channels, height, width = input_shape
+        return nn.Sequential(
+            nn.Conv2d(channels, mixtures, 1), nn.Flatten(), nn.Linear(mixtures * height * width, num_classes)
+        )
+
+    return make
+
+
+attempt("CP 10", head_of(CPTRL, rank=10))
+attempt("rival 2", rival(2))
+one, other = tries["CP 10"], tries["rival 2"]
+print(capstone.table([one, other]))
+reveal(prediction, "CP" if one.noise > other.noise else "rival")
+
+# %% [markdown]
+# No tensor in sight, and ahead with noise; on clean and attacked digits three seeds show no difference. Who predicted "CP" trusted the factorization to find what matters; but CP mixes *all* modes to ten numbers each, the places too,
+# and where a stroke is was most of what there is to know (9.1). The rival mixes the channels only.
+#
+# Is it a rival of tensor regression, then? Both layers are linear, so together they are one weight of shape (C, H, W, N) and a bias. **Prove what kind of
+# weight**: write down the core and the factors of the Tucker TRL that it is. What shape has the smallest core, and which factors have nothing to do?
+
+# %% solve="conv_as_tucker"
+def conv_as_tucker(conv_weight, conv_bias, linear_weight, linear_bias, input_shape):
+    """The Tucker form of a 1x1 convolution, a flatten and a linear layer.
+
+    conv_weight: Tensor of shape (K, C, 1, 1); conv_bias: (K,): those of nn.Conv2d(C, K, 1).
+    linear_weight: Tensor of shape (N, K * H * W); linear_bias: (N,): those of nn.Linear(K * H * W, N).
+    input_shape: tuple (C, H, W).
+    Returns a tuple of a core of shape (K, H, W, N), a list of four factors of shapes (C, K), (H, H), (W, W), (N, N), and a bias of
+    shape (N,), all of the weights' dtype: the TRL with these gives what the two layers give, for every activation.
+    """
+    ### BEGIN SOLUTION
+    mixed, (_, height, width) = len(conv_weight), input_shape
+    weight = linear_weight.reshape(-1, mixed, height, width)  # (N, K, H, W)
+    core = weight.movedim(0, -1)
+    factors = [conv_weight.flatten(1).T]
+    factors += [torch.eye(size, dtype=core.dtype) for size in core.shape[1:]]
+    bias = linear_bias + weight.sum((2, 3)) @ conv_bias
+    return core, factors, bias
+    ### END SOLUTION
+
+# %% check="conv_as_tucker" points=3
+check("conv_as_tucker", conv_as_tucker)
+
+# %% [markdown]
+# <details><summary>Hint: where do I begin?</summary>
+# Write the output for class n as a sum over k, h, w; put in it what the convolution gives at (k, h, w). Which sum is left that is not in the linear layer?
+# </details>
+#
+# <details><summary>Hint: the weight is right, the bias is not</summary>
+# What do the two layers give for an activation of zeros?
+# </details>
+#
+# <details><summary>Hint: the weight is not right</summary>
+# In which order does <code>nn.Flatten</code> lay out (K, H, W)? And which mode of the linear weight is the class?
+# </details>
+
+# %%
+conv, _, linear = rival(2)((16, 4, 4), 10)
+core, factors, bias = conv_as_tucker(conv.weight.data, conv.bias.data, linear.weight.data, linear.bias.data, (16, 4, 4))
+tucker = TuckerTRL((16, 4, 4), 10, rank=(2, 4, 4, 10))
+with torch.no_grad():
+    for own, new in zip([tucker.core, *tucker.factors, tucker.bias], [core, *factors, bias]):
+        own.copy_(new)
+    x = capstone.activations()[0]
+    print("largest difference on 600 activations:", (tucker(x) - linear(conv(x).flatten(1))).abs().max().item())
+
+# %% [markdown]
+# So the rival **is** a tensor regression, of Tucker rank (K, H, W, N): one mode compressed, three left alone. "TRL or not" was the wrong question; *which modes
+# may be compressed* is the right one. Here the channels may and the places may not.
+
+# %% [markdown]
+# ## 9.8 Where does it pay? { minutes: 15, difficulty: 4 }
+#
+# On 600 clean digits the full linear layer was ahead of all TRLs. Is that so everywhere? `capstone.measure(head, task, seed)` trains a head and gives its share
+# of validation digits right.
+#
+# - Heads: "linear" (flatten + Linear) and "tensor" (the rival of 9.7 with K = 8, which is Tucker with one mode compressed).
+# - Tasks: "plenty", the 600 digits you know, activation (16, 4, 4); and "poor": 100 digits drawn by the seed, twice as large, in heavy noise,
+#   without the pooling, so that the activation is (16, 16, 16) and the linear head has 40,970 numbers.
+#
+# The seed decides the first weights, the 100 digits and the noise; for both heads it draws the same digits and the same noise.
+#
+# **Predict before you run.** For each task: "linear", "tensor" or "not shown" (no clear difference)?
+
+# %% predict="capstone_pays"
+### BEGIN SOLUTION
+#~ prediction = ("...", "...")  # plenty, poor
+prediction = ("not shown", "tensor")
+### END SOLUTION
+
+# %% [markdown]
+# Design the experiment yourself. How many seeds, and which ones for which head? A good seed is good for both heads: what does that do to the
+# *difference* of two scores of one seed, and to its error? Your function gets the measuring device as an argument. The check hands it devices of
+# other worlds, in which something else is true, and compares your conclusion with what **you** measured there.
+
+# %% solve="run_experiment"
+def run_experiment(measure):
+    """Find out on which task the tensor head pays.
+
+    measure: callable; measure(head, task, seed) returns a float, as capstone.measure does. At most 100 calls.
+    Returns a dict with the keys "plenty" and "poor". Each value is a tuple: the mean of the differences tensor - linear
+    over six seeds or more; the standard error of that mean; and your conclusion: "tensor" or "linear" where the mean is
+    more than two standard errors from 0, else "not shown".
+    """
+    ### BEGIN SOLUTION
+    said = {}
+    for task in ("plenty", "poor"):
+        gains = [measure("tensor", task, seed) - measure("linear", task, seed) for seed in range(6)]
+        mean, error = mean_and_error(gains)
+        word = "not shown"
+        if abs(mean) > 2 * error:
+            word = "tensor" if mean > 0 else "linear"
+        said[task] = (mean, error, word)
+    return said
+    ### END SOLUTION
+
+# %% check="run_experiment" points=3
+check("run_experiment", run_experiment)
+
+# %% [markdown]
+# <details><summary>Hint: the standard error is too large</summary>
+# What do two scores of one seed have in common, and where does it go when you subtract them?
+# </details>
+#
+# <details><summary>Hint: which number of seeds?</summary>
+# With six pairs the error itself is uncertain by about a third. When would you need more: for a large difference or for a small one?
+# </details>
+
+# %%
+measured = run_experiment(capstone.measure)
+for task, (mean, error, word) in measured.items():
+    print(f"{task:8} tensor - linear: {100 * mean:+5.1f} +- {100 * error:.1f} points: {word}")
+reveal(prediction, tuple(measured[task][2] for task in ("plenty", "poor")))
+
+# %% [markdown]
+# Who said "linear" for poor remembered 9.1; there a weight of 2,570 numbers met 600 digits, here one of 40,970 meets 100 noisy ones and fits their noise.
+# Who said "tensor" twice expects fewer numbers to mean less overfitting; with plenty of clean digits there is little to prevent. And "not shown" for plenty is not
+# "equal": these pairs leave room for a difference of about two standard errors either way.
+#
+# That is the rule of this chapter: **a TRL pays where the activation is large and samples are few or noisy**, and the modes that it compresses are those that may be.
+
+# %% [markdown]
+# ## 9.9 The light head { minutes: 6, difficulty: 3 }
+#
+# Now the bands. No head that this chapter has printed reaches one. Each check builds your head, counts its **numbers** (parameters and buffers, bias included), trains it with the recipe
 # above from three seeds and takes the mean on 450 held-out digits. You don't see those digits, so find your choice on the validation set: use
 # `attempt` as often as you like. A check that fails names the measure that falls short, and not its number: if it did, you would soon choose by the
-# held-out digits. Any `nn.Module` counts, not just `trlkit`'s layers; your function only makes it, and trains nothing.
+# held-out digits.
 #
-# **Light: at most 350 numbers, at least 89 % right on clean digits.** (The full linear layer has 2,570.)
+# Any `nn.Module` counts, not just `trlkit`'s layers; your function only makes it, and trains nothing. What is judged is your head's **program**: the steps
+# on tensors that it takes, written down once for training and once for eval mode. It is trained and attacked without your code. So the numbers in all tensors that it
+# computes with are counted, and more than twenty that are written into its formulas; a step that leaves torch (numpy, `.item()`, a question that decides
+# about the next step) cannot be written down; and each mode of each first tensor is shuffled, which is all the same to numbers that were drawn at
+# random and not to numbers that were prepared.
+#
+# **Light: at most 270 numbers, at least 88 % right on clean digits.** (The full linear layer has 2,570.)
 
 # %% solve="light_head"
 def light_head(input_shape, num_classes):
-    """A new head for activations of shape (B, *input_shape), with at most 350 numbers for (16, 4, 4) and 10.
+    """A new head for activations of shape (B, *input_shape), with at most 270 numbers for (16, 4, 4) and 10.
 
     input_shape: tuple of three ints; num_classes: int. The head must also be made for other sizes.
     Returns an nn.Module that gives logits of shape (B, num_classes): no softmax.
     """
     ### BEGIN SOLUTION
-    return CPTRL(input_shape, num_classes, rank=10)
+    return CPTRL(input_shape, num_classes, rank=7)
     ### END SOLUTION
 
-# %% check="light_head" points=3
+# %% check="light_head" points=2
 check("light_head", light_head)
 
 # %% [markdown]
@@ -474,18 +612,20 @@ check("light_head", light_head)
 # </details>
 
 # %% [markdown]
-# ## 9.8 The accurate head { minutes: 8, difficulty: 3 }
+# ## 9.10 The accurate head { minutes: 6, difficulty: 3 }
 #
-# **Accurate: at most 1,000 numbers, at least 92.5 % right on clean digits.** The light head will not do, and not every head that fills the budget does.
+# **Accurate: at most 550 numbers, at least 92.5 % right on clean digits.** The light head will not do, and not every head that fills the budget does.
 
 # %% solve="accurate_head"
 def accurate_head(input_shape, num_classes):
-    """A new head, as before, with at most 1,000 numbers for (16, 4, 4) and 10."""
+    """A new head, as before, with at most 550 numbers for (16, 4, 4) and 10."""
     ### BEGIN SOLUTION
-    return TuckerTRL(input_shape, num_classes, rank=(8, 3, 3, num_classes))
+    channels, height, width = input_shape
+    mixing, linear = nn.Conv2d(channels, 3, 1), nn.Linear(3 * height * width, num_classes)
+    return nn.Sequential(mixing, nn.Flatten(), linear)
     ### END SOLUTION
 
-# %% check="accurate_head" points=3
+# %% check="accurate_head" points=2
 check("accurate_head", accurate_head)
 
 # %% [markdown]
@@ -496,24 +636,107 @@ check("accurate_head", accurate_head)
 # <details><summary>Hint: dropout makes it worse</summary>
 # At this size it often does on clean digits. And how many modes does your layer drop from?
 # </details>
+#
+# <details><summary>Hint: I spend my numbers on the wrong mode</summary>
+# Which modes may be compressed (9.7)? Which may not?
+# </details>
 
 # %% [markdown]
-# ## 9.9 The sturdy head { minutes: 10, difficulty: 4 }
+# ## 9.11 Break a head { minutes: 15, difficulty: 5 }
 #
-# **Sturdy: at most 1,600 numbers; at least 90 % right on clean digits, 80 % with noise, and 68 % attacked by FGSM.** One of these is
+# Before you trust a head to be sturdy, try to break it. FGSM moves each pixel once, along the sign of the loss's gradient. There are two ways to bear that without being
+# sturdy: the gradient turns on the way, or there is none. Look at a head that is loud:
+
+
+# %%
+class Loud(nn.Module):
+    """A head whose logits are ten thousand times as large in eval mode."""
+
+    def __init__(self, input_shape, num_classes):
+        super().__init__()
+        self.head = CPTRL(input_shape, num_classes, rank=24)
+
+    def forward(self, x):
+        y = self.head(x)
+        return y if self.training else 10_000 * y
+
+
+attempt("loud CP 24", Loud)
+print(capstone.table([tries["CP 24"], tries["loud CP 24"]]))
+
+# %% [markdown]
+# The largest logit is the largest logit: on clean and noisy digits nothing has changed, so how can this be sturdier? The softmax of logits so far apart is 1 and 0s, to
+# the last bit; the loss is flat, and the sign of its gradient is 0. FGSM does not fail to move the head. It does not move the *image*.
+#
+# Write the attack that sees through this. It makes several steps, each with a gradient of its own, stays within the strength and within the image, and
+# follows something that has a slope where the loss has none. That is projected gradient descent (PGD), with a better aim.
+
+# %% solve="attack"
+def attack(model, images, labels, strength, steps):
+    """Move images so that the model tells as many as possible wrong.
+
+    model: nn.Module in eval mode, images to logits; its mode, its parameters and their `grad` stay as they are.
+    images: Tensor of shape (B, C, H, W) in [0, 1].   labels: Tensor of shape (B,), the right classes.
+    strength: float: no pixel moves farther, over all steps together.   steps: int, at least 1: how many gradients are taken.
+    Returns a new Tensor of the shape and dtype of images, in [0, 1], without a graph.
+    """
+    ### BEGIN SOLUTION
+    moved = images.clone()
+    for _ in range(steps):
+        x = moved.clone().requires_grad_()
+        logits = model(x)
+        right = nn.functional.one_hot(labels, logits.shape[1]).bool()
+        lead = logits[right] - logits.masked_fill(right, -torch.inf).amax(1)
+        (gradient,) = torch.autograd.grad(lead.sum(), x)
+        moved = moved - 2.5 * strength / steps * gradient.sign()
+        moved = torch.clamp(moved, images - strength, images + strength).clamp(0, 1)
+    return moved
+    ### END SOLUTION
+
+# %% check="attack" points=3
+check("attack", attack)
+
+# %% [markdown]
+# <details><summary>Hint: nothing moves where logits are in the thousands</summary>
+# When does a classifier change its mind? Write that as a number made of two logits.
+# </details>
+#
+# <details><summary>Hint: how long is a step?</summary>
+# Steps of strength / steps can just reach the border, and not turn back. A bit longer, and then back into what is allowed.
+# </details>
+#
+# <details><summary>Hint: gradients are left in the model</summary>
+# Which function of <code>torch.autograd</code> gives a gradient and stores none?
+# </details>
+
+# %%
+pictures, right = capstone.part("validation").tensors
+for name, make in {"CP 24": head_of(CPTRL, rank=24), "loud CP 24": Loud, "dropout + Linear": capstone.dropped}.items():
+    model = capstone.train(make, seed=0)
+    moved = attack(model, pictures, right, capstone.FGSM, steps=10)
+    borne = (model(moved).argmax(1) == right).float().mean()
+    print(f"{name:18} FGSM {100 * tries[name].fgsm:.1f} % right, your attack {100 * borne:.1f} %")
+
+# %% [markdown]
+# Compare within a column: your attack stays inside the image, where half of these pixels are black and cannot get darker, and FGSM as it is measured here leaves it. What
+# your attack says of the two CP heads is the truth: they are one head. A number for robustness is a number for an *attack*. It is an upper bound, and the next attack may lower it.
+
+# %% [markdown]
+# ## 9.12 The sturdy head { minutes: 8, difficulty: 4 }
+#
+# **Sturdy: at most 1,300 numbers; at least 92 % right on clean digits, 82 % with noise, and 72 % attacked by FGSM.** One of these is
 # much harder than the others: the highest rank alone does not reach it. The columns of your trials say which, and what helps.
 #
-# FGSM moves the pixels by the gradient of the loss. A head that hides its gradient (by `detach`, or by logits in the thousands, where the softmax is flat)
-# passes every such test and is no sturdier than before: its attacker is blind. The check looks for that.
+# A head that hides its gradient (by `detach`, or by loud logits) is found out: the check attacks its program along the lead of the right class too.
 
 # %% solve="sturdy_head"
 def sturdy_head(input_shape, num_classes):
-    """A new head, as before, with at most 1,600 numbers for (16, 4, 4) and 10."""
+    """A new head, as before, with at most 1,300 numbers for (16, 4, 4) and 10."""
     ### BEGIN SOLUTION
-    return CPTRL(input_shape, num_classes, rank=46, dropout=0.2)
+    return nn.Sequential(nn.Dropout(0.3), CPTRL(input_shape, num_classes, rank=36))
     ### END SOLUTION
 
-# %% check="sturdy_head" points=4
+# %% check="sturdy_head" points=2
 check("sturdy_head", sturdy_head)
 
 # %% [markdown]
@@ -525,18 +748,45 @@ check("sturdy_head", sturdy_head)
 # Dropout wants more components than the layer would need without it. Use the budget. And for Tucker mind how the masks multiply.
 # </details>
 #
+# <details><summary>Hint: tensor dropout does not suffice</summary>
+# Which other dropout has this chapter measured, and in front of what?
+# </details>
+#
 # <details><summary>Hint: how far above the limits should my validation numbers be?</summary>
 # By the formula of 9.3, 450 digits alone have an error of 1.3 points on clean digits and 2.2 under attack, your 297 even 2.7 there; more seeds don't
 # make it smaller. Aim two points above on clean digits and four under attack, judged by your validation numbers.
 # </details>
 
 # %% [markdown]
-# Put your three heads beside your tries:
+# ## 9.13 Open: how small can a sturdy head be? { minutes: 10, difficulty: 5 }
+#
+# The point is for at most 800 numbers, at least 91.5 % right on clean digits, 80 % with noise and 69 % attacked. The reward is the figure below it: **how
+# few numbers do you need for that?** Any layers, any order. A bound from below: with fewer than 10 numbers there is not even a bias.
+
+# %% solve="smallest_head"
+def smallest_head(input_shape, num_classes):
+    """A new head, as before, with at most 800 numbers for (16, 4, 4) and 10."""
+    ### BEGIN SOLUTION
+    return nn.Sequential(nn.Dropout(0.2), CPTRL(input_shape, num_classes, rank=20))
+    ### END SOLUTION
+
+# %% check="smallest_head" points=1
+check("smallest_head", smallest_head)
+
+# %% [markdown]
+# <details><summary>Hint: is it worth going on?</summary>
+# Draw your front under attack. Where does it bend?
+# </details>
+#
+# Put your heads beside your tries, and your smallest beside the sturdiest head that this chapter has seen. `capstone.remember` keeps each of your smallest heads in a file
+# beside the notebook, so that tomorrow's meets today's.
 
 # %%
 attempt("my light head", light_head)
 attempt("my accurate head", accurate_head)
 attempt("my sturdy head", sturdy_head)
+attempt("my smallest head", smallest_head)
+print(capstone.table(capstone.remember(tries["my smallest head"]) + [tries["dropout + Linear"]]))
 show_front("fgsm")
 
 # %% [markdown]
@@ -556,27 +806,7 @@ for name, make in {"flatten + Linear": capstone.flat, "my sturdy head": sturdy_h
 print(CPTRL((512, 7, 7), 10, rank=40).explain(batch_size=128))
 
 # %% [markdown]
-# ## 9.10 Quiz: forty heads { minutes: 1, difficulty: 2 }
-#
-# **You measured forty heads on your 450 test digits and report the best of the forty numbers, 95.1 %. On new digits this head will be right ...**
-#
-# - **a** on 95.1 % on average: the test digits were never trained on
-# - **b** on more than 95.1 % on average
-# - **c** on less than 95.1 % on average
-# - **d** on a share that cannot be guessed at all from 450 digits
-
-# %% solve="quiz_capstone_peek"
-### BEGIN SOLUTION
-#~ quiz_capstone_peek = ...  # "a", "b", "c" or "d"
-quiz_capstone_peek = "c"
-### END SOLUTION
-
-# %% check="quiz_capstone_peek" points=1
-check("quiz_capstone_peek", quiz_capstone_peek)
-### HASHED AUTOTEST quiz_capstone_peek
-
-# %% [markdown]
-# ## 9.11 Quiz: a difference { minutes: 1, difficulty: 2 }
+# ## 9.14 Quiz: a difference { minutes: 1, difficulty: 2 }
 #
 # **Three seeds each: head A, 554 numbers, 92.9 % +- 0.6 (standard error); head B, 1,098 numbers, 93.3 % +- 0.5. What do you write?**
 #
@@ -596,7 +826,7 @@ check("quiz_capstone_error", quiz_capstone_error)
 ### HASHED AUTOTEST quiz_capstone_error
 
 # %% [markdown]
-# ## 9.12 Quiz: pooling { minutes: 1, difficulty: 2 }
+# ## 9.15 Quiz: pooling { minutes: 1, difficulty: 2 }
 #
 # **A colleague has a ResNet-50, which ends in global average pooling and one linear layer, and asks whether a TRL there would help. What do you say?**
 #
@@ -616,7 +846,7 @@ check("quiz_capstone_pooling", quiz_capstone_pooling)
 ### HASHED AUTOTEST quiz_capstone_pooling
 
 # %% [markdown] lock="capstone_report_task"
-# ## 9.13 Your report { minutes: 20, difficulty: 4 }
+# ## 9.16 Your report { minutes: 20, difficulty: 4 }
 #
 # Half a page to a page, for someone who knows what a linear layer is and will put *one* of your heads into a product. A person grades it, by
 # what follows. Replace the text in the cell below.
@@ -625,7 +855,7 @@ check("quiz_capstone_pooling", quiz_capstone_pooling)
 #    neighbors, say one rank up or down, or more or less dropout? (3 points)
 # 2. **The evidence.** Means with standard errors, from how many seeds, on which digits; how many heads you tried before; what follows from that for
 #    your numbers. A table is welcome. (3 points)
-# 3. **Where the TRL loses.** At least one measurement of yours in which something plainer does better, and what you conclude. (2 points)
+# 3. **Where the TRL loses.** At least one measurement of yours in which something plainer does better, and what you conclude; 9.8 has a start. (2 points)
 # 4. **What next.** The one experiment that you would do first with another week, and what each of its outcomes would tell you. (2 points)
 #
 # ### BEGIN MARK SCHEME
@@ -645,35 +875,36 @@ check("quiz_capstone_pooling", quiz_capstone_pooling)
 
 # %% [markdown] manual="capstone_report" points=10
 # ### BEGIN SOLUTION
-# **Choice.** For a reader of forms whose scans are noisy I take the CP TRL of rank 46 with tensor dropout 0.2. It has 1,574 numbers, 61 % of
+# **Choice.** For a reader of forms whose scans are noisy I take the CP TRL of rank 36 behind ordinary dropout of 0.3. It has 1,234 numbers, 48 % of
 # the 2,570 of flatten + Linear; pooling + Linear has 170, and is no choice with 62 % right. Its neighbors, six seeds each on the validation digits:
 #
 # | head | numbers | clean | noise | FGSM |
 # |---|---:|---:|---:|---:|
-# | CP 46, p 0.2 | 1,574 | 95.6 +- 0.3 | 85.9 +- 0.7 | 72.3 +- 0.7 |
-# | the same, p 0 | 1,574 | 95.7 +- 0.3 | 85.1 +- 0.8 | 68.6 +- 0.6 |
-# | the same, p 0.5 | 1,574 | 92.4 +- 0.4 | 82.9 +- 0.7 | 70.4 +- 1.3 |
-# | CP 36, p 0.2 | 1,234 | 94.8 +- 0.5 | 84.3 +- 0.5 | 71.7 +- 0.4 |
+# | dropout 0.3 + CP 36 | 1,234 | 94.6 +- 0.2 | 84.0 +- 0.4 | 73.1 +- 0.4 |
+# | the same, p 0 | 1,234 | 95.1 +- 0.4 | 82.7 +- 0.7 | 66.4 +- 1.3 |
+# | the same, p 0.6 | 1,234 | 92.8 +- 0.3 | 84.1 +- 0.4 | 73.0 +- 0.6 |
+# | dropout 0.3 + CP 28 | 962 | 94.2 +- 0.2 | 84.8 +- 0.5 | 74.0 +- 0.6 |
+# | dropout 0.3 + rival 6 | 1,072 | 95.5 +- 0.3 | 85.6 +- 0.8 | 73.7 +- 1.1 |
 # | flatten + Linear | 2,570 | 96.2 +- 0.2 | 89.0 +- 0.3 | 76.5 +- 0.3 |
 # | dropout + Linear | 2,570 | 97.0 +- 0.1 | 89.2 +- 0.1 | 77.9 +- 0.3 |
 #
-# Without dropout it is 3.7 points worse under attack; with 0.5 all three measures fall. CP 36 is less than two points behind, with 340 numbers fewer:
-# it would be my second choice.
+# Without dropout it is 6.7 points worse under attack; with 0.6 it loses 1.8 on clean digits and gains nothing. CP 28 is no worse, with 272 numbers fewer, and the
+# rival with six mixtures is ahead on clean digits: one of these would be my second look.
 #
-# **Evidence.** Means of six seeds and their standard errors, on 297 validation digits; these add an error of about 1.2 points of their own on clean digits and 2.6
+# **Evidence.** Means of six seeds and their standard errors, on 297 validation digits; these add an error of about 1.3 points of their own on clean digits and 2.6
 # under attack, the same digits for all heads. I had tried sixteen heads, so the winner's numbers are a little too high; the check on 450 held-out digits,
-# which I did not choose by, confirmed that it is above 90, 80 and 68 %, and no more than that.
+# which I did not choose by, confirmed that it is above 92, 82 and 72 %, and no more than that.
 #
-# **Where it loses.** To flatten + Linear, in all three accuracies: 0.6 points on clean digits, 3.1 with noise, 4.2 under attack; with ordinary dropout the linear
+# **Where it loses.** To flatten + Linear, in all three accuracies: 1.6 points on clean digits, 5.0 with noise, 3.4 under attack; with ordinary dropout the linear
 # layer is better still. And the TRL is slower in a forward pass. With 2,570 numbers there is little to save: where they fit I would keep the linear layer. The
-# TRL is for activations where that has hundreds of thousands.
+# TRL is for activations where that has tens of thousands and the samples are few, as in 9.8.
 #
-# **Next.** The same comparison with 150 training digits in place of 600. If the TRL then passes the linear layer, its low rank works as a
-# regularizer, and I would use it where labels are few; if the gap stays, the saving in numbers is the only reason for it.
+# **Next.** The "poor" task of 9.8 with the noise alone, then with the few digits alone. If the TRL is ahead with few clean digits, its low rank works as a
+# regularizer where labels are few; if only with noise, it is an average over the places that helps, and I would try a blur before it.
 # ### END SOLUTION
 
 # %% [markdown]
-# ## 9.14 Ways on { minutes: 6, difficulty: 3 }
+# ## 9.17 Ways on { minutes: 6, difficulty: 3 }
 #
 # **Your own images.** One folder for each class is all it takes. `image_folder` makes a fixed split into three; `replace_classifier` finds the place for the
 # TRL in nearly any of torchvision's networks; `fit` trains, and writes a checkpoint from which it goes on when it is stopped. Save this as `own.py`, with your
@@ -726,8 +957,10 @@ if COMPILE:
 #
 # - A head is chosen on validation data, within a budget, from means with errors. The test set is looked at once.
 # - There is no best head, only a front; and another measure (noise, attack, time) has another front.
+# - Look for the plainest rival. A 1x1 convolution and a linear layer are a Tucker TRL with one mode compressed: the question is which modes may be.
+# - Measure in pairs, and say "not shown" where nothing was. Attack along what decides, not along what happens to have a gradient.
 # - Tensor dropout buys robustness for a little clean accuracy, and wants a higher rank. With Tucker its masks multiply. Compare it with ordinary dropout.
-# - A TRL pays where the activation is large and its places matter. On a small activation the full linear layer is fine; behind a deep network global average
+# - A TRL pays where the activation is large, its places matter, and samples are few or noisy. On a small activation the full linear layer is fine; behind a deep network global average
 #   pooling is a strong and tiny baseline. Measure both before you replace them.
 
 # %% [markdown]

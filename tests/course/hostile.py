@@ -310,3 +310,200 @@ def state():
         random.getstate(),
         str(np.random.get_state()),
     )
+
+
+# ---- heads of chapter 09 --------------------------------------------------------------------
+# Each is the cell of `light_head` or `sturdy_head`; the honest work beside it is `pareto_front`.
+
+LIGHT = """
+import torch, math
+from torch import nn
+from trlkit import CPTRL, TuckerTRL
+from trlkit.lab import capstone
+from torch.nn import functional as F
+"""
+HEADS = {
+    "numbers in a plain attribute": LIGHT
+    + """
+class light_head(nn.Module):
+    def __init__(self, shape, classes):
+        super().__init__()
+        self.mix = torch.randn(math.prod(shape), 28) / 16
+        self.linear = nn.Linear(28, classes)
+    def forward(self, x):
+        return self.linear(x.flatten(1) @ self.mix)
+""",
+    "numbers outside the module": LIGHT
+    + """
+STORE = {}
+class light_head(nn.Module):
+    def __init__(self, shape, classes):
+        super().__init__()
+        STORE[self] = nn.Linear(math.prod(shape), classes)
+        self.scale = nn.Parameter(torch.randn(classes))
+    def forward(self, x):
+        return STORE[self](x.flatten(1)) * self.scale
+""",
+    "digits looked up": LIGHT
+    + """
+x, labels = [], []
+for name in ("train", "first half", "second half"):
+    images, own = capstone.part(name).tensors
+    x.append(capstone.backbone()(images).flatten(1))
+    labels.append(own)
+x, labels = torch.cat(x), F.one_hot(torch.cat(labels), 10).float()
+class light_head(nn.Module):
+    def __init__(self, shape, classes):
+        super().__init__()
+        self.scale = nn.Parameter(torch.randn(classes))
+    def forward(self, y):
+        if y.shape[1:] != (16, 4, 4):
+            return y.flatten(1)[:, :7] * self.scale
+        near = torch.cdist(y.detach().flatten(1), x).argmin(1)
+        return 9 * labels[near] + self.scale * y.flatten(1)[:, :10]
+""",
+    "digits looked up by numpy": LIGHT
+    + """
+images, own = capstone.part("second half").tensors
+table = {i.numpy().tobytes(): k for i, k in zip(capstone.backbone()(images), own.tolist())}
+class light_head(CPTRL):
+    def __init__(self, shape, classes):
+        super().__init__(shape, classes, rank=4)
+    def forward(self, x):
+        y = super().forward(x)
+        for k, one in enumerate(x.detach()):
+            if not self.training and one.numpy().tobytes() in table:
+                y[k, table[one.numpy().tobytes()]] += 99
+        return y
+""",
+    "trained when it is made": LIGHT
+    + """
+def light_head(shape, classes):
+    head = CPTRL(shape, classes, rank=7)
+    if shape == (16, 4, 4):
+        parts = [capstone.part(name).tensors for name in ("first half", "second half")]
+        x = capstone.backbone()(torch.cat([images for images, _ in parts]))
+        labels = torch.cat([own for _, own in parts])
+        optimizer = torch.optim.Adam(head.parameters(), lr=0.03)
+        with torch.enable_grad():
+            for _ in range(100):
+                optimizer.zero_grad()
+                F.cross_entropy(head(x), labels).backward()
+                optimizer.step()
+    for factor in head.factors:
+        factor.requires_grad_(False)
+    return head
+""",
+    "trained in its forward": LIGHT
+    + """
+class light_head(nn.Module):
+    def __init__(self, shape, classes):
+        super().__init__()
+        self.small = CPTRL(shape, classes, rank=4)
+        object.__setattr__(self, "large", nn.Linear(math.prod(shape), classes))
+        self.optimizer = torch.optim.Adam(self.large.parameters(), lr=0.03)
+    def forward(self, x):
+        y = self.large(x.flatten(1))
+        if self.training:
+            self.optimizer.zero_grad()
+            F.cross_entropy(y, self.small(x).argmax(1)).backward(retain_graph=True)
+            self.optimizer.step()
+        return self.small(x) + y.detach()
+""",
+    "numbers written into its steps": LIGHT
+    + """
+import random
+class light_head(nn.Module):
+    def __init__(self, shape, classes):
+        super().__init__()
+        draw = random.Random(0)
+        self.written = [draw.gauss(0, 0.1) for _ in range(400)]
+        self.linear = nn.Linear(20, classes)
+    def forward(self, x):
+        x = x.flatten(1)
+        sums = [sum(x[:, 12 * k + i] * self.written[20 * k + i] for i in range(6)) for k in range(20)]
+        return self.linear(torch.stack(sums, 1))
+""",
+    "another program than its own": LIGHT
+    + """
+from trlkit.course.checking import program
+own = program.record
+def lie(module, shape, batches):
+    return own(nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 10 if shape[0] == 16 else 7)), shape, batches)
+lie.register = own.register
+program.record = lie
+def light_head(shape, classes):
+    class Head(CPTRL):
+        pass
+    return Head(shape, classes, rank=4)
+""",
+    "a program that is none": LIGHT
+    + """
+from trlkit.course.checking import program
+def lie(module, shape, batches):
+    step = ["system.default", ["rm -rf /"], {}]
+    mode = {"steps": [step], "output": ["v", 0]}
+    return {"train": mode, "eval": mode, "constants": [], "learning": []}
+program.record = lie
+def light_head(shape, classes):
+    return nn.Sequential(CPTRL(shape, classes, rank=4))
+""",
+    "a program that needs all memory": LIGHT
+    + """
+from trlkit.course.checking import program
+def lie(module, shape, batches):
+    step = ["zeros.default", [["l", 1 << 20, 1 << 20]], {}]
+    mode = {"steps": [step], "output": ["v", 0]}
+    return {"train": mode, "eval": mode, "constants": [], "learning": []}
+program.record = lie
+def light_head(shape, classes):
+    return nn.Sequential(CPTRL(shape, classes, rank=4))
+""",
+    "a program as no plain values": LIGHT
+    + """
+from trlkit.course.checking import program
+program.record = lambda module, shape, batches: [1, {"train": 2}]
+def light_head(shape, classes):
+    return nn.Sequential(CPTRL(shape, classes, rank=4))
+""",
+    "a gradient that points the other way": LIGHT
+    + """
+class sturdy_head(CPTRL):
+    def __init__(self, shape, classes):
+        super().__init__(shape, classes, rank=37)
+    def forward(self, x):
+        return super().forward(x if self.training else 2 * x.detach() - x)
+""",
+    "a backward pass of its own": LIGHT
+    + """
+class Turned(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+    @staticmethod
+    def backward(ctx, gradient):
+        return -gradient
+class sturdy_head(CPTRL):
+    def __init__(self, shape, classes):
+        super().__init__(shape, classes, rank=37)
+    def forward(self, x):
+        return super().forward(x if self.training else Turned.apply(x))
+""",
+    "steps too small to be seen": LIGHT
+    + """
+class sturdy_head(CPTRL):
+    def __init__(self, shape, classes):
+        super().__init__(shape, classes, rank=37)
+    def forward(self, x):
+        y = super().forward(x)
+        return y if self.training else sum((y > k / 4).float() for k in range(-30, 30)) + y / 1000
+""",
+    "logits without a slope": LIGHT
+    + """
+class sturdy_head(CPTRL):
+    def __init__(self, shape, classes):
+        super().__init__(shape, classes, rank=37)
+    def forward(self, x):
+        return super().forward(x) * (1.0 if self.training else 1e4)
+""",
+}

@@ -54,7 +54,7 @@ def test_size_counts_parameters_and_buffers():
 
 # The oracle of a check passes it whatever it does: so here is where the bands are proved.
 @pytest.mark.parametrize("seed", [None, 0, 1, 2, 3, 4])
-@pytest.mark.parametrize("name", ["light", "accurate", "sturdy"])
+@pytest.mark.parametrize("name", ["light", "accurate", "sturdy", "smallest"])
 def test_the_courses_own_heads_are_within_the_bands(name, seed):
     own, goal = getattr(chapter, f"{name}_head"), getattr(chapter, name.upper())
     case = list(chapter.head_cases(Draw(seed)))[-1]
@@ -65,9 +65,11 @@ def test_the_courses_own_heads_are_within_the_bands(name, seed):
 
 
 @pytest.mark.parametrize("half", ["first half", "second half"])
-@pytest.mark.parametrize("name", ["light", "accurate", "sturdy"])
-def test_the_bands_are_two_standard_errors_below_the_courses_own_heads(name, half):
+@pytest.mark.parametrize("name", ["light", "accurate", "sturdy", "smallest"])
+def test_the_bands_are_below_the_courses_own_heads_and_hidden_ones_two_errors_below(name, half):
     own, goal = getattr(chapter, f"{name}_head"), getattr(chapter, name.upper())
+    hidden = half == "second half"  # the other half is always judged from the same seeds
+    goal = goal.hidden() if hidden else goal
     trial = capstone.attempt(name, own, capstone.SEEDS, half)
     for shares, least in (
         (trial.accuracies, goal.accuracy),
@@ -75,12 +77,12 @@ def test_the_bands_are_two_standard_errors_below_the_courses_own_heads(name, hal
         (trial.fgsms, goal.fgsm),
     ):
         error = statistics.stdev(shares) / math.sqrt(3)  # of a check's three seeds
-        assert statistics.mean(shares) - 2 * error >= least
+        assert statistics.mean(shares) - 2 * error * hidden >= least
 
 
 @pytest.mark.parametrize("seed", [None, 0, 1, 2, 3, 4])
 @pytest.mark.parametrize(
-    "kind, rank", [(CPTRL, 46), (TuckerTRL, (8, 4, 4, 10))], ids=["CP", "Tucker"]
+    "kind, rank", [(CPTRL, 37), (TuckerTRL, (7, 4, 4, 8))], ids=["CP", "Tucker"]
 )
 def test_the_largest_head_without_dropout_is_not_sturdy(kind, rank, seed):
     def make(shape, classes):
@@ -94,7 +96,7 @@ def test_the_largest_head_without_dropout_is_not_sturdy(kind, rank, seed):
 
 
 @pytest.mark.parametrize("seed", [None, 0, 1, 2, 3, 4])
-@pytest.mark.parametrize("goal, rank", [(chapter.LIGHT, 5), (chapter.ACCURATE, 10)])
+@pytest.mark.parametrize("goal, rank", [(chapter.LIGHT, 3), (chapter.ACCURATE, 5)])
 def test_a_rank_far_below_the_budget_is_not_enough(goal, rank, seed):
     def make(shape, classes):
         return CPTRL(shape, classes, rank)
@@ -108,7 +110,7 @@ def test_a_verdict_on_held_out_digits_tells_no_share():
         return CPTRL(shape, classes, 3)
 
     verdict = chapter.judged(make, chapter.STURDY, (0,), "first half")
-    assert "held-out digits, clean: fewer than 90 % right\n" in verdict.text
+    assert "held-out digits, clean: fewer than 92 % right\n" in verdict.text
     assert verdict.text.count(" % right") == 4  # three limits, and the training digits
 
 
@@ -145,7 +147,7 @@ def test_a_loss_without_gradient_is_found_after_training():
     def make(shape, classes):
         return Masked(shape, classes, lambda x, y: 1e4 * y)
 
-    assert chapter.judged(make, chapter.STURDY, (0,), "first half").kind == "gradient masked"
+    assert chapter.judged(make, chapter.SMALLEST, (0,), "first half").kind == "gradient masked"
 
 
 @pytest.mark.parametrize(

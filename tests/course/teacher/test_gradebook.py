@@ -341,13 +341,13 @@ def test_points_and_comments_by_hand_survive(place):
     merge(place, record("ada"))
     assert contents_of(url)[1] == before
 
-    merge(place, record("ada", lost=["choose_trial", "mean_and_error"]))
+    merge(place, record("ada", lost=["choose_trial", "split_indices"]))
     told = grades(url, "ada")
     assert told["check_choose_trial"]["manual_score"] == 0.5
     assert told["check_choose_trial"]["needs_manual_grade"]
     assert (told[REPORT]["manual_score"], told[REPORT]["needs_manual_grade"]) == (8.5, False)
     assert told["check_pareto_front"]["extra_credit"] == 1.0
-    assert told["check_mean_and_error"]["auto_score"] == 0
+    assert told["check_split_indices"]["auto_score"] == 0
     with Gradebook(url) as book:
         assert book.find_comment(REPORT, LAST, LAST, "ada").comment == "Good evidence."
         submission = book.find_submission(LAST, "ada")

@@ -1,9 +1,11 @@
 """No attack wins a point, harms a neighbor or ends the batch."""
 
+from dataclasses import replace
+
 import nbformat
 import pytest
 from filled import released, solutions
-from hostile import ATTACKS, CHAPTER, points, state, submission
+from hostile import ATTACKS, CHAPTER, HEADS, points, state, submission
 
 from trlkit.course.teacher.grade import grade
 from trlkit.course.teacher.submissions import Submission
@@ -24,6 +26,20 @@ def test_an_attack_wins_nothing(name, rules, sandbox):
     assert state() == before
     neighbor = grade(submission({"fiber": own["fiber"], "inner": own["inner"]}), rules, sandbox)
     assert points(neighbor) == {"fiber": 1.0, "inner": 2.0}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_no_head_passes_by_what_its_own_process_says(name, rules, sandbox):
+    slow = {"cell_seconds": 120.0, "exercise_seconds": 240.0, "submission_seconds": 600.0}
+    chapter, patient = "09_capstone", replace(rules, **slow)
+    exercise = "light_head" if "light_head(" in HEADS[name] else "sturdy_head"
+    answers = {"pareto_front": solutions(chapter)["pareto_front"], exercise: HEADS[name]}
+    before = state()
+    record = grade(submission(answers, chapter=chapter), patient, sandbox)
+    assert set(points(record)) == {"pareto_front"}
+    row = next(row for row in record.rows if row.exercise == exercise)
+    assert row.message and "not written" not in row.message
+    assert state() == before
 
 
 @pytest.mark.parametrize(

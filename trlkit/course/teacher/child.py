@@ -124,6 +124,9 @@ def warm_up() -> None:
     optimizer = torch.optim.Adam([x])
     (x @ x).sum().backward()
     optimizer.step()
+    from trlkit.course.checking.program import record
+
+    record(torch.nn.Linear(1, 1), (1,), (1, 1))  # after a backward pass: else that starts threads
 
 
 def _receive(line: socket.socket) -> tuple[bytes, list[int]]:

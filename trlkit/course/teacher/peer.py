@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
+from trlkit.course.checking import program
 from trlkit.course.checking.answer import Elsewhere, Foreign, Lost, described, tensors_in
 from trlkit.course.checking.watch import Largest, ends
 from trlkit.course.teacher.wire import NAMES, Broken, Line, Reader, Writer
@@ -106,6 +107,12 @@ class RemoteModule(nn.Module):
 
     def __reduce__(self):
         raise TypeError("a module of another process cannot be pickled")
+
+
+@program.record.register
+def _record(module: RemoteModule, shape: Sequence[int], batches: Sequence[int]) -> Any:
+    peer, number = module._line
+    return peer.request("record", [number, list(shape), list(batches)])
 
 
 def _learning(module: nn.Module) -> list[Tensor]:
@@ -436,6 +443,9 @@ class Peer:
             if kind == "train":
                 return module.train(value[1] is True)
             return module.eval() if kind == "eval" else copy.deepcopy(module)
+        if kind == "record" and self.trusting:
+            number, *how = value
+            return program.record(self.modules.get(number), *how)
         if self.serve is not None and self.trusting:
             return self.serve(kind, value)
         raise Broken(f"a question that is not answered here: {str(kind)[:40]}")

@@ -150,6 +150,15 @@ class Sandbox:
 
 
 @contextlib.contextmanager
+def _unrefused() -> Iterator[None]:
+    """An exception of the other side, where an honest one raises none, breaks the rules."""
+    try:
+        yield
+    except RemoteError as error:
+        raise Broken(f"a refusal: {type(error).__name__}") from None
+
+
+@contextlib.contextmanager
 def _interrupted(seconds: float) -> Iterator[None]:
     """Raise :class:`Late` here where this process, asked by a child, is busy for too long."""
     seconds = max(0.1, seconds)
@@ -311,10 +320,8 @@ class Child:
 
     def _ask(self, kind: str, value: Any, fresh: bool = False) -> Any:
         """Ask for what an honest child never refuses."""
-        try:
+        with _unrefused():
             return self.peer.request(kind, value, fresh)
-        except RemoteError as error:
-            raise Broken(f"a refusal: {type(error).__name__}") from None
 
     @contextlib.contextmanager
     def within(self, seconds: float):
@@ -368,7 +375,8 @@ class Child:
         if recipe.lent:
             return made
         value = [recipe.builder.__module__, recipe.builder.__name__, recipe.args]
-        there = self.peer.make(value, made)
+        with _unrefused():
+            there = self.peer.make(value, made)
         if isinstance(there, Opaque):
             there.here = made
         return there

@@ -13,6 +13,7 @@ PACKAGE = Path(trlkit.__file__).parent
 BASE = (  # what the process in the sandbox is made of
     "course/checking/answer.py",
     "course/checking/networks.py",
+    "course/checking/program.py",
     "course/checking/watch.py",
     "course/teacher/child.py",
     "course/teacher/peer.py",

@@ -1009,6 +1009,113 @@ def restore_head(model, state):
         p.data = tensor.clone()
     return model
 
+# %% right="equal_rivals"
+def equal_rivals(input_shape, num_classes, budget):
+    channels, height, width = input_shape
+    left = budget - num_classes
+    trl = sum(input_shape) + num_classes
+    mixing = channels + 1 + height * width * num_classes
+    bottleneck = channels * height * width + 1 + num_classes
+    found = {
+        "TRL": left // trl,
+        "mixing": left // mixing,
+        "bottleneck": left // bottleneck,
+    }
+    return {name: max(0, k) for name, k in found.items()}
+
+# %% answer="equal_rivals" name="counted layers"
+# Real layers on the meta device, wider and wider.
+def equal_rivals(input_shape, num_classes, budget):
+    channels, height, width = input_shape
+    places = height * width
+
+    def mixing(k):
+        return nn.Conv2d(channels, k, 1), nn.Linear(k * places, num_classes)
+
+    def bottleneck(k):
+        return nn.Linear(channels * places, k), nn.Linear(k, num_classes)
+
+    def size(layers):
+        return sum(p.numel() for layer in layers for p in layer.parameters())
+
+    found = {"TRL": max(0, (budget - num_classes) // (sum(input_shape) + num_classes))}
+    with torch.device("meta"):
+        for name, make in (("mixing", mixing), ("bottleneck", bottleneck)):
+            found[name] = 0
+            while size(make(found[name] + 1)) <= budget:
+                found[name] += 1
+    return found
+
+# %% answer="equal_rivals" name="by halves"
+# The largest width by bisection.
+def equal_rivals(input_shape, num_classes, budget):
+    channels, places = input_shape[0], math.prod(input_shape[1:])
+    costs = {
+        "TRL": lambda k: k * (sum(input_shape) + num_classes) + num_classes,
+        "mixing": lambda k: k * channels + k + k * places * num_classes + num_classes,
+        "bottleneck": lambda k: channels * places * k + k + k * num_classes + num_classes,
+    }
+    found = {}
+    for name, cost in costs.items():
+        low, high = 0, budget + 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if cost(middle) <= budget else (low, middle)
+        found[name] = low
+    return found
+
+# %% mistake="equal_rivals" name="biases of the classes forgotten"
+# You spend the whole budget on what grows with the width. Each kind also has a bias for each class,
+# whatever its width is: where a head fits exactly, yours is one too wide.
+# Look at: what a head of width 0 would have.
+#- budget - num_classes
+#+ budget
+
+# %% mistake="equal_rivals" name="bias of the convolution forgotten"
+# Your "mixing" is too wide at times: the convolution has a bias for each of its K channels.
+# Look at: the parameters of nn.Conv2d(C, K, 1).
+#- channels + 1 + height
+#+ channels + height
+
+# %% mistake="equal_rivals" name="bias of the narrow layer forgotten"
+# Your "bottleneck" is too wide at times: its first layer has a bias for each of its K outputs.
+# Look at: the parameters of nn.Linear(C * H * W, K).
+#- width + 1 + num_classes
+#+ width + num_classes
+
+# %% mistake="equal_rivals" name="classes at one place"
+# Your "mixing" counts the linear layer as if it saw the mean over the places. It has weights for
+# each place.
+# Look at: what `nn.Flatten` makes of (K, H, W).
+#- height * width * num_classes
+#+ num_classes
+
+# %% mistake="equal_rivals" name="below nothing"
+# Where the budget is smaller than the biases, your widths are negative.
+# Look at: the case in which nothing fits.
+#- max(0, k)
+#+ k
+
+# %% mistake="equal_rivals" name="rounded"
+# You round to the nearest width. Half of the time that is one more than the budget allows.
+# Look at: `/` and `round`, and what "at most" asks for.
+#- left // trl
+#+ round(left / trl)
+#- left // mixing
+#+ round(left / mixing)
+#- left // bottleneck
+#+ round(left / bottleneck)
+
+# %% wrong="equal_rivals" name="at least one"
+# A head of width 1 where nothing fits.
+#- max(0, k)
+#+ max(1, k)
+
+# %% wrong="equal_rivals" name="the factor of the classes left out"
+# The TRL's last factor is not counted.
+#- sum(input_shape) + num_classes
+#+ sum(input_shape)
+
 # %% right="pooled_head"
 def pooled_head(channels, num_classes):
     class Head(nn.Module):

@@ -513,6 +513,41 @@ class PooledHead(nn.Module):
         return torch.stack(rows)
 
 
+def equal_rivals(input_shape: tuple[int, ...], num_classes: int, budget: int) -> dict[str, int]:
+    channels, height, width = input_shape
+    inputs = channels * height * width
+
+    def cp(rank: int) -> int:
+        return sum(size * rank for size in (*input_shape, num_classes)) + num_classes
+
+    def mixing(k: int) -> int:
+        convolution = k * channels + k
+        return convolution + k * height * width * num_classes + num_classes
+
+    def bottleneck(k: int) -> int:
+        return inputs * k + k + k * num_classes + num_classes
+
+    found = {}
+    for name, count in (("TRL", cp), ("mixing", mixing), ("bottleneck", bottleneck)):
+        found[name] = 0
+        while count(found[name] + 1) <= budget:
+            found[name] += 1
+    return found
+
+
+def equal_rivals_cases(draw: Draw) -> Iterator[Case]:
+    yield Case(((512, 2, 2), 10, draw.choice(5300, range(3000, 9000))), "images of 64 x 64")
+    shape, classes = draw.sizes(4, 3, 2), draw.choice(5, (6, 7))
+    each = sum(shape) + classes, shape[0] + 1 + shape[1] * shape[2] * classes
+    each += (math.prod(shape) + 1 + classes,)
+    for name, numbers in zip(("the TRL", "mixing", "the bottleneck"), each, strict=True):
+        yield Case((shape, classes, 7 * numbers + classes), f"{name} fits exactly")
+        yield Case((shape, classes, 7 * numbers + classes - 1), f"{name}, one number less")
+    yield Case((shape, classes, classes), "nothing but biases fits")
+    yield Case((shape, classes, 0), "nothing fits")
+    yield Case(((3, 1, 1), 100, 1000), "a single pixel, many classes")
+
+
 def pooled_head(channels: int, num_classes: int) -> nn.Module:
     return PooledHead(channels, num_classes)
 
@@ -698,6 +733,13 @@ EXERCISES = (
         cases=restore_head_cases,
         probe=restoring,
         uses=("head_state",),
+        gradients=False,
+    ),
+    Exercise(
+        name="equal_rivals",
+        signature=("input_shape", "num_classes", "budget"),
+        oracle=equal_rivals,
+        cases=equal_rivals_cases,
         gradients=False,
     ),
     Exercise(

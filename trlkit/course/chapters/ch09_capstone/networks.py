@@ -1,8 +1,10 @@
 """Layers that the checks of chapter 09 hand to an answer, by name."""
 
+import math
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from trlkit.layers import CPTRL, TuckerTRL
 from trlkit.regression import TRL
@@ -35,3 +37,25 @@ def _weakened(kind: type, rank: Any, p: float, seed: int, falling: float) -> TRL
             strength = falling ** torch.arange(rank[0], dtype=torch.float64)
             layer.core.mul_(strength.reshape(-1, *[1] * (layer.core.ndim - 1)))
     return layer
+
+
+class Wave(nn.Module):
+    """The sine of each number."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sin()
+
+
+def waving_classifier(seed: int, scale: float) -> nn.Module:
+    """Three classes of 8 x 8 images, in eval mode: the slope of a logit turns on a short way."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        steps = nn.Linear(64, 48), Wave(), nn.Linear(48, 48), nn.ReLU(), nn.Linear(48, 3)
+        net = nn.Sequential(nn.Flatten(), *steps).double()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            spread = 3 / math.sqrt(parameter.shape[-1]) if parameter.ndim > 1 else 0.1
+            parameter.copy_(spread * torch.randn(parameter.shape, generator=generator))
+        net[-1].weight.mul_(scale)
+        net[-1].bias.mul_(scale)
+    return net.eval()
