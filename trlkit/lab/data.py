@@ -1,5 +1,6 @@
 """Images to learn from: digits and photographs offline, and the data sets of torchvision."""
 
+import random
 from pathlib import Path
 from typing import NamedTuple
 
@@ -112,6 +113,52 @@ def photographs() -> dict[str, Tensor]:
         Path(name).stem: torch.tensor(image) / 255
         for name, image in zip(samples.filenames, samples.images, strict=True)
     }
+
+
+def drawings(seed: int = 0, size: int = 16) -> dict[str, Tensor]:
+    """Simple pictures of norm 1: two of bars, two disks, two rings, two diagonal stripes.
+
+    Parameters
+    ----------
+    seed : int
+        Places, sizes and directions are drawn by it.
+    size : int
+        Height and width; some of the pictures lie partly outside if it is below 12.
+
+    Returns
+    -------
+    dict of str to Tensor of shape (size, size)
+        In float64.
+
+    Examples
+    --------
+    >>> list(drawings())[:3], drawings()["a disk"].shape
+    (['bars', 'a disk', 'a ring'], torch.Size([16, 16]))
+    """
+    draw = random.Random(seed)
+    place = torch.arange(size, dtype=torch.float64)
+    found = {}
+    for name in ("bars", "a disk", "a ring", "a stripe", "more bars", "another disk",
+                 "another ring", "another stripe"):  # fmt: skip
+        down, across = ((size - 1) / 2 + draw.uniform(-2, 2) for _ in range(2))
+        distance = ((place[:, None] - down) ** 2 + (place - across) ** 2).sqrt()
+        if "bars" in name:
+            picture = torch.zeros(size, size, dtype=torch.float64)
+            for _ in range(3):
+                top, left = draw.randint(1, size // 2 - 2), draw.randint(1, size // 2 - 2)
+                height, width = draw.choice([(3, 9), (9, 3)])
+                picture[top : top + height, left : left + width] = 1
+        elif "disk" in name:
+            picture = (distance < size * draw.uniform(0.25, 0.35)).double()
+        elif "ring" in name:
+            outer = size * draw.uniform(0.32, 0.42)
+            picture = ((distance < outer) & (distance > outer - 3)).double()
+        else:
+            shifted = place[:, None] - place - draw.uniform(-2, 2)
+            picture = (shifted.abs() < 2).double()
+            picture = picture.flip(1) if draw.random() < 0.5 else picture
+        found[name] = picture / picture.norm()
+    return found
 
 
 def cifar10(root: str | Path, size: int = 32, download: bool = False) -> Split:

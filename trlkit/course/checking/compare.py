@@ -127,7 +127,8 @@ def _tensor_difference(expected: Tensor, got: Any) -> Difference | None:
         hint = "Keep the dtype of the input; a new tensor takes dtype=x.dtype."
         return Difference("dtype", f"has dtype {got.dtype}, expected {expected.dtype}", hint)
     gap = (got.double() - expected.double()).abs()
-    gap = torch.where(gap.isnan(), torch.inf, gap)
+    alike = (got == expected) | (got.isnan() & expected.isnan())
+    gap = torch.where(alike, 0.0, torch.where(gap.isnan(), torch.inf, gap))
     scale = max(1.0, expected.abs().max().item()) if expected.numel() else 1.0
     if not gap.numel() or gap.max() <= TOLERANCE.get(expected.dtype, 0.0) * scale:
         return None

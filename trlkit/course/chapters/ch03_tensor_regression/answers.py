@@ -99,7 +99,7 @@ def cp_response(x, factors, bias):
         for factor in factors[1:]:
             term = term[..., None] * factor[:, r]
         weight = weight + term
-    return linear_response(x, weight, bias)
+    return (x * weight).flatten(1).sum(1) + bias
 
 # %% answer="cp_response" name="component by component"
 # From the last mode, one component at a time.
@@ -210,6 +210,49 @@ def cp_response(x, factors, bias):
 def cp_response(x, factors, bias):
     return torch.einsum("bij,ir,jr->b", x, *factors) + bias
 
+# %% wrong="cp_response" name="view"
+# Needs the entries side by side in memory.
+#- x.flatten(1)
+#+ x.view(len(x), -1)
+
+# %% wrong="cp_response" name="float32 result"
+# A new tensor in float32, whatever comes.
+def cp_response(x, factors, bias):
+    y = torch.zeros(len(x))
+    for r in range(factors[0].shape[1]):
+        term = x
+        for factor in reversed(factors):
+            term = term @ factor[:, r]
+        y = y + term
+    return y + bias
+
+# %% wrong="cp_response" name="float64 on the way"
+# Computed in float64 and given back so.
+#- x.flatten(1)
+#+ x.flatten(1).double()
+
+# %% wrong="cp_response" name="letters for five"
+# No letter for the sixth mode.
+def cp_response(x, factors, bias):
+    letters = "ijklm"[: len(factors)]
+    terms = ",".join(f"{letter}r" for letter in letters)
+    return torch.einsum(f"b{letters},{terms}->b", x, *factors) + bias
+
+# %% wrong="cp_response" name="all squeezed modes"
+# Modes of size 1 are taken out of x, the factors still stand for them.
+#- x.flatten(1)
+#+ x.squeeze().flatten(1)
+
+# %% wrong="cp_response" name="detached bias"
+# No gradient reaches the bias.
+#- + bias
+#+ + bias.item()
+
+# %% wrong="cp_response" name="detached factors"
+# No gradient reaches the factors.
+#- khatri_rao(factors)
+#+ khatri_rao([factor.detach() for factor in factors])
+
 # %% wrong="cp_response" name="reversed factors"
 # The first factor meets the last mode: right where the sizes are equal and nothing else is.
 def cp_response(x, factors, bias):
@@ -223,16 +266,11 @@ def cp_response(x, factors, bias):
 
 # %% right="block_features"
 def block_features(x, factors, mode):
-    letters = "ijkl"[: len(factors)]
+    letters = "ijklmno"[: len(factors)]
     others = [k for k in range(len(factors)) if k != mode]
     terms = "".join(f",{letters[k]}r" for k in others)
     equation = f"z{letters}{terms}->z{letters[mode]}r"
     return torch.einsum(equation, x, *(factors[k] for k in others))
-
-# %% answer="block_features" name="einsum"
-# One einsum.
-#- ijkl
-#+ ijklmn
 
 # %% answer="block_features" name="khatri rao"
 # Unfolding and Khatri-Rao product.
@@ -320,8 +358,8 @@ def block_features(x, factors, mode):
     return x.movedim(mode + 1, 1).flatten(2) @ trlkit.khatri_rao(others)
 
 # %% mistake="block_features" name="modes swapped"
-# You swapped two modes, so for mode 2 of three the others stand in another order than their
-# factors. Moving one mode to the front leaves the order of the rest.
+# With mode 2 of three, the others meet their factors in the wrong order; with two modes all is
+# right. Did you swap the mode with the first one? Then the two others change places.
 # Look at: the order of the modes of x after your swap: (0, 1, 2) becomes (2, 1, 0).
 def block_features(x, factors, mode):
     import trlkit
@@ -330,8 +368,8 @@ def block_features(x, factors, mode):
     return x.swapaxes(mode + 1, 1).flatten(2) @ trlkit.khatri_rao(others)
 
 # %% mistake="block_features" name="batch not counted"
-# You moved mode `mode` of the whole batch, in which the samples are mode 0: mode k of a sample is
-# mode k + 1 of x.
+# Your result is what comes of moving mode `mode` of the whole batch, in which the samples are mode
+# 0: mode k of a sample is mode k + 1 of x.
 # Look at: which mode of x it is that you move.
 def block_features(x, factors, mode):
     import trlkit
@@ -379,8 +417,30 @@ def block_features(x, factors, mode):
 
 # %% wrong="block_features" name="three modes"
 # No letter for the fourth mode.
-#- ijkl
+#- ijklmno
 #+ ijk
+
+# %% wrong="block_features" name="view"
+# Needs the entries side by side in memory.
+def block_features(x, factors, mode):
+    import trlkit
+
+    others = [factor for k, factor in enumerate(factors) if k != mode]
+    moved = x.movedim(mode + 1, 1)
+    return moved.view(*moved.shape[:2], -1) @ trlkit.khatri_rao(others)
+
+# %% wrong="block_features" name="float32 result"
+# A new tensor in float32, whatever comes.
+def block_features(x, factors, mode):
+    size, rank = factors[mode].shape
+    found = torch.zeros(len(x), size, rank)
+    for r in range(rank):
+        part = x.movedim(mode + 1, 1)
+        for k in reversed(range(len(factors))):
+            if k != mode:
+                part = part @ factors[k][:, r]
+        found[:, :, r] = part
+    return found
 
 # %% wrong="block_features" name="divided"
 # Divided by the own factor, which may be 0.
@@ -561,72 +621,95 @@ def cp_gradient_step(x, y, factors, bias, lr):
 
 # %% right="balance_factors"
 def balance_factors(factors):
-    norms = [factor.norm(dim=0) for factor in factors]
-    common = math.prod(norms) ** (1 / len(factors))
-    return [factor / norm * common for factor, norm in zip(factors, norms)]
+    norms = torch.stack([factor.norm(dim=0) for factor in factors])
+    common = norms.prod(dim=0) ** (1 / len(factors))
+    scales = torch.where(norms > 0, common / norms, 0)
+    return [factor * scale for factor, scale in zip(factors, scales)]
 
 # %% answer="balance_factors" name="logarithms"
-# Norms by logarithms.
+# Norms by logarithms; the logarithm of 0 is minus infinity.
 def balance_factors(factors):
     logs = torch.stack([factor.norm(dim=0).log() for factor in factors])
-    return [f * (logs.mean(0) - log).exp() for f, log in zip(factors, logs)]
+    scales = (logs.mean(0) - logs).exp().nan_to_num(0.0)
+    return [f * scale for f, scale in zip(factors, scales)]
 
 # %% answer="balance_factors" name="columns"
 # Column by column.
 def balance_factors(factors):
-    found = [[] for _ in factors]
+    found = [torch.zeros_like(f) for f in factors]
     for r in range(factors[0].shape[1]):
         norms = [torch.linalg.vector_norm(f[:, r]) for f in factors]
-        common = math.prod(norms) ** (1 / len(norms))
-        for place, f, norm in zip(found, factors, norms):
-            place.append(f[:, r] * common / norm)
-    return tuple(torch.stack(columns, 1) for columns in found)
+        if all(norm > 0 for norm in norms):
+            for place, f, norm in zip(found, factors, norms):
+                place[:, r] = f[:, r] * math.prod(norms) ** (1 / len(norms)) / norm
+    return tuple(found)
+
+# %% answer="balance_factors" name="unit columns"
+# Directions of length 1, the rest apart.
+def balance_factors(factors):
+    tiny = torch.finfo(factors[0].dtype).tiny
+    length = math.prod(f.norm(dim=0) for f in factors) ** (1 / len(factors))
+    return [length * f / f.norm(dim=0).clamp_min(tiny) for f in factors]
 
 # %% mistake="balance_factors" name="norms set to 1"
-# You gave every column norm 1 and dropped the norms: the factors are balanced, but they stand for
-# another weight.
+# Every column came out with norm 1: whatever scale a term had, it is lost, so the factors stand
+# for another weight.
 # Look at: the product of the norms of one component, before and after.
 def balance_factors(factors):
     return [factor / factor.norm(dim=0) for factor in factors]
 
 # %% mistake="balance_factors" name="all norms in the first factor"
-# The weight is unchanged, but one factor carries all of the scale: that is as unbalanced as can
-# be.
-# Look at: the norms of the columns of each factor that you return.
+# The weight is unchanged, but one factor carries all of the scale, which costs more than sharing
+# it.
+# Look at: the sum of squares for two columns of norms 1 and 9, and for two of norm 3.
 def balance_factors(factors):
     units = [factor / factor.norm(dim=0) for factor in factors]
     norms = math.prod(factor.norm(dim=0) for factor in factors)
     return [units[0] * norms, *units[1:]]
 
 # %% mistake="balance_factors" name="all norms in the last factor"
-# The weight is unchanged, but one factor carries all of the scale: that is as unbalanced as can
-# be.
-# Look at: the norms of the columns of each factor that you return.
+# The weight is unchanged, but one factor carries all of the scale, which costs more than sharing
+# it.
+# Look at: the sum of squares for two columns of norms 1 and 9, and for two of norm 3.
 def balance_factors(factors):
     units = [factor / factor.norm(dim=0) for factor in factors]
     norms = math.prod(factor.norm(dim=0) for factor in factors)
     return [*units[:-1], units[-1] * norms]
 
 # %% mistake="balance_factors" name="whole factors"
-# You balanced the factors as wholes: the norm of all entries together. Each component has a
-# scale of its own, so it goes column by column.
-# Look at: the `dim` of your norm.
-#- (dim=0
-#+ (
+# Your factors as wholes have equal norms, their columns have not. Each component has a scale of
+# its own that can be moved.
+# Look at: what may be multiplied by what without changing the weight: a factor, or a column of it?
+#- factor.norm(dim=0)
+#+ factor.norm()
 
 # %% mistake="balance_factors" name="square root always"
-# You took the square root of the product of the norms. That is right for two factors; with K
-# factors the scale is shared by K.
-# Look at: the exponent, for three factors.
-#- ) ** (1 / len(factors)
-#+ ).sqrt(
+# With two factors all is right; with three, your columns have the square root of the product of
+# the norms for their norm, and the weight has changed.
+# Look at: the product of your new norms, for three factors.
+#- ** (1 / len(factors))
+#+ ** (1 / 2)
 
 # %% mistake="balance_factors" name="arithmetic mean"
-# You gave all columns the average of their norms. Norms multiply in the weight, so it is their
+# Your columns have the average of the old norms. Norms multiply in the weight, so it is their
 # product that has to stay, not their sum.
 # Look at: two columns of norms 1 and 9: which equal norms have the same product?
-#- common = math.prod(norms) ** (1 / len(factors))
-#+ common = sum(norms) / len(norms)
+#- norms.prod(dim=0) ** (1 / len(factors))
+#+ norms.mean(dim=0)
+
+# %% mistake="balance_factors" name="zero over zero"
+# Only where a column is 0 something is wrong: 0 divided by 0 is NaN. A term with a column of zeros
+# is 0, whatever its other columns are: how small may they be?
+# Look at: the last lines of the docstring.
+#- torch.where(norms > 0, common / norms, 0)
+#+ common / norms
+
+# %% mistake="balance_factors" name="zero column left alone"
+# Only where a column is 0 something is wrong: there you left the other columns as they were. Their
+# term is 0, whatever they are: how small may they be?
+# Look at: the sum of squares that is to be as small as it can be.
+#- common / norms, 0)
+#+ common / norms, 1) * (norms > 0) + ~(norms > 0).all(0) * (norms > 0)
 
 # %% wrong="balance_factors" name="two factors"
 # The third one is left as it is.
@@ -637,81 +720,291 @@ def balance_factors(factors):
 
 # %% wrong="balance_factors" name="rows"
 # Rows in place of columns; it runs where the factors are square.
-#- =0
-#+ =1, keepdim=True
+def balance_factors(factors):
+    norms = [factor.norm(dim=1, keepdim=True) for factor in factors]
+    common = math.prod(norms) ** (1 / len(factors))
+    return [factor / norm * common for factor, norm in zip(factors, norms)]
 
 # %% wrong="balance_factors" name="in place"
 # The factors that came are changed.
-#-     return [factor / norm * common for factor, norm in zip(factors, norms)]
-#+     for factor, norm in zip(factors, norms):
-#+         factor *= common / norm
+#-     return [factor * scale for factor, scale in zip(factors, scales)]
+#+     for factor, scale in zip(factors, scales):
+#+         factor *= scale
 #+     return factors
 
-# %% right="update_block"
-def update_block(x, y, factors, mode):
-    features = block_features(x, factors, mode).flatten(1)
-    table = torch.cat([features, torch.ones_like(features[:, :1])], 1)
-    found = torch.linalg.lstsq(table, y[:, None]).solution[:, 0]
-    return found[:-1].reshape(factors[mode].shape), found[-1]
+# %% wrong="balance_factors" name="epsilon"
+# A small number under every division, which shows in float64.
+#- torch.where(norms > 0, common / norms, 0)
+#+ common / (norms + 1e-6)
 
-# %% answer="update_block" name="centered"
-# Centered features and responses, then the bias.
-def update_block(x, y, factors, mode):
+# %% right="is_best_update"
+def is_best_update(update):
+    generator = torch.Generator().manual_seed(1)
+
+    def random(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    for shape in ((3, 5), (4, 2), (2, 3, 4)):
+        for mode in range(len(shape)):
+            for ridge in (0.0, 0.7, 5.0):
+                x, y = random(60, *shape), random(60) + 3
+                factors = [random(size, 2) for size in shape]
+                found = update(x, y, factors, mode, ridge)
+                factor, bias = (tensor.clone().requires_grad_() for tensor in found)
+                factors[mode] = factor
+                loss = (cp_response(x, factors, bias) - y).square().sum()
+                loss = loss + ridge * factor.square().sum()
+                slopes = torch.autograd.grad(loss, [factor, bias])
+                if any((slope.abs() > 1e-6).any() for slope in slopes):
+                    return False
+    return True
+
+# %% answer="is_best_update" name="an update of its own"
+# Least squares by another way, compared.
+def is_best_update(update):
+    for shape in ((3, 4), (2, 4, 3)):
+        for mode in range(len(shape)):
+            for ridge in (0.0, 0.5, 4.0):
+                torch.manual_seed(mode)
+                x = torch.randn(80, *shape, dtype=torch.float64)
+                y = torch.randn(80, dtype=torch.float64) + 2
+                factors = [torch.randn(size, 3, dtype=torch.float64) for size in shape]
+                features = block_features(x, factors, mode).flatten(1)
+                rows = torch.cat([features, torch.ones(80, 1).double()], 1)
+                gram = rows.T @ rows + ridge * torch.eye(rows.shape[1]).double()
+                gram[-1, -1] -= ridge
+                best = torch.linalg.solve(gram, rows.T @ y)
+                factor, bias = update(x, y, factors, mode, ridge)
+                if not torch.allclose(torch.cat([factor.flatten(), bias[None]]), best):
+                    return False
+    return True
+
+# %% answer="is_best_update" name="no step helps"
+# The loss at points around what came: none is lower.
+def is_best_update(update):
+    torch.manual_seed(0)
+    for shape in ((3, 4), (2, 2, 3)):
+        for mode in range(len(shape)):
+            for ridge in (0.0, 0.5, 3.0):
+                x = torch.randn(60, *shape, dtype=torch.float64)
+                y = torch.randn(60, dtype=torch.float64) - 4
+                factors = [torch.randn(size, 2, dtype=torch.float64) for size in shape]
+                factor, bias = update(x, y, factors, mode, ridge)
+
+                def loss(factor, bias):
+                    own = [*factors[:mode], factor, *factors[mode + 1 :]]
+                    return ((cp_response(x, own, bias) - y) ** 2).sum() + ridge * (factor**2).sum()
+
+                least = loss(factor, bias) - 1e-9
+                for place in range(factor.numel() + 1):
+                    step = torch.zeros(factor.numel() + 1, dtype=torch.float64)
+                    for step[place] in (1e-4, -1e-4):
+                        moved = factor + step[:-1].reshape(factor.shape)
+                        if loss(moved, bias + step[-1]) < least:
+                            return False
+    return True
+
+# %% mistake="is_best_update" name="without a penalty"
+# Updates pass that are wrong where there is a penalty. Did you try a `ridge` above 0? Two different
+# ones, and one of them below 1, tell more than one.
+# Look at: the values of `ridge` that you call the update with.
+#- (0.0, 0.7, 5.0)
+#+ (0.0,)
+
+# %% mistake="is_best_update" name="one penalty, 1"
+# One update passes that is wrong where the penalty is neither 0 nor 1.
+# Look at: the values of `ridge` that you call the update with.
+#- (0.0, 0.7, 5.0)
+#+ (0.0, 1.0)
+
+# %% mistake="is_best_update" name="two modes alone"
+# One update passes that is right for two modes and wrong for three.
+# Look at: the shapes of the samples that you try.
+#- ((3, 5), (4, 2), (2, 3, 4))
+#+ ((3, 5), (4, 2))
+
+# %% mistake="is_best_update" name="mode 0 alone"
+# One update passes that is right for mode 0 and wrong for the others.
+# Look at: the modes that you call the update with.
+#- in range(len(shape))
+#+ in (0,)
+
+# %% mistake="is_best_update" name="factor alone"
+# Updates pass whose factor is right and whose bias is not.
+# Look at: both things that an update returns.
+#- [factor, bias])
+#+ [factor])
+
+# %% mistake="is_best_update" name="bias alone"
+# Updates pass whose bias suits the factor that they return, while the factor is not the best.
+# Look at: both things that an update returns.
+#- [factor, bias])
+#+ [bias])
+
+# %% mistake="is_best_update" name="exactly zero"
+# You accuse an update that is right. Two ways to solve one least-squares problem differ in the last
+# digits.
+# Look at: what you compare, and whether you do it exactly.
+#- > 1e-6
+#+ > 0
+
+# %% mistake="is_best_update" name="generous"
+# An update passes that is 1 percent short, or 0.01 off. In float64 right ones agree to nine digits.
+# Look at: the tolerance of your test.
+#- > 1e-6
+#+ > 20
+
+# %% mistake="is_best_update" name="better than before"
+# Updates pass that lower the loss and are not the best. Lower than at the start is not lowest.
+# Look at: what tells the lowest place from a low one: the loss around it, or its slope.
+def is_best_update(update):
+    torch.manual_seed(0)
+    for shape in ((3, 5), (2, 3, 4)):
+        for mode in range(len(shape)):
+            for ridge in (0.0, 0.7, 5.0):
+                x = torch.randn(60, *shape, dtype=torch.float64)
+                y = torch.randn(60, dtype=torch.float64)
+                factors = [torch.randn(size, 2, dtype=torch.float64) for size in shape]
+                zero = torch.zeros((), dtype=torch.float64)
+                before = (cp_response(x, factors, zero) - y).square().sum()
+                factors[mode], bias = update(x, y, factors, mode, ridge)
+                if (cp_response(x, factors, bias) - y).square().sum() > before:
+                    return False
+    return True
+
+# %% wrong="is_best_update" name="always right"
+# Lets everything through.
+def is_best_update(update):
+    return True
+
+# %% wrong="is_best_update" name="always wrong"
+# Accuses everything.
+def is_best_update(update):
+    return False
+
+# %% wrong="is_best_update" name="rank 1"
+# One component alone.
+#- random(size, 2)
+#+ random(size, 1)
+
+# %% wrong="is_best_update" name="a tensor"
+# Returns no Python bool.
+#- return True
+#+ return torch.tensor(True)
+
+# %% right="update_block"
+def update_block(x, y, factors, mode, ridge=0.0):
     features = block_features(x, factors, mode).flatten(1)
     mean = features.mean(0)
-    found = torch.linalg.lstsq(features - mean, (y - y.mean())[:, None]).solution[:, 0]
+    centered = features - mean
+    gram = centered.T @ centered + ridge * torch.eye(len(mean), dtype=x.dtype)
+    found = torch.linalg.solve(gram, centered.T @ (y - y.mean()))
     return found.reshape(factors[mode].shape), y.mean() - mean @ found
+
+# %% answer="update_block" name="more rows"
+# The penalty as more samples, whose responses are 0.
+def update_block(x, y, factors, mode, ridge=0.0):
+    features = block_features(x, factors, mode).flatten(1)
+    count = features.shape[1]
+    table = torch.cat([features, torch.ones_like(features[:, :1])], 1)
+    more = ridge**0.5 * torch.eye(count, count + 1, dtype=x.dtype)
+    responses = torch.cat([y, torch.zeros(count, dtype=x.dtype)])[:, None]
+    found = torch.linalg.lstsq(torch.cat([table, more]), responses).solution[:, 0]
+    return found[:-1].reshape(factors[mode].shape), found[-1]
 
 # %% answer="update_block" name="normal equations"
 # The normal equations, the bias first.
-def update_block(x, y, factors, mode):
+def update_block(x, y, factors, mode, ridge=0.0):
     features = block_features(x, factors, mode)
     table = torch.cat([torch.ones(len(x), 1, dtype=x.dtype), features.flatten(1)], dim=1)
-    bias, *entries = torch.linalg.solve(table.T @ table, table.T @ y)
+    penalty = ridge * torch.eye(table.shape[1], dtype=x.dtype)
+    penalty[0, 0] = 0
+    bias, *entries = torch.linalg.solve(table.T @ table + penalty, table.T @ y)
     return torch.stack(entries).view_as(factors[mode]), bias
 
 # %% answer="update_block" name="Cholesky"
 # The normal equations by a Cholesky factor.
-def update_block(x, y, factors, mode):
+def update_block(x, y, factors, mode, ridge=0.0):
     features = block_features(x, factors, mode).flatten(1)
     table = torch.cat([features, torch.ones_like(features[:, :1])], dim=1)
-    lower = torch.linalg.cholesky(table.T @ table)
+    weights = torch.full((table.shape[1],), ridge, dtype=x.dtype)
+    weights[-1] = 0
+    lower = torch.linalg.cholesky(table.T @ table + weights.diag())
     found = torch.cholesky_solve((table.T @ y)[:, None], lower)[:, 0]
     return found[:-1].reshape(factors[mode].shape), found[-1]
 
+# %% mistake="update_block" name="bias penalized"
+# Without a penalty all is right; with one, your bias is too near 0, and the factor makes up for it:
+# the bias has been penalized too.
+# Look at: the entry of your penalty that stands for the bias.
+def update_block(x, y, factors, mode, ridge=0.0):
+    features = block_features(x, factors, mode).flatten(1)
+    table = torch.cat([features, torch.ones_like(features[:, :1])], dim=1)
+    gram = table.T @ table + ridge * torch.eye(table.shape[1], dtype=x.dtype)
+    found = torch.linalg.solve(gram, table.T @ y)
+    return found[:-1].reshape(factors[mode].shape), found[-1]
+
+# %% mistake="update_block" name="penalty left out"
+# Without a penalty all is right; `ridge` changes nothing.
+# Look at: where `ridge` stands in your code.
+#- + ridge * torch.eye(len(mean), dtype=x.dtype)
+#+ + 1e-9 * ridge * torch.eye(len(mean), dtype=x.dtype)
+
+# %% mistake="update_block" name="penalty times samples"
+# Without a penalty all is right; with one, you shrink as if it were B times as large. The errors are
+# summed here, not averaged.
+# Look at: the formula of what is to be least.
+#- + ridge *
+#+ + len(x) * ridge *
+
+# %% mistake="update_block" name="penalty over samples"
+# Without a penalty all is right; with one, you shrink as if it were B times smaller. The errors are
+# summed here, not averaged.
+# Look at: the formula of what is to be least.
+#- + ridge *
+#+ + ridge / len(x) *
+
+# %% mistake="update_block" name="penalty squared"
+# Without a penalty all is right; with one, you shrink as by `ridge` squared. A row of the table is
+# squared in the sum, and its number with it.
+# Look at: which number, squared, is `ridge`.
+#- + ridge *
+#+ + ridge**2 *
+
 # %% mistake="update_block" name="no bias column"
-# You fitted the factor without a bias and took the bias afterwards from what was left. Both have
+# Your factor was fitted without a bias, and the bias taken afterwards from what was left. Both have
 # to be found at once: the best factor depends on the bias.
 # Look at: the number of unknowns of your least squares: I_mode * R, and one more.
-def update_block(x, y, factors, mode):
-    features = block_features(x, factors, mode).flatten(1)
-    found = torch.linalg.lstsq(features, y[:, None]).solution[:, 0]
-    return found.reshape(factors[mode].shape), (y - features @ found).mean()
+#- features - mean
+#+ features
+#- (y - y.mean())
+#+ y
 
 # %% mistake="update_block" name="mean first"
-# You took the mean of y for the bias and fitted the factor to the rest. The features have a mean
-# too, so the bias that goes with the best factor is another.
+# Your bias is the mean of y, and the factor fits the rest. The features have a mean too, so the bias
+# that goes with the best factor is another.
 # Look at: whether the bias is among the unknowns of your least squares.
-def update_block(x, y, factors, mode):
-    features = block_features(x, factors, mode).flatten(1)
-    found = torch.linalg.lstsq(features, (y - y.mean())[:, None]).solution[:, 0]
-    return found.reshape(factors[mode].shape), y.mean()
+#- features - mean
+#+ features
+#- y.mean() - mean @ found
+#+ y.mean()
 
 # %% mistake="update_block" name="bias zero"
-# You fitted no bias at all.
-# Look at: the column of ones that stands for the bias.
-def update_block(x, y, factors, mode):
-    features = block_features(x, factors, mode).flatten(1)
-    found = torch.linalg.lstsq(features, y[:, None]).solution[:, 0]
-    return found.reshape(factors[mode].shape), y.new_zeros(())
+# Your bias is 0 and your factor the best for that.
+# Look at: the unknown that is the same for every sample.
+#- features - mean
+#+ features
+#- (y - y.mean())
+#+ y
+#- y.mean() - mean @ found
+#+ y.new_zeros(())
 
 # %% mistake="update_block" name="reshaped the wrong way"
 # The numbers are right, their places are not: the flattened features run over i first and over r
 # fastest, and the solution has the same order.
 # Look at: the shape that you give to reshape; it is not (R, I_mode), transposed.
-#-     return found[:-1].reshape(factors[mode].shape), found[-1]
-#+     size, rank = factors[mode].shape
-#+     return found[:-1].reshape(rank, size).T, found[-1]
+#- found.reshape(factors[mode].shape)
+#+ found.reshape(factors[mode].shape[::-1]).T
 
 # %% mistake="update_block" name="features transposed"
 # You flattened the features as (R, I_mode) and reshaped the solution as (I_mode, R): right
@@ -721,28 +1014,25 @@ def update_block(x, y, factors, mode):
 #+ .transpose(1, 2).flatten
 
 # %% mistake="update_block" name="ones first, bias last"
-# Your column of ones stands first, but you take the bias from the end of the solution. The
-# unknowns have the order of the columns.
+# What you return as the bias is one of the factor's numbers, and the bias stands among those: as
+# if the column of ones were at the other end.
 # Look at: which entry of the solution belongs to the column of ones.
-#- features, torch.ones_like(features[:, :1])
-#+ torch.ones_like(features[:, :1]), features
+#- return found.reshape(factors[mode].shape), y.mean() - mean @ found
+#+ found = torch.cat([(y.mean() - mean @ found)[None], found])
+#+     return found[:-1].reshape(factors[mode].shape), found[-1]
 
 # %% mistake="update_block" name="only y centered"
-# You centered y, fitted the factor to the rest and took the bias from what was left. The features
-# have a mean too: center both, or make the bias one of the unknowns.
+# y was centered, the features were not, and the bias is what was left. Center both, or make the bias
+# one of the unknowns.
 # Look at: what the factor is fitted to, and with which columns.
-def update_block(x, y, factors, mode):
-    features = block_features(x, factors, mode).flatten(1)
-    found = torch.linalg.lstsq(features, (y - y.mean())[:, None]).solution[:, 0]
-    return found.reshape(factors[mode].shape), (y - features @ found).mean()
+#- features - mean
+#+ features
 
-# %% mistake="update_block" name="ridge"
-# Your factor is shrunk: you added a multiple of the identity to the normal equations. That is
-# ridge regression; asked is plain least squares.
-# Look at: what you solve: the normal equations have nothing added.
-#-     found = torch.linalg.lstsq(table, y[:, None]).solution[:, 0]
-#+     gram = table.T @ table + torch.eye(table.shape[1], dtype=x.dtype)
-#+     found = torch.linalg.solve(gram, table.T @ y)
+# %% mistake="update_block" name="always a penalty"
+# Your factor is shrunk where `ridge` is 0, too.
+# Look at: what you solve: with ridge=0 nothing is added.
+#- + ridge *
+#+ + (1 + ridge) *
 
 # %% mistake="update_block" name="start added"
 # You added the old factor to the solution. Least squares gives the new factor itself; it is no
@@ -753,13 +1043,12 @@ def update_block(x, y, factors, mode):
 
 # %% wrong="update_block" name="in place"
 # The list that came is changed.
-#-     return found[:-1].reshape(factors[mode].shape), found[-1]
-#+     factors[mode].copy_(found[:-1].reshape(factors[mode].shape))
-#+     return factors[mode], found[-1]
+#- return found.reshape(factors[mode].shape),
+#+ return factors[mode].copy_(found.reshape(factors[mode].shape)),
 
 # %% wrong="update_block" name="component by component"
 # Each component fitted to y on its own.
-def update_block(x, y, factors, mode):
+def update_block(x, y, factors, mode, ridge=0.0):
     columns = []
     for r in range(factors[mode].shape[1]):
         features = block_features(x, factors, mode)[:, :, r]
@@ -770,37 +1059,40 @@ def update_block(x, y, factors, mode):
 
 # %% wrong="update_block" name="float32"
 # The numbers are computed in float32.
-def update_block(x, y, factors, mode):
-    features = block_features(x, factors, mode).flatten(1)
-    table = torch.cat([features, torch.ones_like(features[:, :1])], 1).float()
-    found = torch.linalg.lstsq(table, y[:, None].float()).solution[:, 0].double()
-    return found[:-1].reshape(factors[mode].shape), found[-1]
+#- torch.linalg.solve(gram, centered.T @ (y - y.mean()))
+#+ torch.linalg.solve(gram.float(), (centered.T @ (y - y.mean())).float()).double()
 
 # %% wrong="update_block" name="float64"
 # Whatever comes, float64 goes.
-def update_block(x, y, factors, mode):
+#- torch.linalg.solve(gram, centered.T @ (y - y.mean()))
+#+ torch.linalg.solve(gram, centered.T @ (y - y.mean())).double()
+
+# %% wrong="update_block" name="many samples alone"
+# Least squares first, shrunk afterward: no penalty at all with too few samples.
+def update_block(x, y, factors, mode, ridge=0.0):
     features = block_features(x, factors, mode).flatten(1)
-    table = torch.cat([features, torch.ones_like(features[:, :1])], 1).double()
-    found = torch.linalg.lstsq(table, y[:, None].double()).solution[:, 0]
-    return found[:-1].reshape(factors[mode].shape), found[-1]
+    table = torch.cat([features, torch.ones_like(features[:, :1])], 1)
+    found = torch.linalg.pinv(table) @ y
+    return found[:-1].reshape(factors[mode].shape) / (1 + ridge / len(x)), found[-1]
 
 # %% right="fit_cp_regression"
-def fit_cp_regression(x, y, rank, sweeps=30):
+def fit_cp_regression(x, y, rank, ridge=0.0, sweeps=30):
     factors = [torch.randn(size, rank, dtype=x.dtype) for size in x.shape[1:]]
     for _ in range(sweeps):
         for mode in range(len(factors)):
-            factors[mode], bias = update_block(x, y, factors, mode)
+            factors[mode], bias = update_block(x, y, factors, mode, ridge)
     return factors, bias
 
 # %% answer="fit_cp_regression" name="adam"
 # Gradient descent with Adam.
-def fit_cp_regression(x, y, rank, sweeps=30):
+def fit_cp_regression(x, y, rank, ridge=0.0, sweeps=30):
     sizes = x.shape[1:]
     factors = [nn.Parameter(0.3 * torch.randn(n, rank, dtype=x.dtype)) for n in sizes]
     bias = nn.Parameter(y.mean())
     optimizer = torch.optim.Adam([*factors, bias], lr=0.03)
     for _ in range(20 * sweeps):
         loss = ((cp_response(x, factors, bias) - y) ** 2).mean()
+        loss = loss + ridge * sum((factor**2).sum() for factor in factors) / len(x)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -808,23 +1100,23 @@ def fit_cp_regression(x, y, rank, sweeps=30):
 
 # %% answer="fit_cp_regression" name="balanced"
 # Last mode first, uniform numbers, balanced after each sweep.
-def fit_cp_regression(x, y, rank, sweeps=30):
+def fit_cp_regression(x, y, rank, ridge=0.0, sweeps=30):
     factors = [torch.rand(size, rank).to(x) - 0.5 for size in x.shape[1:]]
     for _ in range(sweeps):
         for mode in reversed(range(len(factors))):
-            factors[mode], bias = update_block(x, y, factors, mode)
+            factors[mode], bias = update_block(x, y, factors, mode, ridge)
         factors = balance_factors(factors)
     return factors, bias.item()
 
 # %% answer="fit_cp_regression" name="random starts"
 # The best of three starts.
-def fit_cp_regression(x, y, rank, sweeps=30):
+def fit_cp_regression(x, y, rank, ridge=0.0, sweeps=30):
     best = None
     for _ in range(3):
         factors = [torch.randn(size, rank, dtype=x.dtype) for size in x.shape[1:]]
         for _ in range(sweeps):
             for mode in range(len(factors)):
-                factors[mode], bias = update_block(x, y, factors, mode)
+                factors[mode], bias = update_block(x, y, factors, mode, ridge)
         loss = ((cp_response(x, factors, bias) - y) ** 2).mean()
         if best is None or loss < best[0]:
             best = loss, factors, bias
@@ -855,7 +1147,7 @@ def fit_cp_regression(x, y, rank, sweeps=30):
 # You learned the first factor only; the others are still what you started from.
 # Look at: the modes that your inner loop runs over.
 #-         for mode in range(len(factors)):
-#-             factors[mode], bias = update_block(x, y, factors, mode)
+#-             factors[mode], bias = update_block(x, y, factors, mode, ridge)
 #+         factors[0], bias = update_block(x, y, factors, 0)
 
 # %% mistake="fit_cp_regression" name="updates not kept"
@@ -869,9 +1161,9 @@ def fit_cp_regression(x, y, rank, sweeps=30):
 # Your weight is right and your bias is not: it came out of the last update, together with the
 # factor, or it is the mean error of the response without a bias.
 # Look at: which bias you return.
-#-             factors[mode], bias = update_block(x, y, factors, mode)
+#-             factors[mode], bias = update_block(x, y, factors, mode, ridge)
 #-     return factors, bias
-#+             factors[mode], _ = update_block(x, y, factors, mode)
+#+             factors[mode], _ = update_block(x, y, factors, mode, ridge)
 #+     return factors, torch.zeros((), dtype=x.dtype)
 
 # %% mistake="fit_cp_regression" name="all from the old factors"
@@ -880,8 +1172,8 @@ def fit_cp_regression(x, y, rank, sweeps=30):
 # can, and so can steps that are too long.
 # Look at: whether the update of the second factor already uses the new first one.
 #-         for mode in range(len(factors)):
-#-             factors[mode], bias = update_block(x, y, factors, mode)
-#+         found = [update_block(x, y, factors, mode) for mode in range(len(factors))]
+#-             factors[mode], bias = update_block(x, y, factors, mode, ridge)
+#+         found = [update_block(x, y, factors, mode, ridge) for mode in range(len(factors))]
 #+         factors, bias = [factor for factor, _ in found], found[-1][1]
 
 # %% mistake="fit_cp_regression" name="rank 1"
@@ -890,15 +1182,21 @@ def fit_cp_regression(x, y, rank, sweeps=30):
 #- size, rank, dtype
 #+ size, 1, dtype
 
+# %% mistake="fit_cp_regression" name="ridge not passed on"
+# With many samples all is right; with few, `ridge` has no effect on what you return.
+# Look at: what you hand to `update_block`.
+#- , mode, ridge)
+#+ , mode)
+
 # %% wrong="fit_cp_regression" name="in place"
 # The responses that came are changed.
-def fit_cp_regression(x, y, rank, sweeps=30):
+def fit_cp_regression(x, y, rank, ridge=0.0, sweeps=30):
     mean = y.mean()
     y -= mean
     factors = [torch.randn(size, rank, dtype=x.dtype) for size in x.shape[1:]]
     for _ in range(sweeps):
         for mode in range(len(factors)):
-            factors[mode], bias = update_block(x, y, factors, mode)
+            factors[mode], bias = update_block(x, y, factors, mode, ridge)
     return factors, bias + mean
 
 # %% wrong="fit_cp_regression" name="float32 bias"
@@ -915,7 +1213,7 @@ def fit_cp_regression(x, y, rank, sweeps=30):
 
 # %% wrong="fit_cp_regression" name="dense"
 # The least-norm weight, cut to the rank: far fewer samples than pixels do not determine it.
-def fit_cp_regression(x, y, rank, sweeps=30):
+def fit_cp_regression(x, y, rank, ridge=0.0, sweeps=30):
     table = torch.cat([x.flatten(1), torch.ones_like(y)[:, None]], 1)
     found = torch.linalg.lstsq(table, y[:, None], driver="gelsd").solution[:, 0]
     u, s, v = torch.linalg.svd(found[:-1].reshape(x.shape[1:]), full_matrices=False)
@@ -923,25 +1221,31 @@ def fit_cp_regression(x, y, rank, sweeps=30):
 
 # %% wrong="fit_cp_regression" name="slow descent"
 # Far too few steps.
-def fit_cp_regression(x, y, rank, sweeps=30):
-    factors = [0.3 * torch.randn(n, rank, dtype=x.dtype) for n in x.shape[1:]]
-    bias = y.mean()
+def fit_cp_regression(x, y, rank, ridge=0.0, sweeps=30):
+    factors = [nn.Parameter(0.3 * torch.randn(n, rank, dtype=x.dtype)) for n in x.shape[1:]]
+    optimizer = torch.optim.SGD(factors, lr=0.001)
     for _ in range(sweeps):
-        factors, bias = cp_gradient_step(x, y, factors, bias, 0.001)
-    return factors, bias
+        loss = ((cp_response(x, factors, y.mean()) - y) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return [factor.detach() for factor in factors], y.mean()
 
 # %% wrong="fit_cp_regression" name="explodes"
 # A step size at which gradient descent runs away.
-def fit_cp_regression(x, y, rank, sweeps=30):
-    factors = [10 * torch.randn(n, rank, dtype=x.dtype) for n in x.shape[1:]]
-    bias = y.mean()
+def fit_cp_regression(x, y, rank, ridge=0.0, sweeps=30):
+    factors = [nn.Parameter(10 * torch.randn(n, rank, dtype=x.dtype)) for n in x.shape[1:]]
+    optimizer = torch.optim.SGD(factors, lr=0.5)
     for _ in range(sweeps):
-        factors, bias = cp_gradient_step(x, y, factors, bias, 0.5)
-    return factors, bias
+        loss = ((cp_response(x, factors, y.mean()) - y) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return [factor.detach() for factor in factors], y.mean()
 
 # %% wrong="fit_cp_regression" name="one tensor"
 # The weight in place of its factors.
-def fit_cp_regression(x, y, rank, sweeps=30):
+def fit_cp_regression(x, y, rank, ridge=0.0, sweeps=30):
     return torch.zeros(x.shape[1:], dtype=x.dtype), y.mean()
 
 # %% right="cp_responses"
@@ -1086,3 +1390,292 @@ quiz_low_rank_target = "c"
 # Balancing changes the factors and not the weight that they stand for.
 # Look at: what balance_factors leaves as it was.
 quiz_low_rank_target = "d"
+
+# %% right="expected_losses"
+def expected_losses(noise, samples, unknowns):
+    share = min(unknowns / samples, 1)
+    return noise**2 * (1 - share), noise**2 * (1 + share)
+
+# %% answer="expected_losses" name="they sum to twice the noise"
+# What the fit takes away here it adds there.
+def expected_losses(noise, samples, unknowns):
+    training = noise * noise * max(samples - unknowns, 0) / samples
+    return training, 2 * noise * noise - training
+
+# %% answer="expected_losses" name="by a projection"
+# The trace of a projection, computed.
+def expected_losses(noise, samples, unknowns):
+    if not unknowns:
+        return float(noise**2), float(noise**2)
+    table = torch.randn(samples, unknowns, dtype=torch.float64)
+    taken = (table @ torch.linalg.pinv(table)).trace().item() / samples
+    return noise**2 * (1 - taken), noise**2 * (1 + taken)
+
+# %% mistake="expected_losses" name="the noise alone"
+# You say that both losses are the noise's variance. That is the loss of the *true* weight; the
+# fitted one was chosen to suit these samples.
+# Look at: as many unknowns as samples: what is the training loss then?
+def expected_losses(noise, samples, unknowns):
+    return noise**2, noise**2
+
+# %% mistake="expected_losses" name="training right, fresh noise alone"
+# The training loss is right. On fresh noise you expect the noise alone, but the fitted weight has
+# taken in some of the old noise, and that is an error now.
+# Look at: fitted minus true response, whose noise is it, and how much of it?
+#- noise**2 * (1 + share)
+#+ noise**2
+
+# %% mistake="expected_losses" name="below zero"
+# With at least as many samples as unknowns all is right. With fewer, your training loss is below 0,
+# which no mean of squares can be.
+# Look at: how many responses can be fitted exactly at most.
+#- min(unknowns / samples, 1)
+#+ unknowns / samples
+
+# %% mistake="expected_losses" name="not squared"
+# You are wrong by a power of the noise: a mean *squared* error grows with the square of it.
+# Look at: the losses for noise=2 and for noise=1.
+#- noise**2 * (1 - share), noise**2 * (1 + share)
+#+ noise * (1 - share), noise * (1 + share)
+
+# %% mistake="expected_losses" name="divided the other way"
+# Your training loss is above the noise. You may know the n / (n - p) that makes an estimate of the
+# noise out of a training loss; here the way goes back.
+# Look at: does fitting make the training loss smaller or larger?
+def expected_losses(noise, samples, unknowns):
+    share = min(unknowns / samples, 1)
+    return noise**2 * (1 + share), noise**2 * (1 - share)
+
+# %% mistake="expected_losses" name="squared share"
+# The training loss is right; on fresh noise you are between the noise and the right answer. What
+# was fitted of the old noise has the share p / n of its squared length.
+# Look at: the squared length of a random vector, projected on p of n directions.
+#- (1 + share)
+#+ (1 + share**2)
+
+# %% wrong="expected_losses" name="a tensor"
+# Returns tensors, not numbers.
+#- return noise**2 * (1 - share)
+#+ return torch.tensor(noise**2 * (1 - share))
+
+# %% wrong="expected_losses" name="fresh samples"
+# The error on new inputs, which is larger.
+def expected_losses(noise, samples, unknowns):
+    share = min(unknowns / samples, 1)
+    more = unknowns / max(samples - unknowns - 1, 1)
+    return noise**2 * (1 - share), noise**2 * (1 + more)
+
+# %% right="what_decides"
+def what_decides(error):
+    def needed(*setting):
+        low, high = 5.0, 4000.0
+        for _ in range(9):
+            middle = math.sqrt(low * high)
+            found = sum(error(*setting, round(middle), seed) < 0.5 for seed in range(9))
+            low, high = (low, middle) if found >= 5 else (middle, high)
+        return math.sqrt(low * high)
+
+    needs = {setting: needed(*setting) for setting in ((8, 8, 1), (24, 24, 1), (24, 24, 3), (8, 24, 2))}
+    units = {
+        "pixels": lambda rows, columns, rank: rows * columns,
+        "freedom": lambda rows, columns, rank: rank * (rows + columns - rank),
+        "sides": lambda rows, columns, rank: rows + columns,
+        "rank": lambda rows, columns, rank: rank,
+    }
+
+    def ratios(name):
+        return sorted(count / units[name](*setting) for setting, count in needs.items())
+
+    best = min(units, key=lambda name: ratios(name)[-1] / ratios(name)[0])
+    center = math.sqrt(ratios(best)[0] * ratios(best)[-1])
+    return best, center / 1.4, center * 1.4
+
+# %% answer="what_decides" name="a grid"
+# Counts that grow by a fifth, until most of seven seeds succeed.
+def what_decides(error):
+    def needed(*setting):
+        count = 10
+        while sum(error(*setting, count, seed) < 0.5 for seed in range(5)) < 3 and count < 3000:
+            count = round(1.2 * count) + 1
+        return count
+
+    units = {"pixels": lambda r, c, k: r * c, "freedom": lambda r, c, k: k * (r + c - k)}
+    units |= {"sides": lambda r, c, k: r + c, "rank": lambda r, c, k: k}
+    needs = {s: needed(*s) for s in ((10, 10, 1), (30, 30, 1), (30, 30, 3))}
+    spread = {}
+    for name, unit in units.items():
+        logs = torch.tensor([math.log(count / unit(*s)) for s, count in needs.items()])
+        spread[name] = logs.std().item(), logs.mean().exp().item()
+    name = min(spread, key=spread.get)
+    return name, spread[name][1] * 0.72, spread[name][1] * 1.4
+
+# %% answer="what_decides" name="two questions"
+# Does the size matter? Does the rank? And how much?
+def what_decides(error):
+    def half(*setting):
+        low, high = 4, 4000
+        while high > 1.1 * low:
+            middle = round((low * high) ** 0.5)
+            many = sum(error(*setting, middle, 100 + seed) < 0.4 for seed in range(11)) > 5
+            low, high = (low, middle) if many else (middle, high)
+        return (low * high) ** 0.5
+
+    small, large, high = half(10, 10, 1), half(30, 30, 1), half(30, 30, 3)
+    pairs = {
+        "freedom": [(small, 19), (large, 59), (high, 171)],
+        "rank": [(small, 1), (large, 1), (high, 3)],
+        "pixels": [(small, 100), (large, 900), (high, 900)],
+        "sides": [(small, 20), (large, 60), (high, 60)],
+    }
+    if high > 1.8 * large:
+        name = "freedom" if large > 1.8 * small else "rank"
+    else:
+        name = "pixels" if large > 5 * small else "sides"
+    values = [half / unit for half, unit in pairs[name]]
+    return name, 0.71 * max(values) ** 0.5 * min(values) ** 0.5, 1.41 * (max(values) * min(values)) ** 0.5
+
+# %% mistake="what_decides" name="not from the experiment"
+# You conclude "freedom" in every world, also where something else decides. What the text says is
+# true of one world; an experiment has to be able to say no.
+# Look at: which of your measurements could make you conclude "pixels".
+def what_decides(error):
+    error(16, 16, 2, 100, 0)
+    return "freedom", 1.0, 2.0
+
+# %% mistake="what_decides" name="rank never changed"
+# Worlds that differ in what the rank does are told as one. Did you measure weights of one size and
+# different ranks?
+# Look at: the weights that you tried: what do they have in common?
+#- (24, 24, 1), (24, 24, 3), (8, 24, 2))
+#+ (24, 24, 1), (8, 24, 1), (16, 16, 1))
+
+# %% mistake="what_decides" name="size never changed"
+# Worlds that differ in what the size does are told as one. Did you measure weights of one rank and
+# different sizes?
+# Look at: the weights that you tried: what do they have in common?
+#- ((8, 8, 1), (24, 24, 1), (24, 24, 3), (8, 24, 2))
+#+ ((24, 24, 1), (24, 24, 3), (24, 24, 2))
+
+# %% mistake="what_decides" name="interval of one number"
+# What you conclude is right, your interval is not: the place where half of the seeds succeed is known
+# only as well as your steps and your luck allow.
+# Look at: how far apart the ratios of your different weights are.
+#- return best, center / 1.4, center * 1.4
+#+ return best, center, center
+
+# %% mistake="what_decides" name="lowest count that ever worked"
+# Your interval lies below the right number. Is it the first count at which *any* seed succeeds? Asked
+# is where half of them do.
+# Look at: how many seeds you try, and how many have to succeed.
+#- found >= 5
+#+ found >= 1
+
+# %% mistake="what_decides" name="all must succeed"
+# Your numbers are too large, in some worlds you conclude wrongly, too. Do you ask *every* seed to
+# succeed? Some have bad luck at any number of samples.
+# Look at: how many of your seeds have to succeed.
+#- found >= 5
+#+ found >= 9
+
+# %% wrong="what_decides" name="far too many"
+# More experiments than are allowed.
+#- range(9))
+#+ range(99))
+
+# %% wrong="what_decides" name="one seed"
+# Luck decides.
+#- range(9))
+#+ range(1))
+#- found >= 5
+#+ found >= 1
+
+# %% wrong="what_decides" name="wide"
+# An interval that says nothing.
+#- center / 1.4, center * 1.4
+#+ center / 10, center * 10
+
+# %% right="best_weight"
+def best_weight(x, y):
+    place = torch.arange(x.shape[1], dtype=x.dtype)
+    blur = torch.exp(-((place[:, None] - place) ** 2) / 4.5)
+    centered = x - x.mean(0)
+    blurred = blur @ centered @ blur
+    gram = blurred.flatten(1) @ centered.flatten(1).T + 3 * torch.eye(len(x), dtype=x.dtype)
+    return torch.tensordot(torch.linalg.solve(gram, y - y.mean()), blurred, dims=1)
+
+# %% answer="best_weight" name="the better of two"
+# Low rank or smooth, whichever predicts the samples that were held back.
+def best_weight(x, y):
+    def smooth(x, y):
+        place = torch.arange(x.shape[1], dtype=x.dtype)
+        blur = torch.exp(-((place[:, None] - place) ** 2) / 4.5)
+        mean = x.mean(0)
+        z = blur @ (x - mean) @ blur
+        gram = z.flatten(1) @ (x - mean).flatten(1).T + 3 * torch.eye(len(x), dtype=x.dtype)
+        return torch.tensordot(torch.linalg.solve(gram, y - y.mean()), z, dims=1)
+
+    def low(x, y):
+        (u, v), _ = fit_cp_regression(x, y, 2, 3.0)
+        return u @ v.T
+
+    def wrong(fit):
+        total = 0
+        for part in range(4):
+            out = torch.arange(len(x)) % 4 == part
+            left = y[out] - (x[out] * fit(x[~out], y[~out])).sum((1, 2))
+            total = total + left.var().item()
+        return total
+
+    return min((smooth, low), key=wrong)(x, y)
+
+# %% answer="best_weight" name="blurred afterward"
+# The mean of a low-rank and of a smooth weight.
+def best_weight(x, y):
+    place = torch.arange(x.shape[1], dtype=x.dtype)
+    blur = torch.exp(-((place[:, None] - place) ** 2) / 3)
+    z = blur @ (x - x.mean(0)) @ blur
+    gram = z.flatten(1) @ x.flatten(1).T + 2 * torch.eye(len(x), dtype=x.dtype)
+    smooth = torch.tensordot(torch.linalg.solve(gram, y - y.mean()), z, dims=1)
+    (u, v), _ = fit_cp_regression(x, y, 3, 3.0)
+    return (smooth + u @ v.T) / 2
+
+# %% mistake="best_weight" name="a regression on pixels"
+# On average your error is larger than that of the chapter's fit. On which drawings? What have all of
+# them in common that your fit does not know of?
+# Look at: your weights as pictures, beside the true ones.
+def best_weight(x, y):
+    flat = (x - x.mean(0)).flatten(1)
+    gram = flat @ flat.T + 30 * torch.eye(len(x), dtype=x.dtype)
+    return (flat.T @ torch.linalg.solve(gram, y - y.mean())).reshape(x.shape[1:])
+
+# %% mistake="best_weight" name="the chapter's fit without a penalty"
+# On average your error is larger than that of the chapter's fit. On which drawings? What have all of
+# them in common that your fit does not know of?
+# Look at: your weights as pictures, beside the true ones.
+def best_weight(x, y):
+    (u, v), _ = fit_cp_regression(x, y, 2)
+    return u @ v.T
+
+# %% mistake="best_weight" name="all zeros"
+# Your mean error is 1, which is that of a weight of zeros.
+# Look at: the largest number of the weight that you return.
+def best_weight(x, y):
+    return torch.zeros_like(x[0])
+
+# %% mistake="best_weight" name="the mean of x times y"
+# Your mean error is above 1: a weight of zeros is nearer. Is it an average of the samples, each times
+# its response, or a fit with more unknowns than samples and no penalty?
+# Look at: how much your weight changes when you leave out one sample.
+def best_weight(x, y):
+    return torch.tensordot(y - y.mean(), x, dims=1) / len(x)
+
+# %% wrong="best_weight" name="rank 1"
+# Less than the chapter's fit.
+def best_weight(x, y):
+    (u, v), _ = fit_cp_regression(x, y, 1, 3.0)
+    return u @ v.T
+
+# %% wrong="best_weight" name="flat"
+# No picture.
+def best_weight(x, y):
+    return torch.linalg.lstsq(x.flatten(1), y[:, None]).solution[:, 0]
