@@ -8,7 +8,7 @@ import contextlib
 import difflib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from trlkit.course.chapters import manifest
@@ -72,7 +72,7 @@ def check(name: str, answer: Any, *, hidden: int | None = None) -> None:
         print(report.render(color=_in_notebook()))
 
 
-def reveal(prediction: Any, truth: Any) -> None:
+def reveal(prediction: Any, truth: Any, usual: Mapping[Any, str] | None = None) -> None:
     """Show what a prediction was about, once there is a prediction.
 
     Parameters
@@ -83,6 +83,8 @@ def reveal(prediction: Any, truth: Any) -> None:
         The result, or a function that computes it. For a large number an estimate
         within a tenth of it counts as right, for a fraction one within a twentieth;
         for a word, its capitals don't matter. Numbers may come as a tensor or as text.
+    usual : mapping, optional
+        What to say of a usual wrong prediction.
 
     Examples
     --------
@@ -94,6 +96,8 @@ def reveal(prediction: Any, truth: Any) -> None:
     You predicted 50,000. It is 53,610: well estimated.
     >>> reveal((0.06, 0.94), (0.0625, 0.9375))
     You predicted (0.06, 0.94). It is (0.0625, 0.9375): well estimated.
+    >>> reveal("rank", "freedom", {"rank": "Longer profiles have more numbers."})
+    You predicted 'rank'. It is 'freedom'. Longer profiles have more numbers.
     """
     if _dotted(prediction):
         print("Predict first: replace the dots in the cell above, run it, and run this cell again.")
@@ -108,7 +112,10 @@ def reveal(prediction: Any, truth: Any) -> None:
     elif type(truth) is int and not numbers:
         print(f"You predicted {said}: write it as a number, such as 1_000_000.")
     else:
-        print(f"You predicted {said}. It is {shown}. What made the difference?")
+        why = [
+            text for wrong, text in (usual or {}).items() if _loosely(wrong) == _loosely(prediction)
+        ]
+        print(f"You predicted {said}. It is {shown}. {(*why, 'What made the difference?')[0]}")
 
 
 def _read(prediction: Any) -> Any:

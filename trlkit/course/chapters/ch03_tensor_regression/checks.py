@@ -630,7 +630,9 @@ def _settings(calls: Counter) -> str:
 
 
 def what_decides_cases(draw: Draw) -> Iterator[Case]:
-    for number, kind in enumerate(draw.choice((*UNITS, "freedom", "pixels"), [(*UNITS, *UNITS, "freedom", "sides")])):
+    for number, kind in enumerate(
+        draw.choice((*UNITS, "freedom", "pixels"), [(*UNITS, *UNITS, "freedom", "sides")])
+    ):
         yield Case((f"{kind}, luck {draw.choice(number, range(100, 900))}",))
 
 
