@@ -1596,16 +1596,6 @@ def what_decides(error):
 
 # %% right="best_weight"
 def best_weight(x, y):
-    place = torch.arange(x.shape[1], dtype=x.dtype)
-    blur = torch.exp(-((place[:, None] - place) ** 2) / 4.5)
-    centered = x - x.mean(0)
-    blurred = blur @ centered @ blur
-    gram = blurred.flatten(1) @ centered.flatten(1).T + 3 * torch.eye(len(x), dtype=x.dtype)
-    return torch.tensordot(torch.linalg.solve(gram, y - y.mean()), blurred, dims=1)
-
-# %% answer="best_weight" name="the better of two"
-# Low rank or smooth, whichever predicts the samples that were held back.
-def best_weight(x, y):
     def smooth(x, y):
         place = torch.arange(x.shape[1], dtype=x.dtype)
         blur = torch.exp(-((place[:, None] - place) ** 2) / 4.5)
@@ -1615,29 +1605,43 @@ def best_weight(x, y):
         return torch.tensordot(torch.linalg.solve(gram, y - y.mean()), z, dims=1)
 
     def low(x, y):
-        (u, v), _ = fit_cp_regression(x, y, 2, 3.0)
+        (u, v), _ = fit_cp_regression(x, y, 2, 3.0, sweeps=15)
         return u @ v.T
 
-    def wrong(fit):
-        total = 0
-        for part in range(4):
-            out = torch.arange(len(x)) % 4 == part
-            left = y[out] - (x[out] * fit(x[~out], y[~out])).sum((1, 2))
-            total = total + left.var().item()
-        return total
+    def missed(method):
+        left = y[80:] - (x[80:] * method(x[:80], y[:80])).sum((1, 2))
+        return left.var().item()
 
-    return min((smooth, low), key=wrong)(x, y)
+    return min((smooth, low), key=missed)(x, y)
 
-# %% answer="best_weight" name="blurred afterward"
-# The mean of a low-rank and of a smooth weight.
+# %% answer="best_weight" name="the mean of two"
+# Half of a low-rank and half of a smooth weight.
 def best_weight(x, y):
     place = torch.arange(x.shape[1], dtype=x.dtype)
     blur = torch.exp(-((place[:, None] - place) ** 2) / 3)
-    z = blur @ (x - x.mean(0)) @ blur
-    gram = z.flatten(1) @ x.flatten(1).T + 2 * torch.eye(len(x), dtype=x.dtype)
+    centered = x - x.mean(0)
+    z = blur @ centered @ blur
+    gram = z.flatten(1) @ centered.flatten(1).T + 2 * torch.eye(len(x), dtype=x.dtype)
     smooth = torch.tensordot(torch.linalg.solve(gram, y - y.mean()), z, dims=1)
-    (u, v), _ = fit_cp_regression(x, y, 3, 3.0)
+    (u, v), _ = fit_cp_regression(x, y, 3, 6.0, sweeps=15)
     return (smooth + u @ v.T) / 2
+
+# %% answer="best_weight" name="what is left, smoothed"
+# A smooth weight, and a low-rank one for what it leaves.
+def best_weight(x, y):
+    def smooth(x, y):
+        place = torch.arange(x.shape[1], dtype=x.dtype)
+        blur = torch.exp(-((place[:, None] - place) ** 2) / 3)
+        centered = x - x.mean(0)
+        z = blur @ centered @ blur
+        gram = z.flatten(1) @ centered.flatten(1).T + 4 * torch.eye(len(x), dtype=x.dtype)
+        return torch.tensordot(torch.linalg.solve(gram, y - y.mean()), z, dims=1)
+
+    weight = torch.zeros_like(x[0])
+    for _ in range(3):
+        (u, v), _ = fit_cp_regression(x, y - (x * weight).sum((1, 2)), 2, 8.0, sweeps=10)
+        weight = smooth(x, y - (x * (u @ v.T)).sum((1, 2)))
+    return u @ v.T + weight
 
 # %% mistake="best_weight" name="a regression on pixels"
 # On average your error is larger than that of the chapter's fit. On which drawings? What have all of
