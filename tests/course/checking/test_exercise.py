@@ -114,7 +114,7 @@ def test_trlkits_own_function_is_no_answer_under_any_name(name):
         return library(*args)
 
     for answer in (library, hidden_behind_another):
-        assert "calls trlkit's own function: write it yourself" in story(name, answer)
+        assert "calls a library's own function: write it yourself" in story(name, answer)
 
 
 def test_a_mistake_is_named_where_the_answer_also_raises():

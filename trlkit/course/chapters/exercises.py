@@ -45,7 +45,9 @@ def judge(
     """
     exercise = EXERCISES[name]
     answer = answer.with_pieces({use: PIECES[use] for use in doubtful})
-    if isinstance(exercise, Exercise) and exercise.piece is not exercise.oracle:
+    if isinstance(exercise, Exercise) and (
+        exercise.by_hand or exercise.piece is not exercise.oracle
+    ):
         answer = answer.watching(exercise.piece)
     return exercise.judge(answer, seed, lambda: known_mistakes(name))
 

@@ -103,6 +103,8 @@ class Exercise:
         or a :class:`~trlkit.course.checking.answer.Verdict`; a ValueError says why a value is none.
     picture : bool
         Whether a failing check draws the target beside the answer.
+    by_hand : bool
+        Whether an answer must do without finished decompositions, of trlkit or of tensorly.
     """
 
     name: str
@@ -115,6 +117,7 @@ class Exercise:
     probe: Callable | None = None
     judged: Callable[[Any, tuple], Any] = None
     picture: bool = False
+    by_hand: bool = False
 
     def __post_init__(self):
         if isinstance(self.signature, str):
@@ -199,7 +202,7 @@ class Exercise:
         elif got.problem:
             report.no(f"{call}\n{_raises(got)}")
         elif got.borrowed:
-            text = f"`{self.name}` calls trlkit's own function: write it yourself"
+            text = f"`{self.name}` calls a library's own function: write it yourself"
             report.no(text, "From the next chapters on you may use trlkit's.")
         elif got.changed:
             text = "Work on a copy, or use operations that make a new tensor."

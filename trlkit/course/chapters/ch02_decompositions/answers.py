@@ -130,122 +130,6 @@ def cp_to_tensor(factors):
     with torch.no_grad():
         return sum(outer([f[:, r] for f in factors]) for r in range(factors[0].shape[1]))
 
-# %% right="decomposition_parameters"
-def decomposition_parameters(shape, rank, kind):
-    if kind == "cp":
-        return rank * sum(shape)
-    if kind == "tucker":
-        return math.prod(rank) + sum(n * r for n, r in zip(shape, rank))
-    return sum(a * n * b for a, n, b in zip(rank, shape, rank[1:]))
-
-# %% answer="decomposition_parameters" name="loops"
-# Counted core by core.
-def decomposition_parameters(shape, rank, kind):
-    total = 0
-    for k, size in enumerate(shape):
-        if kind == "cp":
-            total += size * rank
-        elif kind == "tucker":
-            total += size * rank[k]
-        else:
-            total += rank[k] * size * rank[k + 1]
-    if kind == "tucker":
-        core = 1
-        for r in rank:
-            core *= r
-        total += core
-    return total
-
-# %% answer="decomposition_parameters" name="tensors on meta"
-# Tensors of these shapes, counted.
-def decomposition_parameters(shape, rank, kind):
-    if kind == "cp":
-        shapes = [(n, rank) for n in shape]
-    elif kind == "tucker":
-        shapes = [rank] + list(zip(shape, rank))
-    elif kind == "tt":
-        shapes = [(rank[k], shape[k], rank[k + 1]) for k in range(len(shape))]
-    return sum(torch.empty(s, device="meta").numel() for s in shapes)
-
-# %% mistake="decomposition_parameters" name="CP by the entries"
-# For CP you multiplied the sizes: R times all entries, as if each rank-1 term were stored
-# whole. It is stored as one vector for each mode.
-# Look at: the shape of one factor, and how many factors there are.
-#- * sum(
-#+ * math.prod(
-
-# %% mistake="decomposition_parameters" name="core forgotten"
-# For Tucker you counted the factors and forgot the core.
-# Look at: the orange box of the picture.
-#- return math.prod(rank) + sum
-#+ return sum
-
-# %% mistake="decomposition_parameters" name="core by the sum"
-# For Tucker you counted the core by the sum of the ranks. It has an entry for every combination
-# of them.
-# Look at: how many entries a tensor of shape `rank` has.
-#- math.prod
-#+ sum
-
-# %% mistake="decomposition_parameters" name="right bond only"
-# For TT you counted size times the rank on the right. A core has the rank on its left as well.
-# Look at: the three sizes of a core.
-#- (a * n * b for a, n, b in zip(rank, shape
-#+ (n * b for n, b in zip(shape
-
-# %% mistake="decomposition_parameters" name="left bond only"
-# For TT you counted size times the rank on the left. A core has the rank on its right as well.
-# Look at: the three sizes of a core.
-#- return sum(a * n * b for a, n, b in zip(rank, shape, rank[1:]))
-#+ return sum(n * a for n, a in zip(shape, rank))
-
-# %% mistake="decomposition_parameters" name="one rank squared"
-# For TT you used one rank twice in each core. The ranks on the two sides of a core are two entries
-# of `rank`.
-# Look at: the shape of core 0.
-#- return sum(a * n * b for a, n, b in zip(rank, shape, rank[1:]))
-#+ return sum(n * r * r for n, r in zip(shape, rank))
-
-# %% mistake="decomposition_parameters" name="CP with a full core"
-# For CP you also counted a core of R ** order numbers. CP has no core: its terms need no
-# combinations, which is what sets it apart from Tucker.
-# Look at: the left part of the picture.
-#- shape)
-#+ shape) + rank ** len(shape)
-
-# %% mistake="decomposition_parameters" name="order for the rank"
-# For CP you took the order, the number of modes, for the rank. The order is the number of factors; the
-# rank is how many columns each has.
-# Look at: what the argument `rank` says, and what `len(shape)` says.
-#- return rank *
-#+ return len(shape) *
-
-# %% wrong="decomposition_parameters" name="free numbers"
-# The degrees of freedom.
-#- sum(shape)
-#+ (sum(shape) - len(shape) + 1)
-#- n * r for
-#+ n * r - r * r for
-#- rank[1:]))
-#+ rank[1:])) - sum(r * r for r in rank[1:-1])
-
-# %% wrong="decomposition_parameters" name="no more than the entries"
-# Capped where the decomposition is larger than the tensor.
-def decomposition_parameters(shape, rank, kind):
-    if kind == "cp":
-        n = rank * sum(shape)
-    elif kind == "tucker":
-        n = math.prod(rank) + sum(n * r for n, r in zip(shape, rank))
-    else:
-        n = sum(a * n * b for a, n, b in zip(rank, shape, rank[1:]))
-    return min(n, math.prod(shape))
-
-# %% wrong="decomposition_parameters" name="at least two cores"
-# The first and the last core counted apart.
-#-     return sum(a * n * b for a, n, b in zip(rank, shape, rank[1:]))
-#+     inner = sum(a * n * b for a, n, b in zip(rank[1:], shape[1:-1], rank[2:]))
-#+     return shape[0] * rank[1] + inner + rank[-2] * shape[-1]
-
 # %% right="cp_als_sweep"
 def cp_als_sweep(x, factors):
     factors = list(factors)
@@ -433,122 +317,6 @@ def cp_als_sweep(x, factors):
 #+         gram = k.T @ k + 1e-3 * torch.eye(k.shape[1], dtype=x.dtype)
 #+         factors[mode] = torch.linalg.solve(gram, (unfold(x, mode) @ k).T).T
 
-# %% right="tucker_to_tensor"
-def tucker_to_tensor(core, factors):
-    for mode, factor in enumerate(factors):
-        core = mode_dot(core, factor, mode)
-    return core
-
-# %% answer="tucker_to_tensor" name="multi_mode_dot"
-# Chapter 1's product.
-def tucker_to_tensor(core, factors):
-    return multi_mode_dot(core, factors, range(core.ndim))
-
-# %% answer="tucker_to_tensor" name="einsum"
-# Capital letters for the tensor's modes.
-def tucker_to_tensor(core, factors):
-    low = "abcdefg"[: core.ndim]
-    pairs = ",".join(c.upper() + c for c in low)
-    return torch.einsum(f"{low},{pairs}->{low.upper()}", core, *factors)
-
-# %% answer="tucker_to_tensor" name="tensordot"
-# The first mode is used up each time, and comes back at the end.
-def tucker_to_tensor(core, factors):
-    for f in factors:
-        core = torch.tensordot(core, f, dims=([0], [1]))
-    return core
-
-# %% mistake="tucker_to_tensor" name="transposed where square"
-# You multiply by transposed factors. factors[k] of shape (I_k, R_k) takes the ranks of the core to
-# the sizes of the tensor as it is.
-# Look at: which index of the factor you sum over.
-#-     for mode, factor in enumerate(factors):
-#+     for mode, factor in enumerate(factors):
-#+         if factor.shape[0] == factor.shape[1]:
-#+             factor = factor.T
-
-# %% mistake="tucker_to_tensor" name="core unfolded along mode 0"
-# You lay the core out along mode 0 whatever mode you multiply; a reshape then hides it.
-# Look at: the mode that you unfold, and the fibers that factors[k] acts on.
-#-         core = mode_dot(core, factor, mode)
-#+         shape = list(core.shape)
-#+         shape[mode] = factor.shape[0]
-#+         core = (factor @ unfold(core, 0).reshape(core.shape[mode], -1)).reshape(shape)
-
-# %% mistake="tucker_to_tensor" name="folded along mode 0"
-# You unfold the right mode, multiply, and then reshape: that puts the new mode in front, not in
-# its place.
-# Look at: the way back from the unfolding, and the mode it is given.
-#-         core = mode_dot(core, factor, mode)
-#+         shape = list(core.shape)
-#+         shape[mode] = factor.shape[0]
-#+         core = (factor @ unfold(core, mode)).reshape(shape)
-
-# %% mistake="tucker_to_tensor" name="kronecker reversed"
-# Your Kronecker product runs through the factors from the last to the first, as the books' formula
-# does for a column-major unfolding. Ours takes them in their own order.
-# Look at: the order of the factors behind the unfolded core.
-def tucker_to_tensor(core, factors):
-    long = torch.ones(1, 1, dtype=core.dtype)
-    for factor in factors[:0:-1]:
-        long = torch.kron(long, factor)
-    return fold(factors[0] @ unfold(core, 0) @ long.T, 0, [len(factor) for factor in factors])
-
-# %% mistake="tucker_to_tensor" name="diagonal of the core"
-# You only used the diagonal of the core, entries with equal indices. That is CP; in Tucker each
-# column of one factor meets each column of the others.
-# Look at: how many terms there are.
-def tucker_to_tensor(core, factors):
-    x = 0
-    for r in range(min(core.shape)):
-        x = x + core[(r,) * core.ndim] * outer([factor[:, r] for factor in factors])
-    return x
-
-# %% mistake="tucker_to_tensor" name="core ignored"
-# You combine the factors and forget the numbers of the core: as if they were all 1.
-# Look at: where `core` comes in.
-def tucker_to_tensor(core, factors):
-    return outer([factor.sum(dim=1) for factor in factors])
-
-# %% mistake="tucker_to_tensor" name="mode 0 only"
-# You multiplied mode 0 only, or returned too early.
-# Look at: the indentation of your `return`.
-def tucker_to_tensor(core, factors):
-    return mode_dot(core, factors[0], 0)
-
-# %% mistake="tucker_to_tensor" name="started again from the core"
-# Each of your products starts again from the core, so only the last one is left.
-# Look at: what the next product multiplies.
-def tucker_to_tensor(core, factors):
-    for mode, factor in enumerate(factors):
-        x = mode_dot(core, factor, mode)
-    return x
-
-# %% wrong="tucker_to_tensor" name="three modes"
-# The fourth mode stays small.
-def tucker_to_tensor(core, factors):
-    for k, f in enumerate(factors[:3]):
-        core = mode_dot(core, f, k)
-    return core
-
-# %% wrong="tucker_to_tensor" name="always float64"
-# More precise, but another dtype.
-def tucker_to_tensor(core, factors):
-    return multi_mode_dot(core.double(), [f.double() for f in factors])
-
-# %% wrong="tucker_to_tensor" name="squeezed"
-# Modes of size 1 are lost.
-def tucker_to_tensor(core, factors):
-    return multi_mode_dot(core, factors).squeeze()
-
-# %% wrong="tucker_to_tensor" name="mode told by size"
-# Each factor goes to the first mode it fits.
-def tucker_to_tensor(core, factors):
-    x = core
-    for f in factors:
-        x = mode_dot(x, f, list(x.shape).index(f.shape[1]))
-    return x
-
 # %% right="hosvd"
 def hosvd(x, ranks):
     us = [torch.linalg.svd(unfold(x, k).T)[2][:r].T for k, r in enumerate(ranks)]
@@ -602,9 +370,9 @@ def hosvd(x, ranks):
     return x, factors
 
 # %% mistake="hosvd" name="reshaped, not unfolded"
-# You reshape x where it must be unfolded. The rows are then fibers of no mode, unless the mode is
-# already the first.
-# Look at: `x.reshape` and `unfold`.
+# The first factor is right; those of the other modes hold singular vectors of something else than
+# their own unfolding. Is it the same matrix for all modes, or x reshaped where it must be unfolded?
+# Look at: which matrix goes into the SVD for mode 1.
 #- unfold(x, k).T
 #+ x.reshape(x.shape[k], -1).T
 
@@ -948,48 +716,355 @@ def tt_svd(x, ranks):
     middle = multi_mode_dot(x, [u0.T, u2.T], (0, 2))
     return [u0.unsqueeze(0), middle, u2.T.unsqueeze(-1)]
 
-# %% mistake="quiz_four_ranks" name="a"
-# You took the order for the rank. Three modes do not make three terms.
-# Look at: how many outer products of unit vectors you need to write x.
-quiz_four_ranks = "a"
+# %% mistake="hosvd" name="one unfolding for all"
+# The first factor is right; those of the other modes hold singular vectors of something else than
+# their own unfolding. Is it the same matrix for all modes, or x reshaped where it must be unfolded?
+# Look at: which matrix goes into the SVD for mode 1.
+def hosvd(x, ranks):
+    factors = []
+    for k, r in enumerate(ranks):
+        matrix = unfold(x, 0) if x.shape[0] == x.shape[k] else unfold(x, k)
+        factors.append(torch.linalg.svd(matrix, full_matrices=False).U[:, :r])
+    return multi_mode_dot(x, [u.T for u in factors]), factors
 
-# %% mistake="quiz_four_ranks" name="b"
-# You took the sizes for the ranks. A matrix of size 5 x 25 need not have rank 5.
-# Look at: how many rows of unfold(x, 0) are not zero.
-quiz_four_ranks = "b"
+# %% wrong="hosvd" name="view"
+# Needs the entries side by side in memory.
+#- unfold(x, k).T
+#+ x.movedim(k, 0).view(x.shape[k], -1).T
 
-# %% mistake="quiz_four_ranks" name="c"
-# You took the entries of the Tucker core, 2 x 2 x 2, for CP terms. Most of them are 0 here.
-# Look at: how many outer products of unit vectors you need to write x.
-quiz_four_ranks = "c"
+# %% wrong="hosvd" name="tensorly's own"
+# A finished decomposition.
+def hosvd(x, ranks):
+    from trlkit.weights.decomposition import decompose
 
-# %% mistake="quiz_kruskal" name="a"
-# The rank of a tensor may be above its smallest size, and the condition allows it.
-# Look at: the k-ranks of random factors (3, R), (4, R), (5, R) for R = 4.
-quiz_kruskal = "a"
+    form = decompose(x, tuple(ranks), "tucker")
+    return form.core, list(form.factors)
 
-# %% mistake="quiz_kruskal" name="c"
-# 12 is the largest sum of the k-ranks, the left side of the condition.
-# Look at: the right side.
-quiz_kruskal = "c"
+# %% wrong="tt_svd" name="view"
+# Needs the entries side by side in memory.
+#- rest.reshape(ranks[k] * x.shape[k], -1)
+#+ rest.view(ranks[k] * x.shape[k], -1)
 
-# %% mistake="quiz_kruskal" name="d"
-# You left out the 2 on the right side, or rounded up.
-# Look at: 2 R + 2 for R = 6.
-quiz_kruskal = "d"
+# %% wrong="tt_svd" name="tensorly's own"
+# A finished decomposition.
+def tt_svd(x, ranks):
+    from trlkit.weights.decomposition import decompose
 
-# %% mistake="quiz_border_rank" name="a"
-# The terms need not settle: an error can fall for ever toward a value that no factors reach.
-# Look at: section 2.5, and the axis of the sweeps in its picture.
-quiz_border_rank = "a"
+    return list(decompose(x, tuple(ranks), "tt").tensors)
 
-# %% mistake="quiz_border_rank" name="b"
-# They can: two large terms of opposite signs cancel, and only their small difference is left.
-# Look at: the norms in the table of section 2.5.
-quiz_border_rank = "b"
+# %% right="free_numbers"
+def free_numbers(shape, rank, kind):
+    if kind == "cp":
+        if len(shape) == 2:
+            return rank * (sum(shape) - rank)
+        return rank * (sum(shape) - len(shape) + 1)
+    if kind == "tucker":
+        return math.prod(rank) + sum(r * (size - r) for size, r in zip(shape, rank))
+    stored = sum(left * size * right for left, size, right in zip(rank, shape, rank[1:]))
+    return stored - sum(bond**2 for bond in rank[1:-1])
 
-# %% mistake="quiz_border_rank" name="d"
-# At the true rank there are factors of a finite size that give error 0; the freedom of order and lengths
-# makes no term grow from sweep to sweep.
-# Look at: section 2.5.
-quiz_border_rank = "d"
+# %% answer="free_numbers" name="by the derivative"
+# In how many directions a random tensor moves.
+def free_numbers(shape, rank, kind):
+    letters, bonds = "abcdef"[: len(shape)], "uvwxyz"
+    if kind == "cp":
+        sizes = [(size, rank) for size in shape]
+        equation = ",".join(f"{c}r" for c in letters)
+    elif kind == "tucker":
+        sizes = [tuple(rank), *zip(shape, rank)]
+        equation = bonds[: len(shape)] + "," + ",".join(map("".join, zip(letters, bonds)))
+    else:
+        sizes = list(zip(rank, shape, rank[1:]))
+        places = "uvwxyzt"
+        equation = ",".join(places[k] + c + places[k + 1] for k, c in enumerate(letters))
+    parts = tuple(torch.randn(each, dtype=torch.float64) for each in sizes)
+    build = lambda *parts: torch.einsum(f"{equation}->{letters}", *parts)
+    slopes = torch.autograd.functional.jacobian(build, parts)
+    table = torch.cat([s.reshape(-1, p.numel()) for s, p in zip(slopes, parts)], dim=1)
+    return torch.linalg.matrix_rank(table, rtol=1e-9).item()
+
+# %% answer="free_numbers" name="stored less moved"
+# What is stored, less what can be moved between the parts.
+def free_numbers(shape, rank, kind):
+    if kind == "tucker":
+        stored = math.prod(rank) + sum(map(math.prod, zip(shape, rank)))
+        return stored - sum(r * r for r in rank)
+    if kind == "tt":
+        stored = sum(a * n * b for a, n, b in zip(rank[:-1], shape, rank[1:]))
+        return stored - sum(r * r for r in rank) + 2
+    moved = rank * rank if len(shape) == 2 else rank * (len(shape) - 1)
+    return rank * sum(shape) - moved
+
+# %% mistake="free_numbers" name="what is stored"
+# You count what is stored. Some of it can be moved from one part to another without a change of the
+# tensor: that is not free.
+# Look at: double a column of one factor, and halve one of another.
+def free_numbers(shape, rank, kind):
+    if kind == "cp":
+        return rank * sum(shape)
+    if kind == "tucker":
+        return math.prod(rank) + sum(r * size for size, r in zip(shape, rank))
+    return sum(left * size * right for left, size, right in zip(rank, shape, rank[1:]))
+
+# %% mistake="free_numbers" name="a matrix as a CP of more modes"
+# Only for matrices your number is off: there more than scales can be moved from one factor to the
+# other.
+# Look at: A B^T = (A M)(B M^-T)^T: which M may that be, with two factors, and with three?
+#- len(shape) == 2
+#+ len(shape) == 0
+
+# %% mistake="free_numbers" name="a CP of more modes as a matrix"
+# From three modes on your number for CP is off. Matrices between two factors cannot be moved there,
+# since the third would notice; scales can.
+# Look at: how many columns have how many scales to share.
+#- return rank * (sum(shape) - len(shape) + 1)
+#+ return rank * (sum(shape) - rank)
+
+# %% mistake="free_numbers" name="scales alone"
+# CP is right. Between the parts of Tucker and TT you let only scales move; but any invertible matrix
+# can, with its inverse on the other side.
+# Look at: how many numbers such a matrix has, for each bond.
+#- r * (size - r) for
+#+ r * (size - 1) for
+#- bond**2 for
+#+ bond for
+
+# %% mistake="free_numbers" name="one scale too many"
+# From three modes on your number for CP is too small: you take away a scale for every factor. The
+# last one is not free to move: the product of the scales has to stay 1.
+# Look at: for one component of K columns, how many scales can be chosen?
+#- len(shape) + 1)
+#+ len(shape))
+
+# %% mistake="free_numbers" name="outer bonds too"
+# CP and Tucker are right; for TT you take away something for the bonds of size 1 at the two ends.
+# There is nothing beyond them that could take what is moved.
+# Look at: a TT of a single core.
+#- rank[1:-1]
+#+ rank
+
+# %% wrong="free_numbers" name="no more than the entries"
+# All entries are the limit, and the only one.
+def free_numbers(shape, rank, kind):
+    stored = {
+        "cp": lambda: rank * sum(shape),
+        "tucker": lambda: math.prod(rank) + sum(map(math.prod, zip(shape, rank))),
+        "tt": lambda: sum(a * n * b for a, n, b in zip(rank, shape, rank[1:])),
+    }
+    return min(stored[kind](), math.prod(shape))
+
+# %% wrong="free_numbers" name="three modes"
+# Right for matrices and three modes.
+#- len(shape) + 1
+#+ min(len(shape), 3) + 1
+
+# %% right="als_endings"
+def als_endings(run, seeds):
+    counts = [0, 0, 0]
+    for seed in range(seeds):
+        error, size = run(seed, 1000)
+        if error < 1e-3:
+            counts[0] += 1
+        elif size > 1.1 * run(seed, 500)[1]:
+            counts[2] += 1
+        else:
+            counts[1] += 1
+    return tuple(counts)
+
+# %% answer="als_endings" name="does the error still fall?"
+# Stuck where neither the error nor the size moves.
+def als_endings(run, seeds):
+    found = stuck = 0
+    for seed in range(seeds):
+        early, late = run(seed, 700), run(seed, 1000)
+        if late[0] < 1e-5:
+            found += 1
+        elif abs(late[1] / early[1] - 1) < 0.02:
+            stuck += 1
+    return [found, stuck, seeds - found - stuck]
+
+# %% answer="als_endings" name="by names"
+# A name for each end, counted.
+def als_endings(run, seeds):
+    def ending(seed):
+        halfway, end = run(seed, 600), run(seed, 1000)
+        if end[0] < 0.001:
+            return "found"
+        return "runaway" if end[1] / halfway[1] > 1.06 else "stuck"
+
+    ends = [ending(seed) for seed in range(seeds)]
+    return tuple(ends.count(name) for name in ("found", "stuck", "runaway"))
+
+# %% mistake="als_endings" name="too few sweeps"
+# You count some starts as standing still that find the tensor in the end, or as running away. An error can
+# stand still for hundreds of sweeps and then fall.
+# Look at: how many sweeps you wait.
+#- run(seed, 1000)
+#+ run(seed, 100)
+#- run(seed, 500)
+#+ run(seed, 50)
+
+# %% mistake="als_endings" name="a large term runs away"
+# You count some that stand still as running away. A term may be large and stay as it is.
+# Look at: whether you compare the size with a number, or with what it was before.
+#- size > 1.1 * run(seed, 500)[1]
+#+ size > 6
+
+# %% mistake="als_endings" name="no runaways"
+# You count those that run away as standing still: both have an error that is not 0.
+# Look at: what else than the error tells them apart.
+#- counts[2]
+#+ counts[1]
+
+# %% mistake="als_endings" name="a small error is found"
+# You count some as found that are not. An error of a few percent, which hardly falls any more, is no
+# tensor that has been found.
+# Look at: from which error on you say found.
+#- error < 1e-3
+#+ error < 0.05
+
+# %% mistake="als_endings" name="shares"
+# You return shares. Asked are counts, three ints.
+# Look at: the last line.
+#- tuple(counts)
+#+ tuple(count / seeds for count in counts)
+
+# %% wrong="als_endings" name="nothing is run"
+# The answer of nobody's experiment.
+def als_endings(run, seeds):
+    return seeds, 0, 0
+
+# %% right="tt_ranks"
+def tt_ranks(x, error):
+    share = (error * x.norm()) ** 2 / max(x.ndim - 1, 1)
+    ranks, ahead = [1], 1
+    for k in range(x.ndim - 1):
+        ahead *= x.shape[k]
+        values = torch.linalg.svdvals(x.reshape(ahead, -1))
+        rank = len(values)
+        while rank > 1 and values[rank - 1 :].square().sum() <= share:
+            rank -= 1
+        ranks.append(min(rank, ranks[-1] * x.shape[k]))
+    return (*ranks, 1)
+
+# %% answer="tt_ranks" name="on the way"
+# The singular values of the rests, as TT-SVD sees them.
+def tt_ranks(x, error):
+    share = float(error * x.norm()) / (x.ndim - 1) ** 0.5
+    ranks, rest = [1], x
+    for k in range(x.ndim - 1):
+        u, s, vh = torch.linalg.svd(rest.reshape(ranks[-1] * x.shape[k], -1), full_matrices=False)
+        tails = s.flip(0).square().cumsum(0).sqrt().flip(0)
+        rank = max(1, int((tails > share).sum()))
+        ranks.append(rank)
+        rest = s[:rank, None] * vh[:rank]
+    return [*ranks, 1]
+
+# %% answer="tt_ranks" name="greedy"
+# From the ranks by the bound, one down after the other, as long as the error allows.
+def tt_ranks(x, error):
+    share = float(error * x.norm()) / (x.ndim - 1) ** 0.5
+    ranks = [1]
+    for k in range(x.ndim - 1):
+        values = torch.linalg.svdvals(x.reshape(math.prod(x.shape[: k + 1]), -1))
+        kept = [r for r in range(1, len(values) + 1) if values[r:].norm() <= share + 1e-14 * values[0]]
+        ranks.append(min(kept[0], ranks[-1] * x.shape[k]))
+    return tuple(ranks) + (1,)
+
+# %% mistake="tt_ranks" name="the whole error at each cut"
+# Your ranks let the error grow too large: each cut may lose all that is allowed, and there are
+# several cuts.
+# Look at: how the errors of the cuts add up.
+#-  / max(x.ndim - 1, 1)
+#+
+
+# %% mistake="tt_ranks" name="divided, not the square"
+# Your ranks keep the error and store more than they need. The *squared* errors of the cuts add up,
+# so each may have more than error / (d - 1).
+# Look at: which of the two, the error or its square, is shared out.
+#- / max(x.ndim - 1, 1)
+#+ / max(x.ndim - 1, 1) ** 2
+
+# %% mistake="tt_ranks" name="absolute error"
+# The scale of x changes your ranks. The error allowed is relative: a share of the norm of x.
+# Look at: where the norm of x comes in.
+#- (error * x.norm()) ** 2
+#+ error**2
+
+# %% mistake="tt_ranks" name="value by value"
+# Your ranks are not those of a share of the lost squares. Do you compare singular values one by one, with
+# the largest? What is lost is the sum of the squares of all that are dropped.
+# Look at: ten values of 0.01, dropped together.
+#- values[rank - 1 :].square().sum() <= share
+#+ values[rank - 1] <= error * values[0]
+
+# %% mistake="tt_ranks" name="one less"
+# Your ranks are too small by one: the last value that had to stay is gone.
+# Look at: the border of your sum of squares: does it hold the value with index `rank`?
+#- ranks.append(min(rank,
+#+ rank = max(rank - 1, 1)
+#+         ranks.append(min(rank,
+
+# %% mistake="tt_ranks" name="full ranks"
+# Your ranks are as large as they can be, whatever error is allowed.
+# Look at: how `error` enters.
+#- rank > 1 and
+#+ rank > 10**6 and
+
+# %% wrong="tt_ranks" name="zero"
+# A rank of 0 where everything may be lost.
+#- while rank > 1 and values[rank - 1 :].square().sum() <= share:
+#+ while rank > 0 and values[rank - 1 :].square().sum() <= share * (x.ndim - 1 if error == 1 else 1):
+
+# %% wrong="tt_ranks" name="not bounded by the left"
+# Ranks that TT-SVD cannot have.
+#- min(rank, ranks[-1] * x.shape[k])
+#+ rank + 5
+
+# %% right="compression_plan"
+def compression_plan(shape, numbers):
+    return (13, 8, 20, 8, 3), (0, 2, 1, 3, 4), "tt", (1, 13, 27, 13, 3, 1)
+
+# %% answer="compression_plan" name="other bonds"
+# The same blocks with another split of the numbers.
+def compression_plan(shape, numbers):
+    return [13, 8, 20, 8, 3], [0, 2, 1, 3, 4], "tt", [1, 13, 28, 12, 3, 1]
+
+# %% answer="compression_plan" name="sized by the budget"
+# The largest middle bond that the budget allows.
+def compression_plan(shape, numbers):
+    rank = 1
+    sizes = (13, 20, 8, 8, 3)
+
+    def stored(bonds):
+        return sum(a * n * b for a, n, b in zip(bonds, sizes, bonds[1:]))
+
+    while stored((1, 13, rank + 1, 13, 3, 1)) <= numbers:
+        rank += 1
+    return (13, 8, 20, 8, 3), (0, 2, 1, 3, 4), "tt", (1, 13, rank, 13, 3, 1)
+
+# %% mistake="compression_plan" name="the matrix SVD"
+# Your plan keeps to the budget, and its error is not below Tucker's. Which modes have much to do with each
+# other, and are they on the same side of a cut?
+# Look at: the orders and the blocks that section 2.11 tries.
+def compression_plan(shape, numbers):
+    return (104, 480), (0, 1), "cp", 18
+
+# %% mistake="compression_plan" name="Tucker itself"
+# Your plan keeps to the budget, and its error is not below Tucker's. Which modes have much to do with each
+# other, and are they on the same side of a cut?
+# Look at: the orders and the blocks that section 2.11 tries.
+def compression_plan(shape, numbers):
+    return (104, 160, 3), (0, 1, 2), "tucker", (30, 30, 3)
+
+# %% mistake="compression_plan" name="over the budget"
+# Your plan stores more numbers than are allowed.
+# Look at: what each form stores, at the head of the chapter.
+def compression_plan(shape, numbers):
+    return (104, 160, 3), (0, 1, 2), "tucker", (60, 60, 3)
+
+# %% mistake="compression_plan" name="sizes that do not fit"
+# Your plan cannot be carried out. The error above says where: at the new shape, the order or the rank.
+# Look at: the product of your new sizes, and one rank for each mode (two more for TT's ends).
+def compression_plan(shape, numbers):
+    return (13, 8, 20, 8), (0, 2, 1, 3), "tt", (1, 13, 27, 13, 1)

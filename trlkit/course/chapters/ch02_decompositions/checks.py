@@ -3,7 +3,9 @@
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,9 +14,12 @@ from torch import Tensor
 from trlkit.contraction import paths
 from trlkit.course.checking.answer import RIGHT, Verdict
 from trlkit.course.checking.compare import describe
-from trlkit.course.checking.exercise import Case, Draw, Exercise, Quiz
+from trlkit.course.checking.exercise import Case, Draw, Exercise
 from trlkit.course.checking.products import multi_mode_dot, unfold
 from trlkit.course.checking.weights import cp_weight, tucker_weight
+from trlkit.lab.data import photographs
+from trlkit.ranks import tt_parameters
+from trlkit.weights.decomposition import decompose, relative_error
 
 
 def outer(vectors: Sequence[Tensor]) -> Tensor:
@@ -35,35 +40,53 @@ def cp_to_tensor_cases(draw: Draw) -> Iterator[Case]:
     yield Case((cp_factors(draw, draw.sizes(2, 3, 2), 5),), "a rank above every size")
     yield Case((cp_factors(draw, draw.sizes(3, 1, 4), 2),), "a mode of size 1")
     yield Case((cp_factors(draw, (2, 3, 2, 2, 3), 2),), "five modes")
+    factors = [draw.normal(2, size).mT for size in draw.sizes(3, 2, 4)]
+    yield Case((factors,), "not contiguous in memory")
+    factors = [f.clamp(-2, 2).round().bfloat16() for f in cp_factors(draw, draw.sizes(3, 2), 2)]
+    yield Case((factors,), "bfloat16")
     factors = [factor.float() for factor in cp_factors(draw, draw.sizes(3, 2, 4), 2)]
     yield Case((factors,), "float32")
 
 
-def decomposition_parameters(shape: Sequence[int], rank: Any, kind: str) -> int:
+def random_parts(shape: Sequence[int], rank: Any, kind: str) -> list[Tensor]:
+    """Random factors or cores, the core of a Tucker form first."""
     if kind == "cp":
-        tensors = [(size, rank) for size in shape]
+        sizes = [(size, rank) for size in shape]
     elif kind == "tucker":
-        tensors = [tuple(rank), *zip(shape, rank, strict=True)]
+        sizes = [tuple(rank), *zip(shape, rank, strict=True)]
     else:
-        tensors = list(zip(rank[:-1], shape, rank[1:], strict=True))
-    return sum(math.prod(sizes) for sizes in tensors)
+        sizes = list(zip(rank[:-1], shape, rank[1:], strict=True))
+    draw = Draw(0)
+    return [draw.normal(*each) for each in sizes]
 
 
-def decomposition_parameters_cases(draw: Draw) -> Iterator[Case]:
-    shape = draw.sizes(4, 5, 6)
-    inner = draw.choice((2, 3), [(3, 2), (2, 4), (3, 4), (4, 3)])
-    yield Case((shape, draw.choice(3, (2, 4, 5)), "cp"))
-    yield Case((shape, (*inner, 2), "tucker"))
-    yield Case((shape, (1, *inner, 1), "tt"))
-    vgg = (512, 7, 7, 10)
-    yield Case((vgg, draw.choice(100, (50, 300, 1000)), "cp"), "a weight on VGG16's activation")
-    yield Case((vgg, draw.choice((64, 3, 3, 10), [(32, 2, 3, 9), (100, 3, 2, 10)]), "tucker"))
-    yield Case((vgg, draw.choice((1, 20, 30, 10, 1), [(1, 9, 40, 8, 1), (1, 5, 7, 6, 1)]), "tt"))
-    rows, columns = draw.sizes(8, 6)
-    yield Case(((rows, columns), 1, "cp"), "a matrix of rank 1")
-    yield Case(((rows, columns), (2, 3), "tucker"), "a matrix: U G V^T")
-    yield Case(((rows, columns), (1, 2, 1), "tt"), "a matrix")
-    yield Case(((3, 3, 3), (3, 3, 3), "tucker"), "more than the 27 entries")
+def free_numbers(shape: Sequence[int], rank: Any, kind: str) -> int:
+    """The rank of the derivative of the tensor with respect to all numbers that are stored."""
+
+    def build(*parts: Tensor) -> Tensor:
+        if kind == "cp":
+            return cp_weight(parts)
+        return tucker_weight(parts[0], parts[1:]) if kind == "tucker" else paths.tt_dense(parts)
+
+    parts = random_parts(shape, rank, kind)
+    slopes = torch.autograd.functional.jacobian(build, tuple(parts), vectorize=True)
+    columns = [slope.reshape(-1, part.numel()) for slope, part in zip(slopes, parts, strict=True)]
+    return torch.linalg.matrix_rank(torch.cat(columns, dim=1), rtol=1e-9).item()
+
+
+def free_numbers_cases(draw: Draw) -> Iterator[Case]:
+    yield Case((draw.choice((4, 5, 6), [(5, 4, 6), (6, 5, 4)]), 2, "cp"))
+    yield Case((draw.choice((6, 4), [(5, 6), (4, 5)]), 1, "cp"), "a matrix of rank 1")
+    yield Case((draw.choice((6, 4), [(5, 6), (4, 5)]), 3, "cp"), "a matrix of rank 3")
+    yield Case((draw.choice((3, 4, 3, 5), [(4, 3, 5, 3)]), 3, "cp"), "four modes")
+    yield Case((draw.choice((3, 2, 2, 3, 2), [(2, 3, 2, 2, 3)]), 2, "cp"), "five modes")
+    yield Case((draw.choice((4, 5, 6), [(5, 6, 4)]), (2, 3, 4), "tucker"))
+    yield Case((draw.choice((5, 4), [(4, 6)]), (3, 3), "tucker"), "a matrix")
+    yield Case(((3, 3, 3), (3, 3, 3), "tucker"), "as many as there are entries")
+    yield Case((draw.choice((3, 2, 4, 3), [(4, 2, 3, 3)]), (2, 2, 3, 1), "tucker"), "four modes")
+    yield Case((draw.choice((4, 5, 6), [(5, 4, 6)]), (1, 2, 4, 1), "tt"))
+    yield Case((draw.choice((5, 4), [(4, 6)]), (1, 3, 1), "tt"), "a matrix")
+    yield Case((draw.choice((2, 3, 2, 3, 2), [(3, 2, 3, 2, 2)]), (1, 2, 3, 3, 2, 1), "tt"))
     yield Case((draw.sizes(5), (1, 1), "tt"), "a single core")
 
 
@@ -100,22 +123,86 @@ def cp_als_sweep_cases(draw: Draw) -> Iterator[Case]:
     shape = draw.choice((4, 5, 6), [(6, 4, 5), (5, 6, 4)])
     factors = [factor.float() for factor in cp_factors(draw, shape, 2)]
     yield Case((draw.normal(*shape).float(), factors), "float32")
+    strided = draw.normal(shape[1], shape[2], shape[0]).movedim(-1, 0)
+    yield Case((strided, cp_factors(draw, shape, 3)), "not contiguous in memory")
 
 
-def tucker_to_tensor_cases(draw: Draw) -> Iterator[Case]:
-    def case(shape: Sequence[int], ranks: Sequence[int], note: str = "") -> Case:
-        factors = [draw.normal(*sizes) for sizes in zip(shape, ranks, strict=True)]
-        return Case((draw.counting(*ranks), factors), note)
+# ---- how alternating least squares ends ------------------------------------------------------
 
-    yield case(draw.sizes(4, 5, 3), (2, 3, 2))
-    yield case(draw.sizes(4, 2, 5), draw.sizes(3, 2, 4), "ranks above sizes too")
-    yield case((3, 3, 3), (3, 3, 3), "a cube and square factors")
-    yield case(draw.sizes(3, 4), draw.sizes(2, 3), "a matrix: U G V^T")
-    yield case(draw.sizes(2, 3, 2, 4), (2, 1, 3, 2), "four modes")
-    yield case(draw.sizes(4, 3, 2), (1, 1, 1), "a core of one number")
-    yield case(draw.sizes(4, 1, 3), (2, 3, 2), "a mode of size 1")
-    factors = [draw.normal(*sizes).float() for sizes in ((3, 2), (4, 3), (2, 2))]
-    yield Case((draw.normal(2, 3, 2).float(), factors), "float32")
+LONGEST = 1000  # sweeps that a run may take
+MOST_RUNS = 4  # runs for each start
+SHARES = {  # of the starts that find the tensor, stand still, and run away
+    "world 1": (0.6, 0.4, 0.0),
+    "world 2": (0.25, 0.15, 0.6),
+    "world 3": (1.0, 0.0, 0.0),
+    "world 4": (0.0, 0.45, 0.55),
+    "world 5": (0.4, 0.3, 0.3),
+}
+
+
+def made_up_run(world: str, seed: int, sweeps: int) -> tuple[str, float, float]:
+    """How a start ends in a made-up world, its error so far and the size of its largest term."""
+    luck = random.Random(f"{world} {seed}")
+    (ending,) = luck.choices(("found", "stuck", "runaway"), SHARES[world.partition(",")[0]])
+    level, pace, size = luck.uniform(0.02, 0.4), luck.uniform(4, 15), luck.uniform(0.8, 3.0)
+    if ending == "stuck":
+        return ending, level * (1 + math.exp(-sweeps / pace)), size * luck.choice((1, 1, 8))
+    if ending == "runaway":
+        return ending, level * sweeps**-0.35, size * (1 + sweeps) ** luck.uniform(0.2, 0.4)
+    waits = luck.uniform(60, 400) * (luck.random() < 0.5)  # a swamp: the error stands still
+    if sweeps < waits:
+        return ending, level * (1 + 0.1 / (1 + sweeps)), size * luck.choice((1, 1, 8))
+    return ending, max(level * math.exp(-(sweeps - waits) / pace), 1e-12), size
+
+
+def als_endings(run: Callable, seeds: int) -> tuple[int, int, int]:
+    found = stuck = runaway = 0
+    for seed in range(seeds):
+        error, size = run(seed, LONGEST)
+        if error < 1e-3:
+            found += 1
+        elif size > 1.1 * run(seed, LONGEST // 2)[1]:
+            runaway += 1
+        else:
+            stuck += 1
+    return found, stuck, runaway
+
+
+def als_endings_probe(answer: Callable, world: str, seeds: int) -> Verdict:
+    torch.manual_seed(0)
+    calls: Counter = Counter()
+
+    def counted(seed: int, sweeps: int) -> tuple[float, float]:
+        seed, sweeps = int(seed), int(sweeps)
+        if not (0 <= seed < seeds and 1 <= sweeps <= LONGEST):
+            raise ValueError(f"seed={seed}, sweeps={sweeps}: 0 to {seeds - 1}, 1 to {LONGEST}")
+        calls[sweeps] += 1
+        if calls.total() > MOST_RUNS * seeds:
+            raise RuntimeError(f"more than {MOST_RUNS} runs for each of {seeds} starts")
+        return made_up_run(world, seed, sweeps)[1:]
+
+    said = answer(counted, seeds)
+    ends = Counter(made_up_run(world, seed, 1)[0] for seed in range(seeds))
+    right = [ends[name] for name in ("found", "stuck", "runaway")]
+    if not isinstance(said, tuple | list) or [type(count) for count in said] != [int] * 3:
+        return Verdict("no triple", f"must return three counts, got {describe(said)}")
+    if list(said) == right:
+        return RIGHT
+    longest = f"runs of {', '.join(map(str, sorted(calls)[-4:]))} sweeps" if calls else "no run"
+    text = (
+        f"of {seeds} starts {right[0]} find the tensor, {right[1]} stand still and {right[2]} run "
+        f"away; got {said[0]}, {said[1]}, {said[2]}, by {longest}"
+    )
+    if sum(said) != seeds:
+        return Verdict("another sum", f"{text}\nthe three do not add up to {seeds}")
+    gaps = [have - want for have, want in zip(said, right, strict=True)]
+    kind = "".join("+" if gap > 0 else "-" if gap else "0" for gap in gaps)
+    return Verdict(kind, text)
+
+
+def als_endings_cases(draw: Draw) -> Iterator[Case]:
+    for world in SHARES:
+        yield Case((f"{world}, luck {draw.choice(0, range(100, 900))}", 40))
 
 
 def hosvd(x: Tensor, ranks: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
@@ -145,6 +232,7 @@ def hosvd_cases(draw: Draw) -> Iterator[Case]:
     rank = min(shape) - 1
     yield Case((draw.normal(*shape), (rank, rank)), "a matrix")
     yield Case((draw.normal(3, 4, 5), (3, 4, 5)), "full ranks: nothing is lost")
+    yield Case((draw.normal(4, 3, 5).movedim(-1, 0), (2, 3, 2)), "not contiguous in memory")
     yield Case((draw.normal(5, 4, 3).float(), (2, 3, 2)), "float32")
 
 
@@ -280,6 +368,8 @@ def tt_to_tensor_cases(draw: Draw) -> Iterator[Case]:
     yield Case((tt_cores(draw, draw.sizes(3, 1, 4), (1, 2, 2, 1)),), "a mode of size 1")
     yield Case((tt_cores(draw, draw.sizes(2, 4, 3), (1, 1, 1, 1)),), "bonds of 1: rank 1")
     yield Case((tt_cores(draw, draw.sizes(5), (1, 1)),), "a single core")
+    strided = [core.mT.contiguous().mT for core in tt_cores(draw, (3, 4, 2), (1, 2, 3, 1))]
+    yield Case((strided,), "not contiguous in memory")
     cores = [core.float() for core in tt_cores(draw, draw.sizes(3, 4, 2), (1, 2, 2, 1))]
     yield Case((cores,), "float32")
 
@@ -328,6 +418,7 @@ def tt_svd_cases(draw: Draw) -> Iterator[Case]:
     shape = draw.choice((4, 1, 5), [(5, 1, 4), (3, 1, 6)])
     yield Case((draw.normal(*shape), (1, 2, 2, 1)), "a mode of size 1")
     yield Case((draw.normal(5, 3), (1, 3, 1)), "a matrix: nothing is lost")
+    yield Case((draw.normal(5, 3, 4).movedim(-1, 0), (1, 3, 2, 1)), "not contiguous in memory")
     yield Case((draw.normal(4, 5, 3).float(), (1, 2, 2, 1)), "float32")
 
 
@@ -373,6 +464,114 @@ def judged_tt(value: Any, args: tuple) -> Any:
     return {"form": form, "values": values}
 
 
+def tt_ranks(x: Tensor, error: float) -> tuple[int, ...]:
+    """An equal share of the squared error for each cut."""
+    share = error * x.norm().item() / math.sqrt(max(x.ndim - 1, 1))
+    wanted = []
+    for cut in range(1, x.ndim):
+        values = torch.linalg.svdvals(x.reshape(math.prod(x.shape[:cut]), -1))
+        tails = [values[rank:].norm().item() for rank in range(1, len(values) + 1)]
+        slack = share + 1e-12 * x.norm().item()
+        wanted.append(1 + next(k for k, tail in enumerate(tails) if tail <= slack))
+    return bonds_below(x.shape, wanted)
+
+
+def tt_ranks_cases(draw: Draw) -> Iterator[Case]:
+    def smooth(*shape: int) -> Tensor:
+        """A tensor whose singular values fall fast, with unequal modes."""
+        grids = torch.meshgrid(*(torch.linspace(0, 1, n).double() for n in shape), indexing="ij")
+        phase = draw.choice(0.3, [0.1, 0.5, 0.7])
+        return torch.cos(3 * sum(grids) + phase) + 1 / (1 + sum(grids) ** 2 + grids[0] * phase)
+
+    x = smooth(*draw.choice((6, 5, 7), [(5, 7, 6), (7, 6, 5)]))
+    yield Case((x, 0.01))
+    yield Case((x, draw.choice(0.1, [0.05, 0.2])), "a generous error")
+    noisy = draw.normal(*draw.choice((4, 5, 3, 4), [(3, 4, 5, 4)]))
+    yield Case((noisy, draw.choice(0.5, [0.4, 0.6])), "four modes, random numbers")
+    cores = tt_cores(draw, draw.choice((4, 5, 6), [(5, 6, 4)]), (1, 2, 3, 1))
+    exact = torch.einsum("aib,bjc,ckd->ijk", *cores)
+    yield Case((100 * exact, 1e-6), "a tensor of low TT ranks, times 100")
+    yield Case((noisy, 1.0), "everything may be lost: a rank is at least 1")
+    yield Case((draw.normal(6, 4), 0.3), "a matrix")
+    yield Case((draw.normal(3, 1, 4).mT, 0.2), "a mode of size 1, not contiguous")
+    yield Case((smooth(3, 4, 3, 4, 3), 0.02), "five modes")
+
+
+def judged_ranks(value: Any, args: tuple) -> dict[str, Verdict]:
+    """The ranks, judged by the TT-SVD that they give: its error, and its numbers."""
+    x, error = args
+    if not isinstance(value, tuple | list) or [type(r) for r in value] != [int] * (x.ndim + 1):
+        text = f"expected a tuple of {x.ndim + 1} ints, got {describe(value)}"
+        return {"form": Verdict("no ranks", text), "error": RIGHT, "numbers": RIGHT}
+    ranks, most = tuple(value), bonds_below(x.shape, [10**6] * (x.ndim - 1))
+    whole = bonds_below(x.shape, ranks[1:-1])
+    if ranks != whole or min(ranks) < 1:
+        text = (
+            f"got the ranks {ranks}; each is at least 1, the outer ones are 1, and R_(k+1) is at "
+        )
+        text += f"most R_k I_k and the product of the sizes behind (so at most {most})"
+        return {"form": Verdict("impossible", text), "error": RIGHT, "numbers": RIGHT}
+    left = ((x - truncated_in_turn(x, ranks)).norm() / x.norm()).item()
+    best = tt_ranks(x, error)
+    counts = [tt_parameters(x.shape, given) for given in (ranks, best)]
+    found = {"form": RIGHT, "error": RIGHT, "numbers": RIGHT}
+    if left > error * (1 + 1e-9) + 1e-12:
+        text = (
+            f"TT-SVD with the ranks {ranks} has the relative error {left:.3g}, allowed is {error:g}"
+        )
+        found["error"] = Verdict("too large", text)
+    elif counts[0] > counts[1]:
+        text = (
+            f"the ranks {ranks} keep the error ({left:.3g} of {error:g}) but store {counts[0]:,} "
+            f"numbers; {counts[1]:,} are enough by the bound alone"
+        )
+        found["numbers"] = Verdict("too many", text)
+    return found
+
+
+# ---- the challenge ---------------------------------------------------------------------------
+
+PHOTO = (104, 160, 3)
+
+
+def photo(name: str) -> Tensor:
+    """One of the two photographs, as the chapter makes it small."""
+    small = torch.nn.functional.avg_pool2d(photographs()[name].movedim(-1, 0), 4)
+    return small.movedim(0, -1)[: PHOTO[0]].double()
+
+
+def compression_plan(shape: Sequence[int], numbers: int) -> tuple:
+    return (13, 8, 20, 8, 3), (0, 2, 1, 3, 4), "tt", (1, 13, 27, 13, 3, 1)
+
+
+def compression_probe(answer: Callable, shape: tuple, numbers: int, name: str) -> Verdict:
+    plan = answer(shape, numbers)
+    rival = decompose(photo(name), (30, 30, 3), "tucker")
+    try:
+        sizes, order, kind, rank = plan
+        tensor = photo(name).reshape(*sizes).permute(*order)
+        rank = rank if isinstance(rank, int) else tuple(rank)
+        form = decompose(tensor, rank, kind)
+    except Exception as error:
+        text = f"no plan that can be carried out: {type(error).__name__}: {error}"
+        return Verdict("no plan", text)
+    stored = sum(part.numel() for part in form.tensors)
+    if stored > numbers:
+        return Verdict("too many", f"stores {stored:,} numbers; allowed are {numbers:,}")
+    yours = relative_error(tensor, form.dense())
+    limit = relative_error(photo(name), rival.dense())
+    if yours < limit:
+        return RIGHT
+    text = f"{stored:,} numbers, relative error {yours:.4f}; Tucker (30, 30, 3) has {limit:.4f}"
+    return Verdict("not better", text)
+
+
+def compression_plan_cases(draw: Draw) -> Iterator[Case]:
+    yield Case((PHOTO, 10_650, "china"))
+    if draw.hidden:
+        yield Case((PHOTO, 10_650, "flower"))
+
+
 EXERCISES = (
     Exercise(
         "cp_to_tensor",
@@ -383,10 +582,10 @@ EXERCISES = (
         picture=True,
     ),
     Exercise(
-        "decomposition_parameters",
+        "free_numbers",
         ("shape", "rank", "kind"),
-        decomposition_parameters,
-        decomposition_parameters_cases,
+        free_numbers,
+        free_numbers_cases,
         gradients=False,
     ),
     Exercise(
@@ -396,23 +595,23 @@ EXERCISES = (
         cp_als_sweep_cases,
         uses=("cp_to_tensor",),
         gradients=False,
+        by_hand=True,
     ),
     Exercise(
-        "tucker_to_tensor",
-        ("core", "factors"),
-        tucker_weight,
-        tucker_to_tensor_cases,
-        piece=paths.tucker_dense,
-        uses=("cp_to_tensor",),
-        picture=True,
+        "als_endings",
+        ("run", "seeds"),
+        als_endings,
+        als_endings_cases,
+        gradients=False,
+        probe=als_endings_probe,
     ),
     Exercise(
         "hosvd",
         ("x", "ranks"),
         hosvd,
         hosvd_cases,
-        uses=("tucker_to_tensor",),
         gradients=False,
+        by_hand=True,
         judged=judged_hosvd,
     ),
     Exercise(
@@ -430,9 +629,25 @@ EXERCISES = (
         tt_svd_cases,
         uses=("tt_to_tensor",),
         gradients=False,
+        by_hand=True,
         judged=judged_tt,
     ),
-    Quiz("quiz_four_ranks", "abcd"),
-    Quiz("quiz_kruskal", "abcd"),
-    Quiz("quiz_border_rank", "abcd"),
+    Exercise(
+        "tt_ranks",
+        ("x", "error"),
+        tt_ranks,
+        tt_ranks_cases,
+        uses=("tt_to_tensor", "tt_svd"),
+        gradients=False,
+        by_hand=True,
+        judged=judged_ranks,
+    ),
+    Exercise(
+        "compression_plan",
+        ("shape", "numbers", "photograph"),
+        compression_plan,
+        compression_plan_cases,
+        gradients=False,
+        probe=compression_probe,
+    ),
 )
