@@ -148,8 +148,7 @@ check("cp_to_tensor", cp_to_tensor)
 
 # %% [markdown]
 # <details><summary>Hint: I don't know where to begin</summary>
-# Term r is <code>outer</code> of the columns r, one column from every factor. How do you take column r of a matrix? And
-# how many terms are there?
+# How many terms are there, and which columns does term r take? Which function of chapter 1 makes a rank-1 tensor of vectors?
 # </details>
 #
 # <details><summary>Hint: there are far too many terms in my sum</summary>
@@ -245,7 +244,12 @@ prediction = ((480, 20), (20, 20))
 
 # %%
 others = [torch.zeros(160, 20), torch.zeros(3, 20)]
-reveal(prediction, lambda: (khatri_rao(others).shape, (others[0].T @ others[0]).shape))
+usual = {
+    ((480, 20), (480, 480)): "V multiplies factors with R columns: it is the Gram matrix of the columns of K, not of its rows.",
+    ((160, 20), (20, 20)): "K_0 has a row for each column of the unfolding, and that has 160 times 3.",
+    ((163, 20), (20, 20)): "The rows multiply: each pixel's column meets each color.",
+}
+reveal(prediction, lambda: (khatri_rao(others).shape, (others[0].T @ others[0]).shape), usual)
 
 # %% solve="cp_als_sweep"
 def cp_als_sweep(x, factors):
@@ -547,8 +551,8 @@ check("hosvd", hosvd)
 
 # %% [markdown]
 # <details><summary>Hint: I don't know where to begin</summary>
-# <code>torch.linalg.svd(matrix, full_matrices=False)</code> returns U, S, Vh, with the singular values in falling order. Which
-# of the three holds the left singular vectors, and are they its rows or its columns?
+# <code>torch.linalg.svd(matrix, full_matrices=False)</code> returns U, S, Vh, the singular values in falling order. Where in it are the left
+# singular vectors, and of which matrix should they be?
 # </details>
 #
 # <details><summary>Hint: my factors keep less than the leading vectors do</summary>
@@ -613,7 +617,11 @@ prediction = 312
 ### END SOLUTION
 
 # %%
-reveal(prediction, lambda: trlkit.ranks.tt_parameters((4,) * 10, (1, *(3,) * 9, 1)))
+usual = {
+    360: "That would be ten cores of (3, 4, 3). The two at the ends have a bond of 1 on one side.",
+    120: "That would be CP's count. A core has a bond on both sides.",
+}
+reveal(prediction, lambda: trlkit.ranks.tt_parameters((4,) * 10, (1, *(3,) * 9, 1)), usual)
 
 # %% solve="tt_to_tensor"
 def tt_to_tensor(cores):
@@ -638,8 +646,7 @@ check("tt_to_tensor", tt_to_tensor)
 
 # %% [markdown]
 # <details><summary>Hint: I don't know where to begin</summary>
-# Contract the last mode of what you have with the first mode of the next core: an inner product over one mode (exercise
-# 1.6). Go through the chain from the left.
+# Which mode of what you have meets which mode of the next core? It is an inner product over one mode (exercise 1.6).
 # </details>
 #
 # <details><summary>Hint: my result has two modes too many, or one too few</summary>
@@ -687,8 +694,7 @@ check("tt_svd", tt_svd)
 
 # %% [markdown]
 # <details><summary>Hint: I don't know where to begin</summary>
-# Do it by hand for three modes: (I_0, I_1 I_2), SVD, core 0; then (R_1 I_1, I_2), SVD, core 1; what is left is core 2. Then
-# make a loop of it.
+# With three modes: which matrix has the first mode as rows? What of its SVD is core 0, what goes on, and which rows and columns does that have?
 # </details>
 #
 # <details><summary>Hint: shapes do not fit at the second core</summary>
@@ -825,13 +831,14 @@ tries["CP of the blocks, rank 30"] = (blocks, 30, "cp")  # this one takes some s
 for name, (tensor, rank, kind) in tries.items():
     form = decompose(tensor, rank, kind)
     results[name] = numbers(form), relative_error(tensor, form.dense())
+results["matrix SVD, rank 10"] = numbers(race["matrix SVD"][10]), error(race["matrix SVD"][10])
 for name, (count, wrong) in results.items():
     print(f"{name:30} {count:7,} numbers   relative error {wrong:.4f}")
 
 # %% [markdown]
 # Read it slowly. With the colors in the *middle*, TT of the whole photograph is as good as Tucker: the order did it, no blocks. With blocks it passes Tucker; a plain SVD of
-# the block matrix gains nearly as much. And look at the last line: CP of the blocks needs a seventh of the numbers for an error of 0.1, where the matrix SVD
-# of the race has 5,840 (rank 10). **How you cut a tensor into modes matters as much as which form you choose.**
+# the block matrix gains nearly as much. And compare the last two lines: CP of the blocks, at its much smaller count, has about the error of a matrix SVD with
+# nearly four times the numbers. **How you cut a tensor into modes matters as much as which form you choose.**
 #
 # And is it the method that compresses, or the photograph? Here are the photograph's own numbers, shuffled: the same values and
 # the same norm, but no neighbors.

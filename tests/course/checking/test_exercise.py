@@ -10,6 +10,7 @@ from trlkit.course.chapters.exercises import EXERCISES, used
 from trlkit.course.checking.answer import LocalAnswer, Verdict
 from trlkit.course.checking.compare import difference
 from trlkit.course.checking.exercise import Case, Draw, Exercise, Quiz
+from trlkit.weights.decomposition import decompose
 
 
 def story(name, answer, **options):
@@ -115,6 +116,24 @@ def test_trlkits_own_function_is_no_answer_under_any_name(name):
 
     for answer in (library, hidden_behind_another):
         assert "calls a library's own function: write it yourself" in story(name, answer)
+
+
+def trlkits_tucker(x, ranks):
+    form = decompose(x, ranks, "tucker")
+    return form.core, form.factors
+
+
+def tensorlys_train(x, ranks):
+    from tensorly.decomposition import tensor_train
+
+    return [torch.as_tensor(core) for core in tensor_train(x.numpy(), list(ranks))]
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"), [("hosvd", trlkits_tucker), ("tt_svd", tensorlys_train)]
+)
+def test_a_finished_decomposition_is_no_answer(name, answer):
+    assert "calls a library's own function: write it yourself" in story(name, answer)
 
 
 def test_a_mistake_is_named_where_the_answer_also_raises():

@@ -732,25 +732,10 @@ def hosvd(x, ranks):
 #- unfold(x, k).T
 #+ x.movedim(k, 0).view(x.shape[k], -1).T
 
-# %% wrong="hosvd" name="tensorly's own"
-# A finished decomposition.
-def hosvd(x, ranks):
-    from trlkit.weights.decomposition import decompose
-
-    form = decompose(x, tuple(ranks), "tucker")
-    return form.core, list(form.factors)
-
 # %% wrong="tt_svd" name="view"
 # Needs the entries side by side in memory.
 #- rest.reshape(ranks[k] * x.shape[k], -1)
 #+ rest.view(ranks[k] * x.shape[k], -1)
-
-# %% wrong="tt_svd" name="tensorly's own"
-# A finished decomposition.
-def tt_svd(x, ranks):
-    from trlkit.weights.decomposition import decompose
-
-    return list(decompose(x, tuple(ranks), "tt").tensors)
 
 # %% right="free_numbers"
 def free_numbers(shape, rank, kind):
