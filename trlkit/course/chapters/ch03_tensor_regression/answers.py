@@ -1098,8 +1098,8 @@ def what_decides(error):
 def what_decides(error):
     def needed(*setting):
         count = 10
-        while sum(error(*setting, count, seed) < 0.5 for seed in range(5)) < 3 and count < 3000:
-            count = round(1.2 * count) + 1
+        while sum(error(*setting, count, seed) < 0.5 for seed in range(7)) < 4 and count < 3000:
+            count = round(1.3 * count) + 1
         return count
 
     units = {"pixels": lambda r, c, k: r * c, "freedom": lambda r, c, k: k * (r + c - k)}
