@@ -1010,7 +1010,7 @@ def tt_ranks(x, error):
 def compression_plan(shape, numbers):
     return (13, 8, 20, 8, 3), (0, 2, 1, 3, 4), "tt", (1, 13, 27, 13, 3, 1)
 
-# %% answer="compression_plan" name="other bonds"
+# %% answer="compression_plan" name="other bonds, lists"
 # The same blocks with another split of the numbers.
 def compression_plan(shape, numbers):
     return [13, 8, 20, 8, 3], [0, 2, 1, 3, 4], "tt", [1, 13, 28, 12, 3, 1]
@@ -1018,33 +1018,32 @@ def compression_plan(shape, numbers):
 # %% answer="compression_plan" name="sized by the budget"
 # The largest middle bond that the budget allows.
 def compression_plan(shape, numbers):
-    rank = 1
     sizes = (13, 20, 8, 8, 3)
 
-    def stored(bonds):
+    def stored(rank):
+        bonds = (1, 13, rank, 13, 3, 1)
         return sum(a * n * b for a, n, b in zip(bonds, sizes, bonds[1:]))
 
-    while stored((1, 13, rank + 1, 13, 3, 1)) <= numbers:
-        rank += 1
+    rank = max(rank for rank in range(1, 60) if stored(rank) <= numbers)
     return (13, 8, 20, 8, 3), (0, 2, 1, 3, 4), "tt", (1, 13, rank, 13, 3, 1)
 
 # %% mistake="compression_plan" name="the matrix SVD"
-# Your plan keeps to the budget, and its error is not below Tucker's. Which modes have much to do with each
-# other, and are they on the same side of a cut?
-# Look at: the orders and the blocks that section 2.11 tries.
+# Your plan keeps to the budget, and its error is not below Tucker's. Which modes have much to do with
+# each other, and on which sides of the cuts are they?
+# Look at: the forms and the blocks that section 2.11 tries, and which pair it has not tried.
 def compression_plan(shape, numbers):
     return (104, 480), (0, 1), "cp", 18
 
-# %% mistake="compression_plan" name="Tucker itself"
-# Your plan keeps to the budget, and its error is not below Tucker's. Which modes have much to do with each
-# other, and are they on the same side of a cut?
-# Look at: the orders and the blocks that section 2.11 tries.
+# %% mistake="compression_plan" name="Tucker"
+# Your plan keeps to the budget, and its error is not below Tucker's. Which modes have much to do with
+# each other, and on which sides of the cuts are they?
+# Look at: the forms and the blocks that section 2.11 tries, and which pair it has not tried.
 def compression_plan(shape, numbers):
-    return (104, 160, 3), (0, 1, 2), "tucker", (30, 30, 3)
+    return (104, 160, 3), (0, 1, 2), "tucker", (28, 28, 3)
 
 # %% mistake="compression_plan" name="over the budget"
 # Your plan stores more numbers than are allowed.
-# Look at: what each form stores, at the head of the chapter.
+# Look at: what each form stores, in section 2.3.
 def compression_plan(shape, numbers):
     return (104, 160, 3), (0, 1, 2), "tucker", (60, 60, 3)
 
@@ -1053,3 +1052,8 @@ def compression_plan(shape, numbers):
 # Look at: the product of your new sizes, and one rank for each mode (two more for TT's ends).
 def compression_plan(shape, numbers):
     return (13, 8, 20, 8), (0, 2, 1, 3), "tt", (1, 13, 27, 13, 1)
+
+# %% wrong="compression_plan" name="TT of the blocks"
+# The right cut, and too few numbers.
+def compression_plan(shape, numbers):
+    return (13, 8, 20, 8, 3), (0, 2, 1, 3, 4), "tt", (1, 8, 12, 6, 3, 1)
