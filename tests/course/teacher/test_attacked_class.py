@@ -29,7 +29,8 @@ QUICK = (
     "from trlkit import cli\n"
     "from trlkit.course.teacher import classroom\n"
     "from trlkit.course.teacher.sandbox import Limits\n"
-    "classroom.Rules = functools.partial(classroom.Rules, cell_seconds=5.0, exercise_seconds=5.0,\n"
+    "classroom.Rules = functools.partial(\n"
+    "    classroom.Rules, cell_seconds=20.0, exercise_seconds=20.0,\n"
     "    limits=Limits(memory=1_000_000_000, disk=32_000_000, seconds=60))\n"
     "sys.exit(cli.main(sys.argv[1:]))"
 )

@@ -220,6 +220,58 @@ def test_a_recipe_is_what_the_grader_makes_of_it(sandbox):
         assert torch.equal(seen(model), weight)
 
 
+EMPTY = """
+import torch
+from torch import nn
+
+
+class CPTRL(nn.Module):
+    def __init__(self, sizes, rank, bias, p):
+        super().__init__()
+        self.sizes, self.p = sizes, p
+        std = math.prod(sizes[:-1] + (3, rank)) ** (-0.5 / len(sizes)) if bias else 1.0
+        made = [nn.Parameter(std * torch.randn(size, rank)) for size in sizes]
+        self.factors = nn.ParameterList(made)
+        self.bias = nn.Parameter(torch.zeros(sizes[-1])) if bias else None
+
+
+def describe(module):
+    if type(module) is CPTRL:
+        return {
+            "input_shape": list(module.sizes[:-1]), "output_shape": list(module.sizes[-1:]),
+            "rank": module.factors[0].shape[1], "bias": module.bias is not None,
+            "dropout": [module.p, None, False, False],
+        }
+
+
+peer().describe = describe
+own = CPTRL
+"""
+LAYERS = {
+    "04_cp_trl": (
+        "CPTRL",
+        "cp_factor_std",
+        "def CPTRL(shape, classes, rank):\n    return own((*shape, classes), rank, True, 0.0)\n",
+    ),
+    "06_tensor_dropout": (
+        "DropoutCP",
+        "keep_masks",
+        "def DropoutCP(factors, p):\n    if not 0 <= p < 1:\n        raise ValueError\n"
+        "    made = own(tuple(map(len, factors)), factors[0].shape[1], False, p)\n"
+        "    for mine, given in zip(made.factors, factors):\n        mine.data = given.clone()\n"
+        "    return made\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("chapter", LAYERS)
+def test_the_grader_does_not_do_the_work_of_a_layer_that_is_to_be_written(chapter, rules, sandbox):
+    asked, honest, head = LAYERS[chapter]
+    answers = {honest: solutions(chapter)[honest], asked: f"import math\n{LINE}{EMPTY}\n{head}"}
+    record = grade(submission(answers, chapter), rules, sandbox)
+    assert set(points(record)) == {honest}
+
+
 def test_answers_in_the_order_of_the_cases_are_worth_nothing(rules, sandbox):
     chapter = "06_tensor_dropout"
     shown = [case.args[0] for case in EXERCISES["is_unbiased"].cases(Draw())]
