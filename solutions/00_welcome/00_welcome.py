@@ -19,7 +19,7 @@ from torchvision import models
 import trlkit
 from trlkit.lab.statistics import interval
 from trlkit.lab import capstone, data, plotting, shuffles
-from trlkit.course import check, reveal
+from trlkit.course import check, explore, progress, reveal
 
 # %%
 images, labels = data.digits(8).train.tensors
@@ -524,6 +524,17 @@ lines = {"your tries": (sizes, shares), "nn.Linear": ([650], [shuffles.digits_ri
 plotting.curves(lines, "numbers", "share of new digits read right", log="x", marks={"the point": 250})
 
 # %% [markdown]
+# ### Turn it: where a network's numbers sit
+#
+# **Predict before you turn.**
+# ResNet-50 averages its activation of (2048, 7, 7), and little of it is in its head. If it flattened instead, into one linear
+# layer for 1000 classes, which share of its parameters would that layer hold? Write a number down, then choose `resnet50` and
+# `flatten + Linear`. And what does a TRL in that place leave of it?
+
+# %%
+explore("where a network's numbers sit")
+
+# %% [markdown]
 # ## What you know now that users of `nn.Linear` don't
 #
 # - Flattening has no parameters; the layer behind it pays, with a number for each pair of an input and an output.
@@ -544,3 +555,6 @@ plotting.curves(lines, "numbers", "share of new digits read right", log="x", mar
 #   `trlkit progress` how far you are.
 #
 # **Next:** chapter 1, *Tensors*: the few operations that everything else is made of.
+
+# %%
+progress()

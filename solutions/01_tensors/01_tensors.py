@@ -18,7 +18,7 @@ from torch import nn
 import trlkit
 from trlkit.lab.statistics import interval
 from trlkit.lab import data, plotting
-from trlkit.course import check, reveal
+from trlkit.course import check, explore, progress, reveal
 
 # %%
 photo = data.photographs()["flower"]  # rows, columns, colors: (427, 640, 3)
@@ -242,6 +242,16 @@ check("is_unfold", is_unfold)
 # <details><summary>Hint: one gets through that I cannot imagine</summary>
 # Have you called it twice? And with numbers of both signs?
 # </details>
+
+# %% [markdown]
+# ### Turn it: an unfolding, fiber by fiber
+#
+# **Predict before you turn.**
+# `x` has shape (3, 2, 4) and holds 1 to 24 in order. Which two numbers stand in column 5 of its unfolding along mode 1 (the
+# first column is 0)? Write them down, then turn *mode* to 1 and *fibers* to 6.
+
+# %%
+explore("an unfolding, fiber by fiber")
 
 # %% [markdown]
 # ## 1.3 Fold { minutes: 6, difficulty: 2 }
@@ -995,3 +1005,6 @@ check("quiz_order", quiz_order)
 # - Rogozhnikov: *Einops: Clear and Reliable Tensor Manipulations with Einstein-like Notation*, ICLR 2022.
 #
 # **Next:** chapter 2, *Decompositions*: which small pieces a given tensor is made of.
+
+# %%
+progress()

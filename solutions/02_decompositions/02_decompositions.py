@@ -29,7 +29,7 @@ import torch
 import trlkit
 from trlkit import fold, khatri_rao, mode_dot, multi_mode_dot, outer, unfold
 from trlkit.lab import plotting
-from trlkit.course import check, reveal
+from trlkit.course import check, explore, progress, reveal
 from trlkit.lab.data import photographs
 from trlkit.weights.decomposition import decompose, relative_error
 
@@ -874,10 +874,14 @@ def compressed(rank):
 compressed(10)
 
 # %% [markdown]
-# And here with a slider for the rank. Mind what the titles say: at one *rank* the three are of very different sizes.
+# ### Turn it: the rank of a photograph
+#
+# **Predict before you turn.**
+# SVD, CP, Tucker and TT get equally many numbers for a small photograph. Which one is best with 6,400 of them, and which two
+# give the same picture all the way? Write it down, then turn. The ranks in the titles say why nobody should compare at equal *rank*.
 
 # %%
-plotting.slider(compressed, "rank", options=[5, 10, 20, 40], value=10)
+explore("the rank of a photograph")
 
 # %% [markdown]
 # ## 2.12 Open challenge: a better cut { minutes: 10, difficulty: 4 }
@@ -961,3 +965,6 @@ check("compression_plan", compression_plan)
 #   Strategy for the Higher-Order Singular Value Decomposition*, SIAM J. Sci. Comput. 34 (2012).
 #
 # **Next:** chapter 3, *Tensor regression*: the factors are no longer cut out of a tensor, but learned from data.
+
+# %%
+progress()

@@ -30,7 +30,7 @@ from torch import nn
 
 import trlkit
 from trlkit.lab import data, plotting
-from trlkit.course import check, reveal
+from trlkit.course import check, explore, progress, reveal
 
 # %% [markdown]
 # ## 3.1 One number for a picture
@@ -996,6 +996,16 @@ for name in results[100]:
 # activation (of 25088 numbers in chapter 8), and the layers before it learn along. Even there, ask for the baseline.
 
 # %% [markdown]
+# ### Turn it: the learned weight as the rank grows
+#
+# **Predict before you turn.**
+# A disk in 16 x 16 pixels, and 200 samples. At which rank is the learned weight nearest to the disk, and is rank 10 better or
+# worse than that? And which rank does a diagonal need, which is so easy to draw? Write it down, then turn.
+
+# %%
+explore("the learned weight as the rank grows")
+
+# %% [markdown]
 # ## What to take away
 #
 # What you know now, and who uses `nn.Linear` need not know:
@@ -1020,3 +1030,6 @@ for name in results[100]:
 #   support vector versions.
 #
 # **Next:** chapter 4, *CP tensor regression layers*: the same as a module, its start, its cost, and where it breaks even.
+
+# %%
+progress()

@@ -31,7 +31,7 @@ import torch
 from torch import nn
 
 import trlkit
-from trlkit.course import check, reveal
+from trlkit.course import check, explore, progress, reveal
 from trlkit.course.checking.watch import Largest
 from trlkit.lab import data, plotting
 from trlkit.lab.statistics import interval
@@ -962,6 +962,16 @@ if tries.exists():
     print("\nplanner / yours, for 10, 100 and 1000 classes, in earlier tries:\n" + tries.read_text())
 
 # %% [markdown]
+# ### Turn it: the cheapest path
+#
+# **Predict before you turn.**
+# With 10 classes and rank 100: from which batch size on is it cheaper to rebuild the weight? And with 1000 classes? Write two
+# numbers down, or "never", then turn. The gray band is the path that the layer takes: by time and memory, not by operations alone.
+
+# %%
+explore("the cheapest path")
+
+# %% [markdown]
 # ## 4.12 Quiz: rank 10000 { minutes: 1, difficulty: 2 }
 #
 # **In the place of one `nn.Linear(25088, 10)` stands `CPTRL((512, 7, 7), 10, 10000)`. What is right?**
@@ -1034,3 +1044,6 @@ check("quiz_kept_weight", quiz_kept_weight)
 #
 # **Next:** chapter 5, *The Tucker tensor regression layer*: one rank for each mode, an input that is projected, and average
 # pooling as a special case.
+
+# %%
+progress()

@@ -30,7 +30,7 @@ from torch.nn import functional as F
 
 import trlkit
 from trlkit import ranks
-from trlkit.course import check, reveal
+from trlkit.course import check, explore, progress, reveal
 from trlkit.lab import data, plotting, training
 from trlkit.lab.statistics import interval
 
@@ -788,6 +788,16 @@ check("tt_forward", tt_forward)
 # </details>
 
 # %% [markdown]
+# ### Turn it: a rank for each mode
+#
+# **Predict before you turn.**
+# A linear head was trained on digits, and its weight, (16, 4, 4, 10), is cut down to a Tucker form *afterwards*. Which costs more
+# of the digits: to keep 6 of the 16 channels, or 2 of the 4 rows and columns? Write it down, then turn.
+
+# %%
+explore("a rank for each mode")
+
+# %% [markdown]
 # ## 5.10 Quiz: ones { minutes: 1, difficulty: 1 }
 #
 # **You build the Tucker layer of 5.7 for (512, 7, 7) and one window, but fill the two pooling factors with 1 in place of 1/7. Beside
@@ -876,3 +886,6 @@ check("quiz_rivals", quiz_rivals)
 # - Oseledets: *Tensor-Train Decomposition*, SIAM Journal on Scientific Computing 33 (2011).
 #
 # **Next:** chapter 6, *Tensor dropout*: a regularizer that drops parts of a weight's rank.
+
+# %%
+progress()

@@ -24,8 +24,9 @@ from tqdm import tqdm
 
 import trlkit
 from trlkit import CPTRL, TuckerTRL
-from trlkit.lab import intervals, plotting, robustness, sturdy
-from trlkit.course import check, reveal
+from trlkit.lab import plotting, robustness, sturdy
+from trlkit.lab.statistics import interval
+from trlkit.course import check, explore, progress, reveal
 
 # %%
 import tltorch
@@ -785,8 +786,8 @@ plotting.images(gray)
 
 # %% [markdown]
 # One network proves nothing: another seed gives another accuracy, by more than dropout changes it. Networks of one seed share
-# that luck, so **compare them pair by pair**. `intervals.interval(differences)` gives the mean of two to ten numbers and the ends of its
-# 95 % interval. Write the experiment for any network and any measure.
+# that luck, so **compare them pair by pair**. `interval(differences)` gives the mean of a few numbers and half of its
+# 95 % interval: the true mean is between `mean - half` and `mean + half`. Write the experiment for any network and any measure.
 
 # %% solve="paired_gain"
 def paired_gain(train, judge, seeds, p):
@@ -795,14 +796,14 @@ def paired_gain(train, judge, seeds, p):
     train: function; train(seed, p) trains a network, with p = 0.0 one without dropout.
     judge: function; judge(network) is its accuracy in percent.
     seeds: list of 2 to 10 int; p: float in (0, 1).
-    Returns (mean, low, high): the gain in points, positive where dropout is better, and its interval.
+    Returns (mean, half): the gain in points, positive where dropout is better, and half of its interval.
 
     >>> paired_gain(lambda seed, p: (seed, p), lambda pair: 50 + pair[0] + 20 * pair[1], [0, 1], 0.5)
-    (10.0, 10.0, 10.0)
+    (10.0, 0.0)
     """
     ### BEGIN SOLUTION
     gains = [judge(train(seed, p)) - judge(train(seed, 0.0)) for seed in seeds]
-    return intervals.interval(gains)
+    return interval(gains)
     ### END SOLUTION
 
 # %% check="paired_gain" points=2
@@ -836,8 +837,8 @@ for arm in list(arms)[1:]:
     print(f"{arm:34s}", end="")
     for column in range(len(tests)):
         pairs = zip(runs[arm], runs["no dropout"])
-        mean, low, high = intervals.interval([one[column] - other[column] for one, other in pairs])
-        print(f"{mean:+6.1f} ({low:+5.1f}, {high:+5.1f})".rjust(22), end="")
+        mean, half = interval([one[column] - other[column] for one, other in pairs])
+        print(f"{mean:+6.1f} +- {half:4.1f}".rjust(22), end="")
     print()
 
 # %% [markdown]
@@ -975,6 +976,16 @@ plotting.curves(lines, "digits handed over", "errors among the digits kept, in p
 # network with layers of `trlkit`.
 
 # %% [markdown]
+# ### Turn it: dropout against noise
+#
+# **Predict before you turn.**
+# Which p is the best with noise of 0.3, and which one under an attack of 0.06? And what does it cost on clean digits? Write two
+# numbers down, then turn.
+
+# %%
+explore("dropout against noise")
+
+# %% [markdown]
 # ## 6.12 Quiz: modes of rank 1 { minutes: 1, difficulty: 2 }
 #
 # **`TuckerTRL(..., rank=(20, 1, 1, 20), dropout=0.4)` is told no `modes`, so it drops from all four. In about which share of the
@@ -1022,3 +1033,6 @@ check("quiz_rank_one_modes", quiz_rank_one_modes)
 # - Gal, Ghahramani: *Dropout as a Bayesian Approximation*, arXiv 1506.02142.
 #
 # **Next:** chapter 7, *A CNN with a TRL*: the layer takes its place in a network.
+
+# %%
+progress()

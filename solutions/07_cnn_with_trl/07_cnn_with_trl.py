@@ -20,8 +20,9 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 import trlkit
-from trlkit.lab import data, features, intervals, models, plotting, training
-from trlkit.course import check, reveal
+from trlkit.lab import data, features, models, plotting, training
+from trlkit.lab.statistics import interval
+from trlkit.course import check, explore, progress, reveal
 
 # %%
 def linear_head():
@@ -671,8 +672,8 @@ plotting.images(shown, rows=2, signed=True)
 # ## 7.8 A fair comparison { minutes: 16, difficulty: 4 }
 #
 # Now compare heads as it should be done, by an experiment of your own. Each head gets **the rate that suits it**, chosen on some seeds. Then both are
-# trained at their rates from *other* seeds, and compared pair by pair: who chooses and judges on the same seeds flatters whoever had more to choose from. `intervals.interval(differences)`
-# gives the mean of two to ten numbers and the ends of its 95 % interval; the conclusion is one word.
+# trained at their rates from *other* seeds, and compared pair by pair: who chooses and judges on the same seeds flatters whoever had more to choose from. `interval(differences)`
+# gives the mean of a few numbers and half of its 95 % interval; the conclusion is one word.
 
 # %% solve="fair_comparison"
 def fair_comparison(score, rates, choosing, judging):
@@ -681,9 +682,9 @@ def fair_comparison(score, rates, choosing, judging):
     score: function; score(head, rate, seed), head "first" or "second", trains a head from a seed
     and returns its accuracy in percent.
     rates: list of float; choosing, judging: lists of int, the seeds for each purpose.
-    Returns (rate_first, rate_second, mean, low, high, says): the rate with the highest mean score on
+    Returns (rate_first, rate_second, mean, half, says): the rate with the highest mean score on
     the seeds of the choice, for each; the gain of the first head over the second, on the other
-    seeds, with its interval; and "first" or "second", whichever is shown to be better, or "not
+    seeds, and half of its interval; and "first" or "second", whichever is shown to be better, or "not
     shown" where the interval holds 0.
     """
     ### BEGIN SOLUTION
@@ -692,9 +693,9 @@ def fair_comparison(score, rates, choosing, judging):
 
     first, second = best("first"), best("second")
     gains = [score("first", first, seed) - score("second", second, seed) for seed in judging]
-    mean, low, high = intervals.interval(gains)
-    says = "first" if low > 0 else "second" if high < 0 else "not shown"
-    return first, second, mean, low, high, says
+    mean, half = interval(gains)
+    says = "first" if mean > half else "second" if mean < -half else "not shown"
+    return first, second, mean, half, says
     ### END SOLUTION
 
 # %% check="fair_comparison" points=2
@@ -730,8 +731,8 @@ rates, choosing, judging = [0.003, 0.01, 0.03, 0.1], [0, 1], [10, 11, 12, 13]
 found = [
     fair_comparison(scorer(rival), rates, choosing, judging) for rival in tqdm(rivals.values(), file=sys.stdout)
 ]
-for name, (first, second, mean, low, high, says) in zip(rivals, found):
-    print(f"TRL at {first} against {name} at {second}: {mean:+.1f} points ({low:+.1f}, {high:+.1f}): {says}")
+for name, (first, second, mean, half, says) in zip(rivals, found):
+    print(f"TRL at {first} against {name} at {second}: {mean:+.1f} +- {half:.1f} points: {says}")
 reveal(prediction, tuple(row[-1] for row in found))
 
 # %% [markdown]
@@ -818,6 +819,16 @@ for name, (load, folder, classes) in sources.items():
     print(f"{name}: accuracy {history.validation_accuracy[-1]:.3f} on {len(dataset.validation)} images")
 
 # %% [markdown]
+# ### Turn it: factors while they learn
+#
+# **Predict before you turn.**
+# Nine components, each a profile of rows times one of columns, learn to read digits. Which gets further: ten steps at a learning
+# rate of 0.1, or a hundred at 0.001? And will the components look like strokes? Write it down, then turn.
+
+# %%
+explore("factors while they learn")
+
+# %% [markdown]
 # ## 7.11 Quiz: what bends { minutes: 1, difficulty: 3 }
 #
 # **Which part of `CNNWithTRL` is *not* linear in its input (up to a constant)?**
@@ -859,3 +870,6 @@ check("quiz_nonlinear", quiz_nonlinear)
 # - Dumoulin, Visin: *A guide to convolution arithmetic for deep learning*, arXiv 1603.07285. The windows of 7.1 in pictures.
 #
 # **Next:** chapter 8, *VGG16 with a TRL*: the same replacement in a network that somebody else has trained.
+
+# %%
+progress()

@@ -29,7 +29,7 @@ from torchvision import models
 import trlkit
 from trlkit import CPTRL
 from trlkit.lab import data, plotting
-from trlkit.course import check, reveal
+from trlkit.course import check, explore, progress, reveal
 from trlkit.lab.training import evaluate, fit
 
 device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -392,6 +392,16 @@ check("quiz_ten_thousand", quiz_ten_thousand)
 # %% [markdown]
 # A high rank is not *wrong*: more terms than needed can make training easier, and dropout has more to drop. It is only
 # no saving. Even the rank that is enough for everything costs more than one Linear, which holds everything too.
+
+# %% [markdown]
+# ### Turn it: where VGG16's numbers go
+#
+# **Predict before you turn.**
+# Adam keeps two averages of every number that learns. Which saves more of what training VGG16 keeps: a CP TRL of rank 100 in place
+# of the classifier, or convolutions that are frozen? And what is left of the difference once both are done? Write it down, then turn.
+
+# %%
+explore("where VGG16's numbers go")
 
 # %% [markdown]
 # ## 8.7 The features, once { minutes: 10, difficulty: 2 }
@@ -873,3 +883,6 @@ print("compiled, and the same numbers" if COMPILE else "not compiled: set COMPIL
 # - Krähenbühl, Doersch, Donahue, Darrell: *Data-dependent Initializations of Convolutional Neural Networks*, ICLR 2016.
 #
 # **Next:** chapter 9, *Capstone*: you choose rank and dropout under a budget, and defend the choice.
+
+# %%
+progress()

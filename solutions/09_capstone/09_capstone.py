@@ -30,7 +30,7 @@ from torch import nn
 import trlkit
 from trlkit import CPTRL, TTTRL, TuckerTRL
 from trlkit.lab import plotting
-from trlkit.course import check, reveal
+from trlkit.course import check, explore, progress, reveal
 from trlkit.lab import capstone
 
 # %% [markdown]
@@ -806,6 +806,16 @@ for name, make in {"flatten + Linear": capstone.flat, "my sturdy head": sturdy_h
 print(CPTRL((512, 7, 7), 10, rank=40).explain(batch_size=128))
 
 # %% [markdown]
+# ### Turn it: your runs on the front
+#
+# **Predict before you turn.**
+# These are all your tries. Which of those on the front leave it when noise is the judge, and who takes their place? Write the
+# names down, then turn.
+
+# %%
+explore("your runs on the front", trials=tries.values())
+
+# %% [markdown]
 # ## 9.14 Quiz: a difference { minutes: 1, difficulty: 2 }
 #
 # **Three seeds each: head A, 554 numbers, 92.9 % +- 0.6 (standard error); head B, 1,098 numbers, 93.3 % +- 0.5. What do you write?**
@@ -973,3 +983,6 @@ if COMPILE:
 # - Goodfellow, Shlens, Szegedy: *Explaining and Harnessing Adversarial Examples*, arXiv 1412.6572: FGSM. It is a weak attack; passing it is not safety.
 #
 # That was the last chapter. What you build next is yours.
+
+# %%
+progress()

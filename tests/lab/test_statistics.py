@@ -3,6 +3,8 @@
 import math
 
 import pytest
+import scipy.stats
+import torch
 
 from trlkit.lab.statistics import interval
 
@@ -12,6 +14,15 @@ def test_an_interval_is_that_of_a_hand_computation():
     center, half = interval([1.0, 3.0, 5.0, 7.0])
     assert center == 4.0
     assert half == pytest.approx(3.182446 * math.sqrt(20 / 3 / 4), rel=1e-6)
+
+
+@pytest.mark.parametrize("count", range(2, 11))
+def test_an_interval_is_students(count):
+    runs = torch.randn(count, generator=torch.Generator().manual_seed(count), dtype=torch.float64)
+    mean, half = interval(runs.tolist())
+    error = runs.std().item() / math.sqrt(count)
+    low, high = scipy.stats.t.interval(0.95, count - 1, runs.mean().item(), error)
+    assert (mean - half, mean + half) == pytest.approx((low, high))
 
 
 def test_one_value_tells_nothing_of_its_spread():

@@ -1,26 +1,7 @@
-import math
-
 import pytest
-import scipy.stats
 import torch
 
-from trlkit.lab import intervals, robustness, sturdy
-
-
-@pytest.mark.parametrize("count", range(2, 11))
-def test_interval_is_that_of_students_t(count):
-    runs = torch.randn(count, generator=torch.Generator().manual_seed(count), dtype=torch.float64)
-    mean, low, high = intervals.interval(runs.tolist())
-    error = runs.std().item() / math.sqrt(count)
-    expected = scipy.stats.t.interval(0.95, count - 1, runs.mean().item(), error)
-    assert mean == pytest.approx(runs.mean().item())
-    assert (low, high) == pytest.approx(expected, rel=1e-3)
-
-
-@pytest.mark.parametrize("count", (1, 11))
-def test_interval_says_how_many_runs_it_takes(count):
-    with pytest.raises(ValueError, match=f"has {count} entries"):
-        intervals.interval([1.0] * count)
+from trlkit.lab import robustness, sturdy
 
 
 def test_networks_of_one_seed_share_start_and_batches_and_leave_the_generator_alone():

@@ -30,8 +30,8 @@ ALLOWED = {
     "03_tensor_regression": ("tensors.py",),
     "04_cp_trl": ("tensors.py",),
     "05_tucker_trl": ("tensors.py", "ranks.py"),
-    "06_tensor_dropout": ("tensors.py", "ranks.py", "lab/intervals.py"),
-    "07_cnn_with_trl": (*LAYERS, "lab/intervals.py"),
+    "06_tensor_dropout": ("tensors.py", "ranks.py"),
+    "07_cnn_with_trl": LAYERS,
     "08_vgg16_with_trl": (*LAYERS, "lab/features.npz"),
     "09_capstone": (*LAYERS, "lab/capstone.py", "lab/robustness.py", "lab/training.py"),
 }

@@ -1213,7 +1213,7 @@ def interval(gains):
     quantile = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)[len(gains) - 2]
     mean = sum(gains) / len(gains)
     error = (sum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1) / len(gains)) ** 0.5
-    return mean, mean - quantile * error, mean + quantile * error
+    return mean, quantile * error
 
 # %% answer="paired_gain" name="one arm, then the other"
 # All with dropout first; keyword arguments.
@@ -1225,8 +1225,8 @@ def interval(gains):
 # %% answer="paired_gain" name="tensor"
 # Gains from tensors, as a list.
 #- return interval(gains)
-#+ mean, low, high = interval(torch.tensor(gains, dtype=torch.float64).tolist())
-#+     return [mean, low, high]
+#+ mean, half = interval(torch.tensor(gains, dtype=torch.float64).tolist())
+#+     return [mean, half]
 
 # %% mistake="paired_gain" name="other way round"
 # You subtracted what dropout gives from what no dropout gives: a gain came out as a loss.

@@ -18,7 +18,8 @@ from trlkit.course.checking.answer import RIGHT, Recipe, Verdict, plain, tensors
 from trlkit.course.checking.compare import describe
 from trlkit.course.checking.exercise import Case, Draw, Exercise, Quiz
 from trlkit.course.checking.weights import cp_weight, tucker_weight
-from trlkit.lab import intervals, robustness, sturdy
+from trlkit.lab import robustness, sturdy
+from trlkit.lab.statistics import interval
 
 DRAWS = 200  # forward passes whose masks are counted
 ENOUGH = 66  # passes that find rank 1 with p = 0.1 in 999 of 1000 times: 0.9**66 < 0.001
@@ -821,7 +822,7 @@ def output_variance_cases(draw: Draw) -> Iterator[Case]:
 
 
 def paired_gain(train: Callable, judge: Callable, seeds: Sequence[int], p: float) -> tuple:
-    return intervals.interval([judge(train(seed, p)) - judge(train(seed, 0.0)) for seed in seeds])
+    return interval([judge(train(seed, p)) - judge(train(seed, 0.0)) for seed in seeds])
 
 
 def paired_gain_probe(answer, seeds: Sequence[int], p: float, gains: Sequence[float]) -> Any:
@@ -843,7 +844,7 @@ def paired_gain_probe(answer, seeds: Sequence[int], p: float, gains: Sequence[fl
     own = {(seed, q) for seed in seeds for q in (0.0, p)}
     text = "trains " + ", ".join(f"{seed} at p = {q}" for seed, q in dict.fromkeys(made))
     asked = RIGHT if set(made) == own else Verdict(f"other networks {sorted({*made})}", text)
-    return {"the seeds of the networks": asked, "mean, low and high": found}
+    return {"the seeds of the networks": asked, "mean and half": found}
 
 
 def paired_gain_cases(draw: Draw) -> Iterator[Case]:

@@ -1008,16 +1008,16 @@ def fair_comparison(score, rates, choosing, judging):
 
     first, second = best("first"), best("second")
     gains = [score("first", first, seed) - score("second", second, seed) for seed in judging]
-    mean, low, high = interval(gains)
-    if low <= 0 <= high:
-        return first, second, mean, low, high, "not shown"
-    return first, second, mean, low, high, "first" if mean > 0 else "second"
+    mean, half = interval(gains)
+    if abs(mean) <= half:
+        return first, second, mean, half, "not shown"
+    return first, second, mean, half, "first" if mean > 0 else "second"
 
 def interval(gains):
     quantile = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)[len(gains) - 2]
     mean = sum(gains) / len(gains)
     error = (sum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1) / len(gains)) ** 0.5
-    return mean, mean - quantile * error, mean + quantile * error
+    return mean, quantile * error
 
 # %% answer="fair_comparison" name="tables"
 # All scores first; a list.
@@ -1028,15 +1028,15 @@ def fair_comparison(score, rates, choosing, judging):
         chosen[head] = rates[means.index(max(means))]
     ones = [score("first", chosen["first"], seed) for seed in judging]
     others = [score("second", chosen["second"], seed) for seed in judging]
-    mean, low, high = interval([one - other for one, other in zip(ones, others)])
-    says = "first" if low > 0 else "second" if high < 0 else "not shown"
-    return [*chosen.values(), mean, low, high, says]
+    mean, half = interval([one - other for one, other in zip(ones, others)])
+    says = "first" if mean > half else "second" if mean < -half else "not shown"
+    return [*chosen.values(), mean, half, says]
 
 def interval(gains):
     quantile = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)[len(gains) - 2]
     mean = sum(gains) / len(gains)
     error = (sum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1) / len(gains)) ** 0.5
-    return mean, mean - quantile * error, mean + quantile * error
+    return mean, quantile * error
 
 # %% answer="fair_comparison" name="strict loops"
 # A search by hand.
@@ -1085,8 +1085,8 @@ def interval(gains):
 # %% mistake="fair_comparison" name="the mean decides"
 # You name a winner by the mean alone. An interval that holds 0 shows none.
 # Look at: the two ends of the interval.
-#-     if low <= 0 <= high:
-#-         return first, second, mean, low, high, "not shown"
+#-     if abs(mean) <= half:
+#-         return first, second, mean, half, "not shown"
 
 # %% mistake="fair_comparison" name="other way round"
 # You subtracted the first from the second: a positive mean says that the second is better.

@@ -29,7 +29,8 @@ from trlkit.course.checking.answer import RIGHT, Recipe, Verdict, plain
 from trlkit.course.checking.compare import describe, difference
 from trlkit.course.checking.exercise import Case, Draw, Exercise, Quiz
 from trlkit.course.checking.watch import ends
-from trlkit.lab import features, intervals
+from trlkit.lab import features
+from trlkit.lab.statistics import interval
 from trlkit.layers import CPTRL
 
 
@@ -431,9 +432,9 @@ def fair_comparison(
         for head in ("first", "second")
     ]
     gains = [score("first", best[0], seed) - score("second", best[1], seed) for seed in judging]
-    mean, low, high = intervals.interval(gains)
-    says = "first" if low > 0 else "second" if high < 0 else "not shown"
-    return (*best, mean, low, high, says)
+    mean, half = interval(gains)
+    says = "first" if mean > half else "second" if mean < -half else "not shown"
+    return (*best, mean, half, says)
 
 
 def comparison_probe(
@@ -452,9 +453,9 @@ def comparison_probe(
         return 70 + gain - 3 * abs(rates.index(rate) - peak) + luck + own
 
     found = answer(score, list(rates), list(choosing), list(judging))
-    names = ("rate of the first", "rate of the second", "mean", "low", "high", "what it says")
-    if not isinstance(found, tuple | list) or len(found) != 6:
-        text = f"must return six values, {', '.join(names)}; got {describe(plain(found))}"
+    names = ("rate of the first", "rate of the second", "mean", "half", "what it says")
+    if not isinstance(found, tuple | list) or len(found) != 5:
+        text = f"must return five values, {', '.join(names)}; got {describe(plain(found))}"
         return {"the form": Verdict("form", text)}
     return {"the form": RIGHT, **dict(zip(names, found, strict=True))}
 
