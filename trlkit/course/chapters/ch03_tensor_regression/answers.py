@@ -875,10 +875,8 @@ def fit_cp_regression(x, y, rank, ridge=0.0, sweeps=30):
 #- randn
 #+ zeros
 
-# %% mistake="fit_cp_regression" name="ones at the start"
-# The columns of your factors are all alike, so they stand for a weight of rank 1. Columns that
-# start equal get equal updates and stay equal.
-# Look at: how the columns of one factor differ at the start.
+# %% wrong="fit_cp_regression" name="ones at the start"
+# Equal columns: where they go depends on the solver.
 #- randn
 #+ ones
 
