@@ -501,8 +501,8 @@ def attempt(shape, rank, seeds=(0, 1, 2)):
 attempt((8, 8), 10)
 attempt((64,), 5)
 
-# %% solve="smallest_head"
-def smallest_head():
+# %% solve="tiny_head"
+def tiny_head():
     """The layer with the fewest numbers that reads 90 % of new digits.
 
     Returns (shape, rank): shape, a tuple of at most 6 ints whose product is 64;
@@ -514,11 +514,11 @@ def smallest_head():
     return (8, 8), 8
     ### END SOLUTION
 
-# %% check="smallest_head" points=1
-check("smallest_head", smallest_head)
+# %% check="tiny_head" points=1
+check("tiny_head", tiny_head)
 
 # %%
-attempt(*smallest_head())
+attempt(*tiny_head())
 sizes, shares = zip(*sorted(tries.values()))
 lines = {"your tries": (sizes, shares), "nn.Linear": ([650], [shuffles.digits_right(layers["nn.Linear"])])}
 plotting.curves(lines, "numbers", "share of new digits read right", log="x", marks={"the point": 250})

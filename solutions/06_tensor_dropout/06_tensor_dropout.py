@@ -865,7 +865,7 @@ def judge(network):
     return sturdy.disturbed_accuracy(network, "noise", 0.3)
 
 
-print("gain {:+.1f}, from {:+.1f} to {:+.1f}".format(*paired_gain(train, judge, [0, 1], 0.4)))
+print("gain {:+.1f} +- {:.1f}".format(*paired_gain(train, judge, [0, 1], 0.4)))
 
 # %% [markdown]
 # That is one measurement; change it, and measure until your intervals keep clear of 0. The check repeats your claim on four seeds of its own, and trains

@@ -532,46 +532,46 @@ def unnoticed(order):
     weight = torch.outer(a, b).flatten()[order.view(-1)].view(order.shape)
     return torch.linalg.matrix_rank(weight).item() == 1
 
-# %% right="smallest_head"
-def smallest_head():
+# %% right="tiny_head"
+def tiny_head():
     return (8, 8), 8
 
-# %% answer="smallest_head" name="Tucker"
+# %% answer="tiny_head" name="Tucker"
 # A rank for each mode and the classes, in lists.
-def smallest_head():
+def tiny_head():
     return [[8, 8], [4, 4, 6]]
 
-# %% answer="smallest_head" name="cut finer"
+# %% answer="tiny_head" name="cut finer"
 # Four modes.
-def smallest_head():
+def tiny_head():
     return (2, 4, 2, 4), 10
 
-# %% mistake="smallest_head" name="over the budget"
+# %% mistake="tiny_head" name="over the budget"
 # Your layer has more than 250 numbers.
 # Look at: what one more of the rank costs, and whether other shapes make it cheaper.
-def smallest_head():
+def tiny_head():
     return (8, 8), 10
 
-# %% mistake="smallest_head" name="reads too few"
+# %% mistake="tiny_head" name="reads too few"
 # Your layer is small enough, and reads too few of the new digits.
 # Look at: what you could spend the numbers on that are left, or a shape in which they do more.
-def smallest_head():
+def tiny_head():
     return (8, 8), 4
 
-# %% mistake="smallest_head" name="no rank for the classes"
+# %% mistake="tiny_head" name="no rank for the classes"
 # Your rank has another number of entries than the weight has modes: each mode of the shape, and
 # the classes.
 # Look at: the `Returns` lines of the docstring.
-def smallest_head():
+def tiny_head():
     return (8, 8), (4, 4)
 
-# %% mistake="smallest_head" name="other shape"
+# %% mistake="tiny_head" name="other shape"
 # Your shape does not have 64 entries in at most 6 modes.
 # Look at: the product of its sizes.
-def smallest_head():
+def tiny_head():
     return (8, 4), 8
 
-# %% wrong="smallest_head" name="flattened"
+# %% wrong="tiny_head" name="flattened"
 # The places in one line: a matrix of rank 3.
-def smallest_head():
+def tiny_head():
     return (64,), 3

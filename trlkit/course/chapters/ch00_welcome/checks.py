@@ -299,11 +299,11 @@ def unnoticed_cases(draw: Draw) -> Iterator[Case]:
 BUDGET, SHARE = 250, 0.9
 
 
-def smallest_head() -> tuple:
+def tiny_head() -> tuple:
     return (8, 8), 8
 
 
-def smallest_head_probe(answer: Callable, seeds: tuple[int, ...], least: float) -> Verdict:
+def tiny_head_probe(answer: Callable, seeds: tuple[int, ...], least: float) -> Verdict:
     spec = plain(answer())
     fault = _head_fault(spec)
     if fault:
@@ -353,7 +353,7 @@ def _read(shape: tuple[int, ...], rank: int | tuple[int, ...], seeds: tuple[int,
     return sum(digits_right(make, seed=seed) for seed in seeds) / len(seeds)
 
 
-def smallest_head_cases(draw: Draw) -> Iterator[Case]:
+def tiny_head_cases(draw: Draw) -> Iterator[Case]:
     # Hidden seeds get two standard errors of a mean over three.
     seeds = draw.choice((0, 1, 2), [(k, k + 1, k + 2) for k in range(3, 300, 3)])
     yield Case((seeds, SHARE - 0.02 if draw.hidden else SHARE))
@@ -407,11 +407,11 @@ EXERCISES = (
         probe=unnoticed_probe,
     ),
     Exercise(
-        name="smallest_head",
+        name="tiny_head",
         signature=("trained_from_seeds", "least_share"),
-        oracle=smallest_head,
-        cases=smallest_head_cases,
+        oracle=tiny_head,
+        cases=tiny_head_cases,
         gradients=False,
-        probe=smallest_head_probe,
+        probe=tiny_head_probe,
     ),
 )
