@@ -132,7 +132,8 @@ def draw_masks(
         return masks
     for mode in dropout.modes_of(rank):
         shape = (batch_size, rank[mode]) if dropout.per_sample else (rank[mode],)
-        keep = torch.rand(shape, device=like.device) >= dropout.p
+        # In float32 whatever the layer's dtype: a coarser one has too few steps for a p.
+        keep = torch.rand(shape, dtype=torch.float32, device=like.device) >= dropout.p
         masks[mode] = scaled(keep, dropout.p, like.dtype)
     return masks
 

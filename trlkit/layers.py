@@ -10,7 +10,7 @@ from trlkit.contraction.paths import project
 from trlkit.dropout import TensorDropout
 from trlkit.ranks import as_shape, validate_rank
 from trlkit.regression import TRL, Shape, check_input, floating
-from trlkit.weights.factorized import CPWeight, TTWeight, TuckerWeight, root
+from trlkit.weights.factorized import CPWeight, TTWeight, TuckerWeight, fill_, root
 
 
 class CPTRL(TRL):
@@ -271,9 +271,10 @@ class TCL(nn.Module):
         spread = (1 / 3) ** (1 / (2 * len(self.factors)))
         with torch.no_grad():
             for factor in self.factors:
-                factor.normal_(0, spread / math.sqrt(factor.shape[0]))
+                std = spread / math.sqrt(factor.shape[0])
+                fill_(factor, lambda drawn, std=std: drawn.normal_(0, std))
             if self.bias is not None:
-                self.bias.uniform_(-bound, bound)
+                fill_(self.bias, lambda drawn: drawn.uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
         """Project a batch.

@@ -14,7 +14,7 @@ from trlkit.contraction.paths import as_rows, linear_rows
 from trlkit.dropout import TensorDropout, draw_masks
 from trlkit.ranks import Rank, as_shape, validate_rank
 from trlkit.weights.conversion import Convertible
-from trlkit.weights.factorized import Weight
+from trlkit.weights.factorized import Weight, fill_
 
 Shape = int | Sequence[int]
 
@@ -103,7 +103,7 @@ class TRL(Convertible, nn.Module):
         with torch.no_grad():
             self._weight().initialize_(math.sqrt(math.prod(self.output_shape) / 3))
             if self.bias is not None:
-                self.bias.uniform_(-bound, bound)
+                fill_(self.bias, lambda drawn: drawn.uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
         """Contract a batch with the weight.

@@ -5,7 +5,7 @@ a rule. Nothing below changes them, but ``initialize_``.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -85,9 +85,7 @@ class CPWeight:
         """Draw factors whose weight has this Frobenius norm, in the mean of its square."""
         column = (norm / math.sqrt(self.rank)) ** (1 / len(self.factors))
         for factor in self.factors:
-            if factor.device.type != "meta":
-                drawn = torch.randn(factor.shape, device=factor.device)
-                factor.copy_(column * nn.functional.normalize(drawn, dim=0))
+            fill_(factor, lambda drawn: column * nn.functional.normalize(drawn.normal_(), dim=0))
 
     @property
     def n_slices(self) -> int:
@@ -356,6 +354,30 @@ def root(x: Tensor, degree: int) -> Tensor:
     return torch.where(positive, torch.where(positive, x, 1.0) ** (1 / degree), 0.0)
 
 
+def fill_(tensor: Tensor, draw: Callable[[Tensor], Tensor]) -> None:
+    """Fill a tensor with what is drawn in float32 on its device, whatever its own dtype.
+
+    A coarser dtype has too few values to draw from, and many kernels lack it.
+
+    Parameters
+    ----------
+    tensor : Tensor of any shape
+        Changed in place; on the meta device nothing is drawn.
+    draw : callable
+        Takes an empty float32 tensor of that shape, returns the values.
+
+    Examples
+    --------
+    >>> half = torch.empty(2, dtype=torch.float16)
+    >>> fill_(half, lambda drawn: drawn.fill_(3))
+    >>> half
+    tensor([3., 3.], dtype=torch.float16)
+    """
+    if tensor.device.type != "meta":
+        with torch.no_grad():
+            tensor.copy_(draw(torch.empty_like(tensor, dtype=torch.float32)))
+
+
 def _replaced(
     tensors: tuple[Tensor, ...], position: int, mask: Tensor | None
 ) -> tuple[Tensor, ...]:
@@ -368,19 +390,16 @@ def _replaced(
 def _columns(tensor: Tensor, extra: int) -> Tensor:
     """Random entries to put after the last mode, in the mean of norm 1 for each index."""
     shape = (*tensor.shape[:-1], extra)
-    return torch.randn(shape).to(tensor) / math.sqrt(math.prod(tensor.shape[:-1]))
+    drawn = torch.randn(shape, dtype=torch.float32, device=tensor.device)
+    return drawn.to(tensor) / math.sqrt(math.prod(tensor.shape[:-1]))
 
 
 def _semi_orthogonal_(matrix: Tensor) -> None:
     """Fill (I, R) with orthonormal columns, or rows where I < R; its squared norm is R."""
-    if matrix.device.type != "meta":
-        rows, columns = matrix.shape
-        drawn = nn.init.orthogonal_(torch.empty(rows, columns, device=matrix.device))
-        matrix.copy_(math.sqrt(max(1.0, columns / rows)) * drawn)
+    rows, columns = matrix.shape
+    fill_(matrix, lambda drawn: math.sqrt(max(1.0, columns / rows)) * nn.init.orthogonal_(drawn))
 
 
 def _gaussian_(tensor: Tensor, norm: float) -> None:
     """Fill with a random direction of the given norm."""
-    if tensor.device.type != "meta":
-        drawn = torch.randn(tensor.shape, device=tensor.device)
-        tensor.copy_(norm / drawn.norm() * drawn)
+    fill_(tensor, lambda drawn: norm / drawn.normal_().norm() * drawn)
