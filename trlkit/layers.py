@@ -4,13 +4,15 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from trlkit.contraction.paths import project
 from trlkit.dropout import TensorDropout
 from trlkit.ranks import as_shape, validate_rank
-from trlkit.regression import TRL, Shape, check_input, floating
+from trlkit.regression import TRL, Layer, Shape, as_linear, check_input, floating
 from trlkit.weights.factorized import CPWeight, TTWeight, TuckerWeight, fill_, root
+
+fx.wrap("project")  # torch.fx records it whole, where a TCL itself is traced
 
 
 class CPTRL(TRL):
@@ -208,7 +210,7 @@ class TTTRL(TRL):
         return TTWeight(tuple(torch.as_tensor(core) for core in decomposition))
 
 
-class TCL(nn.Module):
+class TCL(Layer):
     """Tensor contraction layer: multiply every mode of the activation by a small matrix.
 
     Parameters
@@ -292,9 +294,15 @@ class TCL(nn.Module):
         TypeError, ValueError
             As :meth:`TRL.forward`.
         """
-        check_input(x, self.input_shape, self.factors[0])
-        y = project(x, list(self.factors))
-        return y if self.bias is None else y + self.bias
+        factors = list(self.factors)
+        if isinstance(x, fx.Proxy):
+            if (recorded := self._recorded(x)) is not None:
+                return recorded
+            y = project(x, factors)
+            return y if self.bias is None else y + self.bias
+        check_input(x, self.input_shape, factors[0])
+        y = project(x, factors)
+        return as_linear(y if self.bias is None else y + self.bias, x)
 
     def extra_repr(self) -> str:
         """The shapes, as the constructor takes them."""

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from trlkit.contraction.costs import KEPT_ELEMENTS, PATHS, PER_SAMPLE_PATHS, Plan, plan, schedule
 from trlkit.contraction.orders import NOMINAL_BATCH
-from trlkit.contraction.paths import as_rows, linear_rows
+from trlkit.contraction.paths import as_rows, learns, linear_rows
 from trlkit.dropout import TensorDropout, draw_masks
 from trlkit.ranks import Rank, as_shape, validate_rank
+from trlkit.tensors import sizes_of
 from trlkit.weights.conversion import Convertible
 from trlkit.weights.factorized import Weight, fill_
 
@@ -29,7 +30,23 @@ _SETTINGS = {
 _is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
 
 
-class TRL(Convertible, nn.Module):
+class Layer(nn.Module):
+    """How torch's ways to capture a network see a layer of trlkit."""
+
+    def __prepare_scriptable__(self) -> None:
+        raise TypeError(
+            f"torch.jit.script cannot compile a {type(self).__name__}, which chooses its path in "
+            f"Python: use torch.jit.trace(model, x), torch.export.export or torch.compile"
+        )
+
+    def _recorded(self, x: fx.Proxy) -> fx.Proxy | None:
+        """The call of this layer for torch.fx to record; None where it is itself what is traced."""
+        if x.tracer.root is self:
+            return None
+        return x.tracer.create_proxy("call_module", x.tracer.path_of_module(self), (x,), {})
+
+
+class TRL(Convertible, Layer):
     """What :class:`CPTRL`, :class:`TuckerTRL` and :class:`TTTRL` share.
 
     A batch ``x`` of shape (B, *input_shape) gives <x, weight> + bias of shape
@@ -115,6 +132,7 @@ class TRL(Convertible, nn.Module):
         Returns
         -------
         Tensor of shape (B, *output_shape)
+            Of x's dtype; under autocast of autocast's, as from :class:`torch.nn.Linear`.
 
         Raises
         ------
@@ -123,10 +141,19 @@ class TRL(Convertible, nn.Module):
         ValueError
             If ``x`` has another shape, no batch mode, or is on another device.
         """
-        weight = self._weight()
+        weight, dropout, masks = self._weight(), self._dropout, None
+        drops = dropout.p > 0 and (self.training or dropout.drop_test)
+        if isinstance(x, fx.Proxy):
+            if (recorded := self._recorded(x)) is not None:
+                return recorded
+            if drops:
+                raise TypeError(
+                    "torch.fx would draw the masks of tensor dropout once for all batches: trace "
+                    "the layer in eval mode, or inside the network that it belongs to"
+                )
+            return weight.contract(x, self._path(None, "training"), self.bias, None)
         check_input(x, self.input_shape, weight.tensors[0])
-        dropout, masks = self._dropout, None
-        if dropout.p > 0 and (self.training or dropout.drop_test):
+        if drops:
             masks = draw_masks(dropout, weight.rank_modes, x.shape[0], weight.tensors[0])
             if not dropout.per_sample:
                 weight, masks = weight.masked(masks), None
@@ -137,8 +164,8 @@ class TRL(Convertible, nn.Module):
                 y = linear_rows(rows, self._kept_rows(weight), self.bias)  # (B, P) x (N, P)
                 return y.reshape(x.shape[0], *self.output_shape)
             return weight.contract(x, path, self.bias, None)
-        passes = "training" if torch.is_grad_enabled() else "eval"
-        return weight.contract(x, self._path(x.shape[0], passes), self.bias, masks)
+        passes = "training" if learns() else "eval"
+        return as_linear(weight.contract(x, self._path(x.shape[0], passes), self.bias, masks), x)
 
     @property
     def rank_modes(self) -> tuple[int, ...]:
@@ -297,7 +324,7 @@ class TRL(Convertible, nn.Module):
             for name, setting in _SETTINGS.items()
         }
 
-    def _path(self, batch_size: int, setting: str) -> str:
+    def _path(self, batch_size: object, setting: str) -> str:
         if _is_exporting() or not isinstance(batch_size, int):
             # A comparison would restrict the program to the batch sizes of one path.
             batch_size = NOMINAL_BATCH
@@ -329,6 +356,31 @@ class TRL(Convertible, nn.Module):
         return kept[0]
 
 
+def autocasts(x: Tensor) -> bool:
+    """Whether autocast lowers the precision of a linear layer's output on x's device.
+
+    Examples
+    --------
+    >>> with torch.autocast("cpu", dtype=torch.bfloat16):
+    ...     autocasts(torch.ones(1)), autocasts(torch.ones(1, dtype=torch.float64))
+    (True, False)
+    """
+    kind = x.device.type
+    return kind != "meta" and x.dtype != torch.float64 and torch.is_autocast_enabled(kind)
+
+
+def as_linear(y: Tensor, x: Tensor) -> Tensor:
+    """An output in the dtype that :class:`torch.nn.Linear` gives for x: autocast's, where it is on.
+
+    Examples
+    --------
+    >>> with torch.autocast("cpu", dtype=torch.bfloat16):
+    ...     as_linear(torch.ones(1), torch.ones(1)).dtype
+    torch.bfloat16
+    """
+    return y.to(torch.get_autocast_dtype(x.device.type)) if autocasts(x) else y
+
+
 def check_input(x: Tensor, input_shape: tuple[int, ...], own: Tensor) -> None:
     """Raise an error that says what is wrong with a batch for a layer, and how to mend it.
 
@@ -342,26 +394,27 @@ def check_input(x: Tensor, input_shape: tuple[int, ...], own: Tensor) -> None:
     Raises
     ------
     TypeError
-        If ``x`` is not floating, or of another dtype while autocast is off.
+        If ``x`` is not floating, or of another dtype where autocast does not change both.
     ValueError
         If ``x`` has another shape, no batch mode, or is on another device.
     """
     if not isinstance(x, Tensor) or not x.is_floating_point():
         kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
         raise TypeError(f"x is {kind}, but a layer takes a floating tensor: x.to({own.dtype})")
-    if x.ndim == 0 or tuple(x.shape[1:]) != input_shape:
+    shape = sizes_of(x)
+    if not shape or shape[1:] != input_shape:
         expected = ", ".join(["B", *map(str, input_shape)])
         mend = "input_shape is of other inputs, or what comes before the layer has changed"
-        if tuple(x.shape) == input_shape:
+        if shape == input_shape:
             mend = "it has no batch mode, which x.unsqueeze(0) adds"
-        elif x.ndim <= 2:
+        elif len(shape) <= 2:
             mend = "a layer takes the activation before it is flattened"
-        raise ValueError(f"x has shape {tuple(x.shape)}, but the layer takes ({expected}): {mend}")
+        raise ValueError(f"x has shape {shape}, but the layer takes ({expected}): {mend}")
     if x.device != own.device:
         raise ValueError(
             f"x is on {x.device}, but the layer on {own.device}: x.to({str(own.device)!r})"
         )
-    if x.dtype != own.dtype and not torch.is_autocast_enabled(x.device.type):
+    if x.dtype != own.dtype and (own.dtype == torch.float64 or not autocasts(x)):
         raise TypeError(f"x is {x.dtype}, but the layer {own.dtype}: x.to({own.dtype})")
 
 

@@ -8,6 +8,7 @@ fastest, so their Kronecker and Khatri-Rao products appear in reversed order.
 """
 
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from functools import reduce
 
@@ -269,7 +270,11 @@ def kronecker(matrices: Iterable[Tensor]) -> Tensor:
     >>> kronecker([torch.tensor([[1, 10]]), torch.tensor([[1, 2]])])
     tensor([[ 1,  2, 10, 20]])
     """
-    return reduce(torch.kron, _matrices(matrices, "kronecker"))
+    return reduce(
+        # Not torch.kron, which the ONNX exporter that traces does not know.
+        lambda x, y: (x[:, None, :, None] * y[None, :, None, :]).flatten(0, 1).flatten(1, 2),
+        _matrices(matrices, "kronecker"),
+    )  # (I, 1, J, 1) * (1, K, 1, L) -> (IK, JL)
 
 
 def khatri_rao(matrices: Iterable[Tensor]) -> Tensor:
@@ -303,13 +308,29 @@ def khatri_rao(matrices: Iterable[Tensor]) -> Tensor:
             [ 30, 100]])
     """
     matrices = _matrices(matrices, "khatri_rao")
-    columns = [matrix.shape[1] for matrix in matrices]
+    columns = [sizes_of(matrix)[1] for matrix in matrices]
     if len(set(columns)) > 1:
         raise ValueError(f"khatri_rao needs one number of columns, got {columns}")
     return reduce(
         lambda x, y: (x.unsqueeze(1) * y.unsqueeze(0)).flatten(0, 1),  # (I, J, R) -> (IJ, R)
         matrices,
     )
+
+
+def sizes_of(x: Tensor) -> tuple[int, ...]:
+    """The shape in plain numbers, also where ``torch.jit.trace`` makes tensors of the sizes.
+
+    Examples
+    --------
+    >>> sizes_of(torch.ones(2, 3))
+    (2, 3)
+    """
+    if not torch.jit.is_tracing():
+        return tuple(x.shape)
+    with warnings.catch_warnings():
+        # That the sizes are constants of the trace is what is wanted.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        return tuple(map(int, x.shape))
 
 
 def _mode(mode: int, order: int) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from trlkit.contraction.paths import (
     Masks,
@@ -20,7 +20,11 @@ from trlkit.contraction.paths import (
     tt_dense,
     tucker_dense,
 )
-from trlkit.tensors import multi_mode_dot
+from trlkit.tensors import multi_mode_dot, sizes_of
+
+# torch.fx records these whole, where a layer itself is traced.
+for _name in ("contract_cp", "contract_tucker", "contract_tt"):
+    fx.wrap(_name)
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,11 @@ class CPWeight:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(factor.shape[0] for factor in self.factors)
+        return tuple(sizes_of(factor)[0] for factor in self.factors)
 
     @property
     def rank(self) -> int:
-        return self.factors[0].shape[1]
+        return sizes_of(self.factors[0])[1]
 
     @property
     def rank_modes(self) -> tuple[int, ...]:
@@ -77,8 +81,7 @@ class CPWeight:
 
     def masked(self, masks: Masks) -> "CPWeight":
         """The weight whose components are multiplied by a mask (R,)."""
-        sizes = [factor.shape[0] for factor in self.factors]
-        smallest = sizes.index(min(sizes))  # torch 2.11 compiles no min with a key
+        smallest = self.shape.index(min(self.shape))  # torch 2.11 compiles no min with a key
         return CPWeight(_replaced(self.factors, smallest, masks[0]))
 
     def initialize_(self, norm: float) -> None:
@@ -150,11 +153,11 @@ class TuckerWeight:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(factor.shape[0] for factor in self.factors)
+        return tuple(sizes_of(factor)[0] for factor in self.factors)
 
     @property
     def rank(self) -> tuple[int, ...]:
-        return tuple(self.core.shape)
+        return sizes_of(self.core)
 
     @property
     def rank_modes(self) -> tuple[int, ...]:
@@ -256,11 +259,11 @@ class TTWeight:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(core.shape[1] for core in self.cores)
+        return tuple(sizes_of(core)[1] for core in self.cores)
 
     @property
     def rank(self) -> tuple[int, ...]:
-        return (*(core.shape[0] for core in self.cores), 1)
+        return (*(sizes_of(core)[0] for core in self.cores), 1)
 
     @property
     def rank_modes(self) -> tuple[int, ...]:
