@@ -10,7 +10,8 @@ from trlkit.contraction.paths import project
 from trlkit.dropout import TensorDropout
 from trlkit.ranks import as_shape, validate_rank
 from trlkit.regression import TRL, Layer, Shape, as_linear, check_input, floating
-from trlkit.weights.factorized import CPWeight, TTWeight, TuckerWeight, fill_, root
+from trlkit.weights.factorized import CPWeight, TTWeight, TuckerWeight, root
+from trlkit.weights.parameters import assign, fill_, listed
 
 fx.wrap("project")  # torch.fx records it whole, where a TCL itself is traced
 
@@ -62,7 +63,10 @@ class CPTRL(TRL):
         self.factors = nn.ParameterList(weight.factors)
 
     def _weight(self) -> CPWeight:
-        return CPWeight(tuple(self.factors))
+        return CPWeight(listed(self.factors))
+
+    def _places(self) -> list[tuple[nn.Module, str]]:
+        return [(self.factors, str(mode)) for mode in range(len(self.factors))]
 
     @staticmethod
     def _of_tensorly(decomposition) -> CPWeight:
@@ -136,7 +140,10 @@ class TuckerTRL(TRL):
         self.factors = nn.ParameterList(weight.factors)
 
     def _weight(self) -> TuckerWeight:
-        return TuckerWeight(self.core, tuple(self.factors))
+        return TuckerWeight(self.core, listed(self.factors))
+
+    def _places(self) -> list[tuple[nn.Module, str]]:
+        return [(self, "core"), *((self.factors, str(mode)) for mode in range(len(self.factors)))]
 
     def _options(self) -> dict:
         return {"project_input": self.project_input}
@@ -203,7 +210,10 @@ class TTTRL(TRL):
         self.cores = nn.ParameterList(weight.cores)
 
     def _weight(self) -> TTWeight:
-        return TTWeight(tuple(self.cores))
+        return TTWeight(listed(self.cores))
+
+    def _places(self) -> list[tuple[nn.Module, str]]:
+        return [(self.cores, str(mode)) for mode in range(len(self.cores))]
 
     @staticmethod
     def _of_tensorly(decomposition) -> TTWeight:
@@ -272,11 +282,14 @@ class TCL(Layer):
         bound = 1 / math.sqrt(math.prod(self.input_shape))
         spread = (1 / 3) ** (1 / (2 * len(self.factors)))
         with torch.no_grad():
-            for factor in self.factors:
-                std = spread / math.sqrt(factor.shape[0])
-                fill_(factor, lambda drawn, std=std: drawn.normal_(0, std))
+            for mode, factor in enumerate(listed(self.factors)):
+                std, drawn = spread / math.sqrt(factor.shape[0]), torch.empty_like(factor)
+                fill_(drawn, lambda drawn, std=std: drawn.normal_(0, std))
+                assign(self.factors, str(mode), drawn)
             if self.bias is not None:
-                fill_(self.bias, lambda drawn: drawn.uniform_(-bound, bound))
+                bias = torch.empty_like(self.bias)
+                fill_(bias, lambda drawn: drawn.uniform_(-bound, bound))
+                assign(self, "bias", bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Project a batch.
@@ -294,7 +307,7 @@ class TCL(Layer):
         TypeError, ValueError
             As :meth:`TRL.forward`.
         """
-        factors = list(self.factors)
+        factors = listed(self.factors)
         if isinstance(x, fx.Proxy):
             if (recorded := self._recorded(x)) is not None:
                 return recorded

@@ -15,7 +15,8 @@ from trlkit.dropout import TensorDropout, draw_masks
 from trlkit.ranks import Rank, as_shape, validate_rank
 from trlkit.tensors import sizes_of
 from trlkit.weights.conversion import Convertible
-from trlkit.weights.factorized import Weight, fill_
+from trlkit.weights.factorized import Weight
+from trlkit.weights.parameters import assign, fill_, settable
 
 Shape = int | Sequence[int]
 
@@ -118,9 +119,14 @@ class TRL(Convertible, Layer):
         """Draw the weight and the bias anew, with the variances of :class:`torch.nn.Linear`."""
         bound = 1 / math.sqrt(math.prod(self.input_shape))
         with torch.no_grad():
-            self._weight().initialize_(math.sqrt(math.prod(self.output_shape) / 3))
+            own = self._weight()
+            drawn = own.of([torch.empty_like(tensor) for tensor in own.tensors])
+            drawn.initialize_(math.sqrt(math.prod(self.output_shape) / 3))
+            self._assign(drawn.tensors)
             if self.bias is not None:
-                fill_(self.bias, lambda drawn: drawn.uniform_(-bound, bound))
+                bias = torch.empty_like(self.bias)
+                fill_(bias, lambda drawn: drawn.uniform_(-bound, bound))
+                assign(self, "bias", bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Contract a batch with the weight.
@@ -151,21 +157,22 @@ class TRL(Convertible, Layer):
                     "torch.fx would draw the masks of tensor dropout once for all batches: trace "
                     "the layer in eval mode, or inside the network that it belongs to"
                 )
-            return weight.contract(x, self._path(None, "training"), self.bias, None)
+            return weight.contract(x, self._path(None, "training", weight), self.bias, None)
         check_input(x, self.input_shape, weight.tensors[0])
         if drops:
             masks = draw_masks(dropout, weight.rank_modes, x.shape[0], weight.tensors[0])
             if not dropout.per_sample:
                 weight, masks = weight.masked(masks), None
-        elif self._keeps(weight):
-            path = self._path(x.shape[0], "kept")
+        elif self._keeps(weight, x):
+            path = self._path(x.shape[0], "kept", weight)
             if path == "rebuild":
                 rows = x.reshape(x.shape[0], math.prod(self.input_shape))  # (B, P)
                 y = linear_rows(rows, self._kept_rows(weight), self.bias)  # (B, P) x (N, P)
                 return y.reshape(x.shape[0], *self.output_shape)
             return weight.contract(x, path, self.bias, None)
         passes = "training" if learns() else "eval"
-        return as_linear(weight.contract(x, self._path(x.shape[0], passes), self.bias, masks), x)
+        path = self._path(x.shape[0], passes, weight)
+        return as_linear(weight.contract(x, path, self.bias, masks), x)
 
     @property
     def rank_modes(self) -> tuple[int, ...]:
@@ -262,16 +269,29 @@ class TRL(Convertible, Layer):
         self._choose_paths(self._contraction, self._dropout)
         return self
 
-    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
-        for name, own in self.named_parameters():
-            saved = state_dict.get(prefix + name)
-            if saved is not None and saved.shape != own.shape:
-                raise ValueError(
-                    f"the saved {name} has shape {tuple(saved.shape)}, but in this layer it is "
-                    f"{tuple(own.shape)}, at rank={self.rank}: make the layer with the shapes and "
-                    f"rank that were saved"
-                )
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+    def _load_from_state_dict(
+        self, state_dict, prefix, local_metadata, strict, missing, unexpected, errors
+    ) -> None:
+        found = {name: state_dict.get(prefix + name) for name, _ in self.named_parameters()}
+        shapes = {name: tuple(saved.shape) for name, saved in found.items() if saved is not None}
+        wrong = [name for name, shape in shapes.items() if shape != self.get_parameter(name).shape]
+        if wrong:
+            # torch lists every wrong shape below; what they have in common is said once.
+            errors.append(
+                f"the saved {prefix}{wrong[0]} has shape {shapes[wrong[0]]}, which is not of "
+                f"{type(self).__name__}({self.extra_repr()}): make the layer with the shapes and "
+                f"rank that were saved"
+            )
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing, unexpected, errors
+        )
+
+    def _assign(self, tensors: Sequence[Tensor]) -> None:
+        """Set the tensors of the weight, all or none."""
+        for module, name in self._places():
+            settable(module, name)
+        for (module, name), tensor in zip(self._places(), tensors, strict=True):
+            assign(module, name, tensor)
 
     def _options(self) -> dict:
         """Constructor arguments that this class alone has."""
@@ -312,11 +332,13 @@ class TRL(Convertible, Layer):
     def _choose_paths(self, contraction: str, dropout: float | TensorDropout) -> None:
         """Tabulate the choice of path once, so that a forward pass only looks it up."""
         dropout = dropout if isinstance(dropout, TensorDropout) else TensorDropout(dropout)
-        dropout.modes_of(self.rank_modes)
+        weight = self._weight()
+        dropout.modes_of(weight.rank_modes)
         self._paths = self._allowed(contraction, dropout)
         self._contraction, self._dropout = contraction, dropout
         # The full weight as rows, and copies of the factors that it was built from.
         self._kept: tuple[Tensor, list[Tensor]] | None = None
+        self._tabulated_for = _place(weight)
         self._schedules = {
             name: schedule(lambda size, setting=setting: self._plan(size, **setting).path)
             if len(self._paths) > 1
@@ -324,7 +346,13 @@ class TRL(Convertible, Layer):
             for name, setting in _SETTINGS.items()
         }
 
-    def _path(self, batch_size: object, setting: str) -> str:
+    def _path(self, batch_size: object, setting: str, weight: Weight | None = None) -> str:
+        # Parameters can be exchanged without _apply: by load_state_dict(assign=True), for one.
+        if (
+            self._tabulated_for != _place(weight or self._weight())
+            and not torch.compiler.is_compiling()
+        ):
+            self._choose_paths(self._contraction, self._dropout)
         if _is_exporting() or not isinstance(batch_size, int):
             # A comparison would restrict the program to the batch sizes of one path.
             batch_size = NOMINAL_BATCH
@@ -333,7 +361,7 @@ class TRL(Convertible, Layer):
                 return path
         return path
 
-    def _keeps(self, weight: Weight) -> bool:
+    def _keeps(self, weight: Weight, x: Tensor) -> bool:
         """Whether the full weight may outlive this forward pass."""
         if self.training or torch.is_grad_enabled():
             return False
@@ -341,6 +369,8 @@ class TRL(Convertible, Layer):
             return False
         if torch.is_autocast_enabled("cpu"):
             return False  # what is built here has a lower precision than a later batch may need
+        if type(x.new_empty(0)) is not Tensor:
+            return False  # a fake tensor, or a mode that makes others than it is given
         # Tensors put in a parameter's place by torch.func are of another type.
         own = all(type(t) is nn.Parameter and t.device.type == "cpu" for t in weight.tensors)
         small = math.prod(weight.shape) <= KEPT_ELEMENTS
@@ -429,6 +459,11 @@ def floating(dtype: torch.dtype | None) -> torch.dtype | None:
     if dtype is not None and not dtype.is_floating_point:
         raise TypeError(f"dtype={dtype}, but the parameters must be floating, as torch.float32")
     return dtype
+
+
+def _place(weight: Weight) -> tuple[str, torch.dtype]:
+    own = weight.tensors[0]
+    return own.device.type, own.dtype
 
 
 def _equal(tensor: Tensor, other: Tensor) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from trlkit.ranks import validate_rank
 from trlkit.weights.decomposition import decompose, decompose_up_to, relative_error
 from trlkit.weights.factorized import Weight
+from trlkit.weights.parameters import assign
 
 Layer = TypeVar("Layer", bound="Convertible")
 
@@ -236,10 +237,16 @@ class Convertible:
         share = math.prod(self.input_shape[mode] for mode in pooled)
         first, *others = found.padded(self.rank).tensors
         with torch.no_grad():
-            for own, tensor in zip(self._weight().tensors, (first / share, *others), strict=True):
-                own.copy_(tensor)
+            wanted = (first / share, *others)
+            self._assign(wanted)
             if self.bias is not None:
-                self.bias.zero_() if bias is None else self.bias.copy_(bias.view_as(self.bias))
+                start = torch.zeros_like(self.bias) if bias is None else bias.view_as(self.bias)
+                assign(self, "bias", start)
+            own = self._weight()
+            if not all(isinstance(tensor, nn.Parameter) for tensor in own.tensors):
+                # What parametrizations make of the values may be something else.
+                whole = small.expand(*self.input_shape, *self.output_shape) / share
+                error = relative_error(whole, own.dense())
         return error
 
     def prune(self: Layer, tol: float) -> Layer:

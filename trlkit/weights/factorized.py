@@ -5,7 +5,7 @@ a rule. Nothing below changes them, but ``initialize_``.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +21,7 @@ from trlkit.contraction.paths import (
     tucker_dense,
 )
 from trlkit.tensors import multi_mode_dot, sizes_of
+from trlkit.weights.parameters import fill_
 
 # torch.fx records these whole, where a layer itself is traced.
 for _name in ("contract_cp", "contract_tucker", "contract_tt"):
@@ -355,30 +356,6 @@ def root(x: Tensor, degree: int) -> Tensor:
     """
     positive = x > 0
     return torch.where(positive, torch.where(positive, x, 1.0) ** (1 / degree), 0.0)
-
-
-def fill_(tensor: Tensor, draw: Callable[[Tensor], Tensor]) -> None:
-    """Fill a tensor with what is drawn in float32 on its device, whatever its own dtype.
-
-    A coarser dtype has too few values to draw from, and many kernels lack it.
-
-    Parameters
-    ----------
-    tensor : Tensor of any shape
-        Changed in place; on the meta device nothing is drawn.
-    draw : callable
-        Takes an empty float32 tensor of that shape, returns the values.
-
-    Examples
-    --------
-    >>> half = torch.empty(2, dtype=torch.float16)
-    >>> fill_(half, lambda drawn: drawn.fill_(3))
-    >>> half
-    tensor([3., 3.], dtype=torch.float16)
-    """
-    if tensor.device.type != "meta":
-        with torch.no_grad():
-            tensor.copy_(draw(torch.empty_like(tensor, dtype=torch.float32)))
 
 
 def _replaced(
