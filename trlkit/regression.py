@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import operator
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ from trlkit.contraction.costs import KEPT_ELEMENTS, PATHS, PER_SAMPLE_PATHS, Pla
 from trlkit.contraction.orders import NOMINAL_BATCH
 from trlkit.contraction.paths import as_rows, learns, linear_rows
 from trlkit.dropout import TensorDropout, draw_masks
-from trlkit.ranks import Rank, as_shape, validate_rank
+from trlkit.ranks import Rank, as_shape, useful_rank
 from trlkit.tensors import sizes_of
 from trlkit.weights.conversion import Convertible
 from trlkit.weights.factorized import Weight
@@ -61,7 +62,8 @@ class TRL(Convertible, Layer):
     output_shape : int or sequence of int
         ``()`` for one number a sample.
     rank : int, sequence of int, float in (0, 1], or "same"
-        See :func:`trlkit.ranks.validate_rank`.
+        See :func:`trlkit.ranks.validate_rank`; Tucker's and TT's are cut to what the shape
+        can use.
     bias : bool
     dropout : float or TensorDropout
         The probability of dropping a component of the weight.
@@ -107,7 +109,7 @@ class TRL(Convertible, Layer):
         if not self.input_shape:
             raise ValueError("input_shape=(), but a layer needs at least one input mode")
         shape = self.input_shape + self.output_shape
-        self.rank: Rank = validate_rank(shape, rank, self.factorization)
+        self.rank: Rank = useful_rank(shape, rank, self.factorization)
         weight = self._kind.empty(shape, self.rank, device=device, dtype=floating(dtype))
         self._own(weight)
         like = weight.tensors[0]
@@ -219,7 +221,7 @@ class TRL(Convertible, Layer):
         """
         device = self._weight().tensors[0].device.type
         kept = not self.training and device == "cpu"
-        found = self._plan(batch_size, training=self.training, kept=kept)
+        found = self._plan(operator.index(batch_size), training=self.training, kept=kept)
         if self._contraction != "auto":
             found = dataclasses.replace(found, path=self._contraction)
         return found

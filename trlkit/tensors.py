@@ -8,6 +8,7 @@ fastest, so their Kronecker and Khatri-Rao products appear in reversed order.
 """
 
 import math
+import operator
 import warnings
 from collections.abc import Iterable, Sequence
 from functools import reduce
@@ -335,6 +336,7 @@ def sizes_of(x: Tensor) -> tuple[int, ...]:
 
 def _mode(mode: int, order: int) -> int:
     """``mode`` as an index from 0, or a ValueError."""
+    mode = operator.index(mode)
     if not -order <= mode < order:
         modes = f"the modes 0 to {order - 1}" if order else "no modes"
         raise ValueError(f"mode={mode}, but the tensor has {modes}")

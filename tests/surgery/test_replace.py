@@ -489,3 +489,10 @@ def test_a_sum_of_two_ways_is_refused():
 
     with pytest.raises(ValueError, match=r"add\(\).*it takes 2 tensors, so the way back forks"):
         replace_classifier(Forked(), **small())
+
+
+def test_an_exact_start_that_does_not_pay_says_so_and_offers_a_rank():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 10))
+    with pytest.warns(UserWarning, match=r"does not pay.*1,440.*Up to rank=55") as caught:
+        replace_classifier(net, 10, "cp", init="pretrained", input_size=(3, 8, 8))
+    assert caught[0].filename == __file__

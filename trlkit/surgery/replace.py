@@ -1,6 +1,8 @@
 """Put a tensor regression layer in the place of a network's flatten and linear layers."""
 
 import math
+import numbers
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 
 from trlkit.dropout import TensorDropout
 from trlkit.layers import CPTRL, TTTRL, TuckerTRL
-from trlkit.ranks import Rank, break_even_rank, full_rank
+from trlkit.ranks import COUNT, Rank, break_even_rank, full_rank, rank_for_budget
 from trlkit.regression import TRL
 from trlkit.surgery.forwards import linear_node, put, replace_head
 from trlkit.surgery.heads import DROPOUTS, Head, evaluating, find_head
@@ -137,6 +139,7 @@ def replace_classifier(
       One linear layer in the same place: 16,135 parameters.
     """
     _check(num_classes, factorization, init, at)
+    num_classes = int(num_classes)
     example = _example(model, input_size)
     before = _counts(model)
     try:
@@ -192,7 +195,11 @@ def replace_classifier(
 
 
 def _check(num_classes: int, factorization: str, init: str, at: object) -> None:
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+    if (
+        isinstance(num_classes, bool)
+        or not isinstance(num_classes, numbers.Integral)
+        or num_classes < 1
+    ):
         raise ValueError(f"num_classes={num_classes!r}, but it must be an int of at least 1")
     if factorization not in LAYERS:
         raise ValueError(f'factorization={factorization!r}, but it must be "cp", "tucker" or "tt"')
@@ -228,7 +235,17 @@ def _default_rank(
             f"shape {(*shape, num_classes)} has more parameters than one linear layer"
         )
     kept = (shape[0], *(1 for _ in shape[1:])) if pooled else shape
-    return full_rank((*kept, num_classes), factorization)
+    rank = full_rank((*kept, num_classes), factorization)
+    own = COUNT[factorization]((*shape, num_classes), rank)
+    if own > linear.weight.numel():
+        paying = rank_for_budget(shape, num_classes, factorization, linear.weight.numel())
+        warnings.warn(
+            f"an exact start takes the {factorization} rank {rank}, which does not pay: it has "
+            f"{own:,} parameters, the linear layer {linear.weight.numel():,}. Up to rank={paying} "
+            f"it has no more, and the report tells the relative error of such a start",
+            stacklevel=3,
+        )
+    return rank
 
 
 def _only_linear(head: Head) -> nn.Linear:

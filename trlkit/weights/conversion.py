@@ -306,8 +306,10 @@ class Convertible:
             raise ValueError(f"bias has shape {tuple(bias.shape)}, but it must be {shape[split:]}")
         own = weight.tensors[0]
         options = {**options, "device": "meta", "dtype": own.dtype}
-        layer = cls(shape[:split], shape[split:], weight.rank, bias is not None, **options)
-        expected = [tuple(tensor.shape) for tensor in layer._weight().tensors]
+        layer = cls(shape[:split], shape[split:], 1, bias is not None, **options)
+        layer.rank = validate_rank(shape, weight.rank, cls.factorization)
+        empty = cls._kind.empty(shape, layer.rank, device="meta")
+        expected = [tuple(tensor.shape) for tensor in empty.tensors]
         found = [tuple(tensor.shape) for tensor in weight.tensors]
         if found != expected:
             raise ValueError(
