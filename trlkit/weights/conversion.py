@@ -134,12 +134,22 @@ class Convertible:
         -------
         tltorch.TRL
 
+        Raises
+        ------
+        ImportError
+            If tensorly-torch is not installed.
+
         Notes
         -----
         Needs tensorly-torch, whose import sets tensorly's backend to PyTorch.
         Tensor dropout has no effect on its layers, so none is carried over.
         """
-        import tltorch
+        try:
+            import tltorch
+        except ImportError as error:
+            raise ImportError(
+                'to_tltorch needs tensorly-torch: pip install "trlkit[course]", or tensorly-torch'
+            ) from error
 
         copies = [nn.Parameter(tensor.detach().clone()) for tensor in self._weight().tensors]
         if self.factorization == "cp":
