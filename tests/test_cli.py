@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 # What `pip install torch` brings; numpy is not among it.
-BROUGHT = "torch torchgen functorch triton nvidia typing_extensions sympy mpmath networkx jinja2 markupsafe fsspec"
+BROUGHT = """torch torchgen functorch triton nvidia typing_extensions sympy mpmath
+networkx jinja2 markupsafe fsspec filelock setuptools"""
 ALONE = f"""
 import sys
 
@@ -81,7 +82,7 @@ def test_conversions_name_the_package_that_is_missing(tmp_path):
         "init_from_linear(torch.ones(2, 6))": "tensorly",
     }
     for call, package in calls.items():
-        code = "import torch, trlkit\ntry: trlkit.TTTRL((3, 2), 2, 1).%s\n" % call
+        code = f"import torch, trlkit\ntry: trlkit.TTTRL((3, 2), 2, 1).{call}\n"
         done = alone(f"{code}except ImportError as error: print(error)", tmp_path)
         assert re.fullmatch(rf".* needs {package}: pip install .*\n", done.stdout), done
 

@@ -13,6 +13,8 @@ from itertools import zip_longest
 import torch
 from torch import Tensor, fx, nn
 
+from trlkit.regression import TRL
+
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 DROPOUTS = (nn.modules.dropout._DropoutNd,)
 # Average poolings as they appear in a graph; those of a mode to size 1 a TRL can learn.
@@ -21,7 +23,6 @@ POOLINGS = (
     *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
 )
 POOLING_NAMES = {"mean", *(f"{a}avg_pool{n}d" for a in ("", "adaptive_") for n in (1, 2, 3))}
-BY_HAND = 'name the place by hand, as at="classifier" or at=("avgpool", "classifier")'
 
 
 @dataclass
@@ -102,14 +103,23 @@ def find_head(model: nn.Module, example: Tensor) -> Head:
     >>> find_head(net, torch.zeros(2, 3, 8, 8)).shape
     (8, 6, 6)
     """
+    try:
+        return _found(model, example)
+    except ValueError as error:
+        *_, first, last = "", *(name for name, _ in model.named_children())
+        pair = f' or at=("{first}", "{last}")' if first else ""
+        raise ValueError(f'{error}; name the place by hand, as at="{last}"{pair}') from error
+
+
+def _found(model: nn.Module, example: Tensor) -> Head:
     owner, path, inputs, opened = model, "", (example,), frozenset()
     while True:
         trace = _Trace(owner, path, inputs, opened)
         try:
             return trace.head()
         except _Closed as closed:
-            node = closed.node
-        if trace.ndim(node) == 2 and trace.holds_flatten(node):
+            node, followed = closed.node, closed.followed
+        if trace.ndim(node) == 2 and trace.holds_flatten(node) and not followed:
             module = owner.get_submodule(node.target)
             inputs = _inputs_of(owner, module, inputs)
             owner, path, opened = module, f"{path}.{node.target}".lstrip("."), frozenset()
@@ -143,11 +153,14 @@ def evaluating(model: nn.Module, training: bool = False) -> Iterator[None]:
 
 
 class _Closed(Exception):
-    """Raised where the way leads through a module that is to be looked into first."""
+    """Raised where the way leads through a module that is to be looked into first.
 
-    def __init__(self, node: fx.Node) -> None:
+    A linear layer that followed it takes its output.
+    """
+
+    def __init__(self, node: fx.Node, followed: bool) -> None:
         super().__init__(node)
-        self.node = node
+        self.node, self.followed = node, followed
 
 
 class _Tracer(fx.Tracer):
@@ -185,17 +198,20 @@ class _Trace:
         with evaluating(owner):
             interpreter.run(*inputs)
         self.shapes = interpreter.shapes
+        self.roles: dict[fx.Node, str] = {}
+        self.followed = False
 
     def head(self) -> Head:
         """The head; _Closed where a module hides it."""
         flatten, after = self.flatten()
-        pooling, chain, kept = self.pooling(flatten)
+        again = isinstance(self.module(flatten), TRL)
+        pooling, chain, kept = (None, [flatten], []) if again else self.pooling(flatten)
         linear = [n for n in after if isinstance(self.module(n), nn.Linear)]
         if linear:
             chain += after[: after.index(linear[-1]) + 1]
-        elif pooling is None:
+        elif pooling is None and not again:
             raise self.refusal("which no linear layer follows", flatten)
-        else:
+        elif not again:
             chain, kept = self.convolution(chain[0]) + chain, []
         activation = self.before(chain[0])
         shape = self.shapes[activation][1:]
@@ -211,11 +227,14 @@ class _Trace:
         after = []
         while self.ndim(node) == 2:
             self.look_into(node)
+            self.followed |= isinstance(self.module(node), nn.Linear)
             after.insert(0, node)
             node = self.before(node)
             if node is None:
                 raise self.refusal("but there is no activation with modes to keep", after[0])
         flatten, *after = after
+        if isinstance(self.module(flatten), TRL) or self.role(flatten):
+            return flatten, after
         if self.size(flatten) != self.size(node) and not self.is_global_pooling(flatten):
             raise self.refusal("which neither flattens an activation nor takes its mean", flatten)
         return flatten, after
@@ -282,15 +301,23 @@ class _Trace:
     def look_into(self, node: fx.Node) -> None:
         """Raise _Closed if a node calls a module made of others, or one of the user's own."""
         module = self.module(node)
-        if module is None or isinstance(module, (nn.Linear, *NORMS)):
+        if module is None or isinstance(module, (nn.Linear, TRL, *NORMS)) or self.role(node):
             return
         if isinstance(module, nn.Sequential) or not type(module).__module__.startswith("torch."):
-            raise _Closed(node)
+            raise _Closed(node, self.followed)
+
+    def role(self, node: fx.Node) -> str:
+        """What a module of the user's own does, seen from outside: "flatten", "mean" or ""."""
+        if node not in self.roles:
+            module = self.module(node)
+            own = module is not None and not type(module).__module__.startswith("torch.")
+            self.roles[node] = _role(module, self.shapes[self.before(node)]) if own else ""
+        return self.roles[node]
 
     def is_global_pooling(self, node: fx.Node) -> bool:
         """Whether a node is the mean over all modes but the batch's and the channels'."""
         target = node.target if isinstance(node.target, str) else node.target.__name__
-        pooling = isinstance(self.module(node), POOLINGS)
+        pooling = isinstance(self.module(node), POOLINGS) or self.role(node) == "mean"
         if not pooling and (node.op == "call_module" or target not in POOLING_NAMES):
             return False
         return self.shapes[node][:2] == self.shapes[self.before(node)][:2] and self.is_flat(node)
@@ -300,7 +327,7 @@ class _Trace:
         name = f"{type(self.owner).__name__}{f' ({self.path})' if self.path else ''}"
         return ValueError(
             f"cannot see the head of {name}: going back from its output there is "
-            f"{_described(node)}{shape}, {why}; {BY_HAND}"
+            f"{_described(node)}{shape}, {why}"
         )
 
 
@@ -313,7 +340,7 @@ def _traced(owner: nn.Module, opened: frozenset[str]) -> fx.Graph:
                 graphs.append(_Tracer(opened).trace(owner))
         except Exception as error:
             raise ValueError(
-                f"cannot see through the forward pass of {type(owner).__name__}: {error}; {BY_HAND}"
+                f"cannot see through the forward pass of {type(owner).__name__}: {error}"
             ) from error
     graph, other = graphs
     flag = None
@@ -335,10 +362,27 @@ def _traced(owner: nn.Module, opened: frozenset[str]) -> fx.Graph:
     return graph
 
 
+def _role(module: nn.Module, shape: tuple[int, ...]) -> str:
+    """Whether a module without values of its own flattens (B, C, ...), or takes the mean of it."""
+    if len(shape) < 3 or any(module.parameters()) or any(module.buffers()):
+        return ""
+    x = torch.linspace(0, 1, math.prod(shape)).square().reshape(shape)  # no mean is its middle
+    try:
+        with evaluating(module):
+            y = module(x)
+        rows = y.reshape(len(x), -1)
+    except Exception:
+        return ""  # it is looked into
+    if y.ndim == 2 and torch.equal(rows, x.flatten(1)):
+        return "flatten"
+    mean = x.flatten(2).mean(2)
+    return "mean" if rows.shape == mean.shape and torch.allclose(rows, mean, atol=1e-6) else ""
+
+
 def _two_ways(owner: nn.Module, node: fx.Node) -> ValueError:
     return ValueError(
         f"the forward pass of {type(owner).__name__} goes one way in training and another in "
-        f"evaluation, from {_described(node)} on; {BY_HAND}"
+        f"evaluation, from {_described(node)} on"
     )
 
 

@@ -15,9 +15,11 @@ from trlkit.dropout import TensorDropout
 from trlkit.layers import CPTRL, TTTRL, TuckerTRL
 from trlkit.ranks import COUNT, Rank, break_even_rank, full_rank, rank_for_budget
 from trlkit.regression import TRL
+from trlkit.surgery.conventions import adapt
 from trlkit.surgery.forwards import linear_node, put, replace_head
 from trlkit.surgery.heads import DROPOUTS, Head, evaluating, find_head
 
+PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 LAYERS = {"cp": CPTRL, "tucker": TuckerTRL, "tt": TTTRL}
 
 
@@ -40,6 +42,8 @@ class Report:
         Before and after, forward, for one sample.
     error : float or None
         With ``init="pretrained"`` the relative error of the weight.
+    notes : tuple of str
+        What else was changed, and what is no more as it was.
     """
 
     model: nn.Module
@@ -49,6 +53,7 @@ class Report:
     parameters: dict[str, tuple[int, int]]
     flops: tuple[int, int]
     error: float | None = None
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         trl, counts = self.trl, self.parameters.values()
@@ -70,6 +75,7 @@ class Report:
         ]
         if self.error is not None:
             lines.append(f"  Relative error of the weight: {self.error:.1e}")
+        lines += [f"  {note}" for note in self.notes]
         return "\n".join(lines)
 
 
@@ -140,6 +146,7 @@ def replace_classifier(
     """
     _check(num_classes, factorization, init, at)
     num_classes = int(num_classes)
+    _check_network(model)
     example = _example(model, input_size)
     before = _counts(model)
     try:
@@ -179,19 +186,30 @@ def replace_classifier(
     if linear is not None:
         modes = range(1, len(shape)) if pooled else ()
         error = trl.init_from_linear(linear.weight, linear.bias, tuple(modes))
+    if all(size == 1 for size in shape[1:]):
+        warnings.warn(
+            f"the activation {shape} has no mode beside its channels, so the layer is one of "
+            f"low rank on a vector: name modules before the pooling in at to keep the map",
+            stacklevel=2,
+        )
+    modules = dict(model.named_modules())
+    with evaluating(model):
+        classes = model(example).shape[-1]
     with _undone_on_error(owner):
         edit(trl)
         _run_with(model, example, num_classes)
+    new, notes = adapt(model, modules, trl, classes, num_classes)
     if freeze:
         model.requires_grad_(False)
-        trl.requires_grad_(True)
+        for module in (trl, *new):
+            module.requires_grad_(True)
     name = next(name for name, module in model.named_modules() if module is trl)
     flops = flops, _flops(model, example, trl)
     trl.train(trl.training)  # lets go of the weight that it kept for these passes
     after = _counts(model)
     parts = {part: (before.get(part, 0), after.get(part, 0)) for part in {**before, **after}}
     parts = {part: counts for part, counts in parts.items() if any(counts)}
-    return Report(model, trl, name, shape, parts, flops, error)
+    return Report(model, trl, name, shape, parts, flops, error, tuple(notes))
 
 
 def _check(num_classes: int, factorization: str, init: str, at: object) -> None:
@@ -210,6 +228,22 @@ def _check(num_classes: int, factorization: str, init: str, at: object) -> None:
             'init="pretrained" starts as the linear layer that is found, but at names the place '
             "by hand: leave at out, or call init_from_linear on report.trl"
         )
+
+
+def _check_network(model: nn.Module) -> None:
+    """Raise an error for a network that stands inside something, or is not whole yet."""
+    for name, around in (
+        ("_orig_mod", "_orig_mod" in model._modules),  # what torch.compile puts around a network
+        ("module", isinstance(model, PARALLEL)),
+    ):
+        if around:
+            raise ValueError(
+                f"the network is inside a {type(model).__name__}: give what is inside, "
+                f"model.{name}, and put that around it again"
+            )
+    lazy = [name for name, p in model.named_parameters() if nn.parameter.is_lazy(p)]
+    if lazy:
+        raise ValueError(f"{lazy[0]} has no shape yet: run the network once on a batch first")
 
 
 def _example(model: nn.Module, input_size: Sequence[int] | Tensor) -> Tensor:
