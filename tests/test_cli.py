@@ -15,7 +15,7 @@ ALONE = f"""
 import sys
 
 class Alone:
-    brought = {{*sys.stdlib_module_names, *{BROUGHT.split()!r}, *"filelock setuptools trlkit".split()}}
+    brought = {{*sys.stdlib_module_names, *{BROUGHT.split()!r}, "trlkit"}}
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] not in self.brought and not name.startswith("_sysconfigdata"):

@@ -71,7 +71,7 @@ def adapt(
     hooked = [name for name, module in gone.items() if _hooks(module)]
     if hooked:
         notes.append(f"Hooks went with {', '.join(hooked)}: put them on again.")
-    children = {name for name in gone if "." not in name}
+    children = {name for name in gone if "." not in name and name not in model._modules}
     for method, used in _users(type(model), children):
         notes.append(f"{method}() uses {', '.join(sorted(used))}, which is gone.")
     return new, notes

@@ -71,7 +71,11 @@ class Head:
         return self.owner.get_submodule(node.target) if node.op == "call_module" else None
 
 
-def find_head(model: nn.Module, example: Tensor) -> Head:
+class TwoWays(ValueError):
+    """Raised where a forward pass goes one way in training and another in evaluation."""
+
+
+def find_head(model: nn.Module, example: Tensor, both: bool = True) -> Head:
     """Find the activation before the flatten, and the linear layers after it.
 
     Parameters
@@ -80,6 +84,8 @@ def find_head(model: nn.Module, example: Tensor) -> Head:
         Left as it is. It maps a batch to (B, N).
     example : Tensor of shape (2, *input_size)
         Of the model's dtype, on its device. Two samples tell a batch from a mode of size 1.
+    both : bool
+        Whether the graph must hold in training and in evaluation, not in evaluation alone.
 
     Returns
     -------
@@ -104,17 +110,18 @@ def find_head(model: nn.Module, example: Tensor) -> Head:
     (8, 6, 6)
     """
     try:
-        return _found(model, example)
+        return _found(model, example, both)
     except ValueError as error:
-        *_, first, last = "", *(name for name, _ in model.named_children())
+        *_, first, last = "", "", *(name for name, _ in model.named_children())
         pair = f' or at=("{first}", "{last}")' if first else ""
-        raise ValueError(f'{error}; name the place by hand, as at="{last}"{pair}') from error
+        tip = f'; name the place by hand, as at="{last}"{pair}' if last else ""
+        raise type(error)(f"{error}{tip}") from error
 
 
-def _found(model: nn.Module, example: Tensor) -> Head:
+def _found(model: nn.Module, example: Tensor, both: bool) -> Head:
     owner, path, inputs, opened = model, "", (example,), frozenset()
     while True:
-        trace = _Trace(owner, path, inputs, opened)
+        trace = _Trace(owner, path, inputs, opened, both)
         try:
             return trace.head()
         except _Closed as closed:
@@ -191,9 +198,11 @@ class _Shapes(fx.Interpreter):
 class _Trace:
     """The forward pass of one module, to be followed backwards from its output."""
 
-    def __init__(self, owner: nn.Module, path: str, inputs: tuple, opened: frozenset[str]) -> None:
+    def __init__(
+        self, owner: nn.Module, path: str, inputs: tuple, opened: frozenset[str], both: bool
+    ) -> None:
         self.owner, self.path = owner, path
-        self.graph = _traced(owner, opened)
+        self.graph = _traced(owner, opened, both)
         interpreter = _Shapes(owner, self.graph)
         with evaluating(owner):
             interpreter.run(*inputs)
@@ -331,10 +340,10 @@ class _Trace:
         )
 
 
-def _traced(owner: nn.Module, opened: frozenset[str]) -> fx.Graph:
+def _traced(owner: nn.Module, opened: frozenset[str], both: bool) -> fx.Graph:
     """The graph of the forward pass, with ``training`` where the flag is an argument."""
     graphs = []
-    for training in (False, True):
+    for training in (False, True) if both else (False,):
         try:
             with evaluating(owner, training):
                 graphs.append(_Tracer(opened).trace(owner))
@@ -342,7 +351,7 @@ def _traced(owner: nn.Module, opened: frozenset[str]) -> fx.Graph:
             raise ValueError(
                 f"cannot see through the forward pass of {type(owner).__name__}: {error}"
             ) from error
-    graph, other = graphs
+    graph, other = graphs[0], graphs[-1]
     flag = None
     for node, twin in zip_longest(list(graph.nodes), other.nodes):
         if None in (node, twin) or (node.op, node.target) != (twin.op, twin.target):
@@ -364,7 +373,7 @@ def _traced(owner: nn.Module, opened: frozenset[str]) -> fx.Graph:
 
 def _role(module: nn.Module, shape: tuple[int, ...]) -> str:
     """Whether a module without values of its own flattens (B, C, ...), or takes the mean of it."""
-    if len(shape) < 3 or any(module.parameters()) or any(module.buffers()):
+    if len(shape) < 3 or [*module.parameters(), *module.buffers()]:
         return ""
     x = torch.linspace(0, 1, math.prod(shape)).square().reshape(shape)  # no mean is its middle
     try:
@@ -379,8 +388,8 @@ def _role(module: nn.Module, shape: tuple[int, ...]) -> str:
     return "mean" if rows.shape == mean.shape and torch.allclose(rows, mean, atol=1e-6) else ""
 
 
-def _two_ways(owner: nn.Module, node: fx.Node) -> ValueError:
-    return ValueError(
+def _two_ways(owner: nn.Module, node: fx.Node) -> TwoWays:
+    return TwoWays(
         f"the forward pass of {type(owner).__name__} goes one way in training and another in "
         f"evaluation, from {_described(node)} on"
     )

@@ -4,7 +4,7 @@ import math
 import numbers
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +17,7 @@ from trlkit.ranks import COUNT, Rank, break_even_rank, full_rank, rank_for_budge
 from trlkit.regression import TRL
 from trlkit.surgery.conventions import adapt
 from trlkit.surgery.forwards import linear_node, put, replace_head
-from trlkit.surgery.heads import DROPOUTS, Head, evaluating, find_head
+from trlkit.surgery.heads import DROPOUTS, Head, TwoWays, evaluating, find_head
 
 PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 LAYERS = {"cp": CPTRL, "tucker": TuckerTRL, "tt": TTTRL}
@@ -158,9 +158,17 @@ def replace_classifier(
         ) from error
     linear, pooled = None, False
     if at is None:
-        head = find_head(model, example)
-        owner, shape, edit = head.owner, head.shape, partial(replace_head, head)
-        likeness = head.module(linear_node(head))
+        try:
+            head = find_head(model, example)
+            owner, edit = head.owner, partial(replace_head, head)
+        except TwoWays:
+            # As with auxiliary heads: the forward pass stays, and modules are exchanged.
+            head = find_head(model, example, both=False)
+            owner, names = model, _modules_alone(head)
+            if names is None:
+                raise
+            edit = partial(_by_hand, model, names)
+        shape, likeness = head.shape, head.module(linear_node(head))
         if init == "pretrained":
             linear, pooled = _only_linear(head), head.pooling is not None
     else:
@@ -272,11 +280,17 @@ def _default_rank(
     rank = full_rank((*kept, num_classes), factorization)
     own = COUNT[factorization]((*shape, num_classes), rank)
     if own > linear.weight.numel():
-        paying = rank_for_budget(shape, num_classes, factorization, linear.weight.numel())
+        dense = linear.weight.numel()
+        offer = ""
+        with suppress(ValueError):  # raised where even rank 1 has more
+            paying = rank_for_budget(shape, num_classes, factorization, dense)
+            offer = (
+                f". Up to rank={paying} it has no more, and the report tells the relative error "
+                f"of such a start"
+            )
         warnings.warn(
             f"an exact start takes the {factorization} rank {rank}, which does not pay: it has "
-            f"{own:,} parameters, the linear layer {linear.weight.numel():,}. Up to rank={paying} "
-            f"it has no more, and the report tells the relative error of such a start",
+            f"{own:,} parameters, the linear layer {dense:,}{offer}",
             stacklevel=3,
         )
     return rank
@@ -367,6 +381,17 @@ def _shape_at(model: nn.Module, names: list[str], example: Tensor) -> tuple[int,
             f"activation before it is flattened: name the module that takes that first"
         )
     return shape[1:]
+
+
+def _modules_alone(head: Head) -> list[str] | None:
+    """The names of a head's modules, if nothing but a flatten stands between them."""
+    first, *others = head.chain
+    flat = (torch.flatten, "flatten")
+    plain = all(node.op == "call_module" or node.target in flat for node in others)
+    if first.op != "call_module" or head.kept or not plain:
+        return None
+    prefix = f"{head.path}." if head.path else ""
+    return [prefix + node.target for node in head.region if node.op == "call_module"]
 
 
 def _by_hand(model: nn.Module, names: list[str], trl: TRL) -> None:
