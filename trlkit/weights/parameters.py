@@ -42,7 +42,9 @@ def listed(tensors: nn.ParameterList) -> tuple[Tensor, ...]:
     torch.Size([2])
     """
     for hook in tensors._forward_pre_hooks.values():
-        hook(tensors, ())
+        # Others only watch, and wait for a call: torchinfo's, for one.
+        if type(hook).__module__.startswith("torch.nn.utils."):
+            hook(tensors, ())
     return tuple(tensors)
 
 
