@@ -660,3 +660,26 @@ def test_features_are_extracted_from_a_changed_network():
     found = extractor.eval()(x)
     close(found["fc"], trl.eval()(found["layer4"]), torch.float32)
     torch.testing.assert_close(torch.fx.symbolic_trace(model.eval())(x), model(x))
+
+
+class Optional(nn.Module):
+    """As timm writes a head: an argument decides."""
+
+    def __init__(self):
+        super().__init__()
+        self.pool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(8, 10)
+
+    def forward(self, x, pre_logits: bool = False):
+        x = torch.flatten(self.pool(x), 1)
+        if pre_logits:
+            return x
+        return self.fc(x)
+
+
+def test_an_argument_with_a_default_does_not_hide_the_head():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), Optional())
+    x = torch.randn(2, 3, 8, 8)
+    expected = model(x)
+    report = replace_classifier(model, 10, "tucker", init="pretrained", input_size=(3, 8, 8))
+    assert report.activation_shape == (8, 6, 6)
+    torch.testing.assert_close(model(x), expected, rtol=1e-4, atol=1e-5)

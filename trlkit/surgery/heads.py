@@ -4,6 +4,7 @@ The forward pass is traced with :mod:`torch.fx`, from its output backwards, and
 only as deep as the way leads: everything else stays one opaque call.
 """
 
+import inspect
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -171,11 +172,23 @@ class _Closed(Exception):
 
 
 class _Tracer(fx.Tracer):
-    """Records calls of modules whole, but for those opened."""
+    """Records calls of modules whole, but for those opened.
 
-    def __init__(self, opened: Iterable[str]) -> None:
+    With ``plain`` the forward pass is that of one tensor, all else at its default.
+    """
+
+    def __init__(self, opened: Iterable[str], plain: bool = False) -> None:
         super().__init__()
-        self.opened = frozenset(opened)
+        self.opened, self.plain = frozenset(opened), plain
+
+    def create_args_for_root(self, root_fn, is_module, concrete_args=None):
+        if not self.plain:
+            return super().create_args_for_root(root_fn, is_module, concrete_args)
+
+        def forward(self, x):
+            return root_fn(self, x)
+
+        return super().create_args_for_root(forward, is_module, concrete_args)
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         return name not in self.opened
@@ -340,13 +353,30 @@ class _Trace:
         )
 
 
+def _graph(owner: nn.Module, opened: frozenset[str]) -> fx.Graph:
+    """The forward pass in the mode that the owner is in."""
+    try:
+        return _Tracer(opened).trace(owner)
+    except fx.proxy.TraceError:
+        # It may decide by an argument that has a default, as timm's heads do.
+        first, *others = inspect.signature(owner.forward).parameters.values()
+        if not others or any(other.default is other.empty for other in others):
+            raise
+        return _Tracer(opened, plain=True).trace(owner)
+
+
 def _traced(owner: nn.Module, opened: frozenset[str], both: bool) -> fx.Graph:
     """The graph of the forward pass, with ``training`` where the flag is an argument."""
     graphs = []
     for training in (False, True) if both else (False,):
         try:
             with evaluating(owner, training):
-                graphs.append(_Tracer(opened).trace(owner))
+                graphs.append(_graph(owner, opened))
+        except fx.proxy.TraceError as error:
+            raise ValueError(
+                f"cannot see through the forward pass of {type(owner).__name__}: it decides by "
+                f"what comes in"
+            ) from error
         except Exception as error:
             raise ValueError(
                 f"cannot see through the forward pass of {type(owner).__name__}: {error}"
