@@ -350,10 +350,8 @@ class TRL(Convertible, Layer):
 
     def _path(self, batch_size: object, setting: str, weight: Weight | None = None) -> str:
         # Parameters can be exchanged without _apply: by load_state_dict(assign=True), for one.
-        if (
-            self._tabulated_for != _place(weight or self._weight())
-            and not torch.compiler.is_compiling()
-        ):
+        known = batch_size is not None and not torch.compiler.is_compiling()
+        if known and self._tabulated_for != _place(weight or self._weight()):
             self._choose_paths(self._contraction, self._dropout)
         if _is_exporting() or not isinstance(batch_size, int):
             # A comparison would restrict the program to the batch sizes of one path.
