@@ -28,9 +28,6 @@ _SETTINGS = {
     "kept": {"training": False, "kept": True},
 }
 
-# Newer than the oldest torch that trlkit runs on.
-_is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
-
 
 class Layer(nn.Module):
     """How torch's ways to capture a network see a layer of trlkit."""
@@ -353,7 +350,7 @@ class TRL(Convertible, Layer):
         known = batch_size is not None and not torch.compiler.is_compiling()
         if known and self._tabulated_for != _place(weight or self._weight()):
             self._choose_paths(self._contraction, self._dropout)
-        if _is_exporting() or not isinstance(batch_size, int):
+        if torch.compiler.is_exporting() or not isinstance(batch_size, int):
             # A comparison would restrict the program to the batch sizes of one path.
             batch_size = NOMINAL_BATCH
         for last, path in self._schedules[setting]:

@@ -45,7 +45,8 @@ def listed(tensors: nn.ParameterList) -> tuple[Tensor, ...]:
         # Others only watch, and wait for a call: torchinfo's, for one.
         if type(hook).__module__.startswith("torch.nn.utils."):
             hook(tensors, ())
-    return tuple(tensors)
+    # One by one: the compiler of torch 2.7 makes no tuple of a list of parameters.
+    return tuple([tensors[position] for position in range(len(tensors))])
 
 
 def settable(module: nn.Module, name: str) -> None:
