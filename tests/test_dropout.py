@@ -213,3 +213,19 @@ def test_other_modules_are_refused():
     for change in (lambda module: tensor_dropout(module, 0.5), remove_tensor_dropout):
         with pytest.raises(TypeError, match="needs a CPTRL, TuckerTRL or TTTRL, got a Linear"):
             change(nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_coarse_dtype_drops_as_often_as_a_fine_one(dtype):
+    dropout = TensorDropout(0.001, per_sample=True)
+    kept = []
+    for like in (torch.ones(1, dtype=dtype), torch.ones(1, dtype=torch.float64)):
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(like.dtype)
+        try:
+            torch.manual_seed(0)
+            (mask,) = draw_masks(dropout, (200,), 1000, like)
+        finally:
+            torch.set_default_dtype(before)
+        kept.append(mask != 0)
+    assert torch.equal(*kept)

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles import DEVICES, LAYERS, close, dense_output, dense_weight, examples, layers
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.nn.utils import prune
 
 from trlkit import CPTRL, TCL, TTTRL, TensorDropout, TuckerTRL, rank_penalty
 
@@ -441,11 +443,16 @@ def test_projecting_the_input_and_rebuilding_contradict():
 @each_factorization
 def test_a_saved_state_of_another_rank_is_refused(factorization):
     saved = LAYERS[factorization]((6, 3, 3), 4, 2).state_dict()
-    with pytest.raises(ValueError, match=r"saved .* has shape .*, but in this layer it is .*rank"):
+    with pytest.raises(RuntimeError, match=r"saved .* has shape .*, which is not of .*rank"):
         trl(factorization).load_state_dict(saved)
     network = nn.Sequential(trl(factorization))
-    with pytest.raises(ValueError, match="make the layer with the shapes and rank"):
-        network.load_state_dict({f"0.{name}": tensor for name, tensor in saved.items()})
+    saved = {f"0.{name}": tensor for name, tensor in saved.items()}
+    for strict in (True, False):
+        with pytest.raises(RuntimeError, match="make the layer with the shapes and rank") as error:
+            network.load_state_dict(saved, strict=strict)
+        wrong = [name for name, own in network.named_parameters() if own.shape != saved[name].shape]
+        assert len(wrong) > 1
+        assert all(f"size mismatch for {name}" in str(error.value) for name in wrong)
 
 
 def test_wrong_linear_layers_are_refused():
@@ -574,3 +581,121 @@ def test_a_weight_built_under_autocast_does_not_outlive_it(factorization):
         with torch.autocast("cpu", torch.bfloat16):
             layer(x)
         assert torch.equal(layer(x), expected)
+
+
+@each_factorization
+def test_fake_tensors_leave_nothing_behind(factorization):
+    layer, x = trl(factorization, contraction="rebuild").eval(), torch.randn(5, 6, 3, 3)
+    expected = dense_output(layer, x)
+    for kept in (False, True):
+        if kept:
+            with torch.no_grad():
+                layer(x)
+        with FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.no_grad():
+            for batch in (mode.from_tensor(x), x):
+                assert isinstance(layer(batch), FakeTensor)
+        with torch.no_grad():
+            close(layer(x), expected, torch.float32)
+            close(layer(x), expected, torch.float32)
+
+
+@each_factorization
+def test_paths_are_chosen_for_the_device_and_dtype_that_the_parameters_have_now(factorization):
+    def paths(layer):
+        with torch.no_grad():
+            layer(torch.randn(1, 64, 7, 7, dtype=layer.bias.dtype))
+        return layer._schedules
+
+    def make(**options):
+        return LAYERS[factorization]((64, 7, 7), 300, 8, **options).eval()
+
+    right, layer = make(), make(device="meta")
+    layer.load_state_dict(right.state_dict(), assign=True)
+    assert paths(layer) == paths(right)
+    double = make(dtype=torch.float64)
+    layer.load_state_dict(double.state_dict(), assign=True)
+    assert paths(layer) == paths(double)
+    assert layer.explain(1).path == double.explain(1).path
+
+
+def parametrized(layer):
+    *_, (module, name) = layer._places()
+    return module, name
+
+
+@each_factorization
+def test_a_parametrized_factor_learns_and_is_set_through_its_parametrization(factorization):
+    layer, x = trl(factorization), torch.randn(5, 6, 3, 3)
+    module, name = parametrized(layer)
+    expected = dense_output(layer, x)
+    nn.utils.parametrizations.weight_norm(module, name)
+    close(layer(x), expected, torch.float32)
+    linear = nn.Linear(54, 4)
+    error = layer.init_from_linear(linear.weight, linear.bias)
+    dense = linear.weight.detach().T.reshape(6, 3, 3, 4)
+    found = (layer.to_dense() - dense).norm() / dense.norm()
+    assert error == pytest.approx(found.item(), rel=1e-4)
+    plain = trl(factorization)
+    assert error == pytest.approx(plain.init_from_linear(linear.weight, linear.bias), rel=1e-3)
+    layer.reset_parameters()
+    assert not torch.allclose(layer.to_dense(), dense, atol=0.01)
+    learns(layer, x)
+
+
+class Halved(nn.Module):
+    """What is set is not what comes out."""
+
+    def forward(self, tensor):
+        return tensor / 2
+
+    def right_inverse(self, tensor):
+        return tensor
+
+
+@each_factorization
+def test_the_error_of_a_start_is_that_of_the_weight_which_a_parametrization_leaves(factorization):
+    layer, linear = trl(factorization), nn.Linear(6, 4)
+    nn.utils.parametrize.register_parametrization(*parametrized(layer), Halved())
+    error = layer.init_from_linear(linear.weight, linear.bias, pooling_modes=(1, 2))
+    dense = linear.weight.detach().T.reshape(6, 1, 1, 4).expand(6, 3, 3, 4) / 9
+    found = (layer.to_dense() - dense).norm() / dense.norm()
+    assert error == pytest.approx(found.item(), rel=1e-4) and error > 0.4
+
+
+def learns(layer, x):
+    """Three steps of an optimizer lower a loss."""
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = layer(x).square().sum()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses == sorted(losses, reverse=True) and losses[2] < losses[0]
+
+
+@pytest.mark.parametrize(
+    "put_on",
+    [
+        lambda module, name: prune.l1_unstructured(module, name, 0.5),
+        lambda module, name: nn.utils.weight_norm(module, name),
+        lambda module, name: nn.utils.spectral_norm(module, name),
+    ],
+    ids=["prune", "weight_norm", "spectral_norm"],
+)
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@each_factorization
+def test_hooks_that_compute_a_factor_run_before_every_pass(factorization, put_on):
+    layer, x = trl(factorization), torch.randn(5, 6, 3, 3)
+    put_on(*parametrized(layer))
+    learns(layer, x)
+    layer.eval()
+    with torch.no_grad():
+        for _ in range(2):
+            close(layer(x), dense_output(layer, x), torch.float32)
+            next(layer.parameters()).mul_(2)
+    before = [parameter.clone() for parameter in layer.parameters()]
+    with pytest.raises(TypeError, match="computed by a hook"):
+        layer.init_from_linear(torch.randn(4, 54))
+    assert all(map(torch.equal, before, layer.parameters()))

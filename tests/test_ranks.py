@@ -1,11 +1,25 @@
 import math
+import re
 import warnings
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import examples
+from oracles import LAYERS, examples
+from torch import nn
 
+from trlkit import (
+    CPTRL,
+    TCL,
+    TTTRL,
+    TensorDropout,
+    fold,
+    replace_classifier,
+    tensor_dropout,
+    unfold,
+)
 from trlkit.ranks import (
     as_shape,
     break_even_rank,
@@ -140,3 +154,64 @@ def test_a_wrong_shape_says_what_came():
         as_shape((4, 0), "input_shape")
     with raises(TypeError, "output_shape='10' has the entry '10' of type str"):
         as_shape("10", "output_shape")
+
+
+@pytest.mark.parametrize("factorization", ["tucker", "tt"])
+def test_a_layer_of_an_immense_rank_has_the_full_rank_and_says_so(factorization):
+    full = full_rank((12, 5, 5, 7), factorization)
+    immense = {"tucker": (5000, 5, 5, 10**9), "tt": (1, 5000, 10**9, 7, 1)}[factorization]
+    for rank in (5000, immense):
+        with pytest.warns(UserWarning, match=re.escape(f"full rank {full}")) as caught:
+            layer = LAYERS[factorization]((12, 5, 5), 7, rank)
+        assert caught[0].filename == __file__
+        assert layer.rank == full and layer(torch.randn(2, 12, 5, 5)).shape == (2, 7)
+
+
+def test_a_rank_given_as_a_fraction_is_cut_without_a_word():
+    for factorization, make in LAYERS.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            layer = make((3, 2), 20, "same")
+        full = full_rank((3, 2, 20), factorization)
+        assert all(
+            map(int.__le__, *((r,) if isinstance(r, int) else r for r in (layer.rank, full)))
+        )
+
+
+def test_more_cp_components_than_needed_are_a_choice_but_not_a_slip():
+    assert CPTRL((4, 3), 2, 100).rank == 100
+    with pytest.raises(ValueError, match="full rank 175"):
+        CPTRL((12, 5, 5), 7, 10**10)
+
+
+def test_tensors_of_a_higher_rank_than_needed_are_kept_as_they_are():
+    cores = [torch.randn(1, 3, 9), torch.randn(9, 2, 1)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        layer = TTTRL.from_tensorly(cores)
+    assert layer.rank == (1, 9, 1)
+    torch.testing.assert_close(layer.to_dense(), torch.einsum("aib,bjc->ij", *cores))
+
+
+@pytest.mark.parametrize("integer", [np.int64, np.int32, np.uint8])
+def test_numpys_numbers_are_numbers(integer):
+    inputs, n = tuple(map(integer, (6, 3, 3))), integer(4)
+    assert rank_for_budget(inputs, n, "tt", np.int64(90)) == rank_for_budget((6, 3, 3), 4, "tt", 90)
+    for make in LAYERS.values():
+        for rank in (integer(2), np.float32(0.5)):
+            layer = make(inputs, n, rank, dropout=np.float32(0.5))
+            plain = make((6, 3, 3), 4, int(rank) if rank > 1 else 0.5, dropout=0.5)
+            assert repr(layer) == repr(plain)
+        assert layer.explain(integer(5)).path == plain.explain(5).path
+        dense = torch.randn(6, 3, 3, 4)
+        again = make.from_dense(dense, integer(1), n_outputs=integer(2))
+        assert again.output_shape == (3, 4)
+        layer.init_from_linear(torch.randn(4, 6), pooling_modes=map(integer, (1, 2)))
+        dropped = tensor_dropout(layer, np.float64(0.5), modes=[integer(0)])
+        assert dropped.dropout == TensorDropout(0.5, modes=(0,))
+    assert TCL(inputs, integer(2))(torch.ones(1, 6, 3, 3)).shape == (1, 2, 2, 2)
+    x = torch.arange(24).reshape(2, 3, 4)
+    assert torch.equal(fold(unfold(x, integer(1)), integer(1), map(integer, (2, 3, 4))), x)
+    net = nn.Sequential(nn.Conv2d(3, 6, 3), nn.Flatten(), nn.Linear(216, 4))
+    report = replace_classifier(net, n, rank=integer(2), input_size=map(integer, (3, 8, 8)))
+    assert report.trl.output_shape == (4,)

@@ -89,6 +89,106 @@ def test_compiles_whole_with_gradients_for_every_batch_size(make, device):
             torch.testing.assert_close(gradient, right, rtol=1e-3, atol=1e-3)
 
 
+# Shapes in which a plan has something to choose: several modes, none, and one output mode.
+CAPTURED = [(12, 5, 5), (6,), (7, 7, 9)]
+OUTPUTS = [(), (7,), (3, 4)]
+each_shape = pytest.mark.parametrize("inputs", CAPTURED, ids=str)
+each_output = pytest.mark.parametrize("outputs", OUTPUTS, ids=str)
+
+
+def captured(factorization, inputs, outputs, **options):
+    if factorization == "tcl":
+        return TCL(inputs, 3, **options)
+    return LAYERS[factorization](inputs, outputs, 3, **options)
+
+
+@each_shape
+@each_output
+@pytest.mark.parametrize("name", [*LAYERS, "tcl"])
+def test_compiles_whole_with_every_size_dynamic(name, inputs, outputs):
+    torch._dynamo.reset()
+    layer = captured(name, inputs, outputs)
+    compiled = torch.compile(layer, fullgraph=True, dynamic=True, backend="eager")
+    for size in (3, 40):
+        x = torch.randn(size, *inputs)
+        torch.testing.assert_close(compiled(x), layer(x))
+
+
+@each_shape
+@each_output
+@pytest.mark.parametrize("name", [*LAYERS, "tcl"])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_trace_takes_every_batch_size_without_a_warning(name, inputs, outputs, training):
+    layer = captured(name, inputs, outputs).train(training)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", torch.jit.TracerWarning)
+        traced = torch.jit.trace(layer, torch.randn(3, *inputs))
+    for size in (1, 3, 40):
+        x = torch.randn(size, *inputs)
+        close(traced(x), layer(x), torch.float32)
+    traced(x).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in layer.parameters())
+
+
+@each_shape
+@each_output
+@pytest.mark.parametrize("name", [*LAYERS, "tcl"])
+def test_fx_records_a_layer_in_a_network_and_the_contraction_of_a_layer_alone(
+    name, inputs, outputs
+):
+    layer = captured(name, inputs, outputs)
+    network = nn.Sequential(nn.ReLU(), layer)
+    inside, alone = torch.fx.symbolic_trace(network), torch.fx.symbolic_trace(layer)
+    assert inside.get_submodule("1") is layer
+    for size in (1, 40):
+        x = torch.randn(size, *inputs)
+        close(inside(x), network(x), torch.float32)
+        close(alone(x), layer(x), torch.float32)
+    own = list(layer.parameters())
+    expected = torch.autograd.grad(layer(x).square().sum(), own)
+    for gradient, right in zip(
+        torch.autograd.grad(alone(x).square().sum(), own), expected, strict=True
+    ):
+        close(gradient, right, torch.float32)
+
+
+@each_factorization
+def test_fx_does_not_draw_masks_once_for_all(factorization):
+    layer = trl(factorization, dropout=0.5)
+    with pytest.raises(TypeError, match="masks of tensor dropout once"):
+        torch.fx.symbolic_trace(layer)
+    traced = torch.fx.symbolic_trace(nn.Sequential(layer))
+    x = batch()
+    assert len(torch.stack([traced(x) for _ in range(20)]).unique(dim=0)) > 1
+
+
+@each_shape
+@each_output
+@pytest.mark.parametrize("name", [*LAYERS, "tcl"])
+def test_the_onnx_exporter_that_traces_knows_every_step(name, inputs, outputs):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    layer, file = captured(name, inputs, outputs).eval(), io.BytesIO()
+    axes = {"input_names": ["x"], "dynamic_axes": {"x": {0: "batch"}}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(layer, (torch.randn(3, *inputs),), file, dynamo=False, **axes)
+    session = onnxruntime.InferenceSession(file.getvalue())
+    for size in (1, 11):
+        x = torch.randn(size, *inputs)
+        (y,) = session.run(None, {"x": x.numpy()})
+        close(torch.from_numpy(y), layer(x), torch.float32)
+
+
+@each_layer
+def test_script_is_refused_in_one_sentence(make):
+    for module in (make(), nn.Sequential(nn.ReLU(), make())):
+        with warnings.catch_warnings(), pytest.raises(TypeError, match="use torch.jit.trace"):
+            warnings.simplefilter("ignore")
+            torch.jit.script(module)
+
+
 @each_device
 @pytest.mark.parametrize(("factorization", "path"), EVERY_PATH)
 def test_every_path_compiles_whole(factorization, path, device):
@@ -230,16 +330,55 @@ def test_functional_call_does_not_see_a_kept_weight(factorization):
 
 @each_device
 @each_layer
-def test_autocast_gives_bfloat16_and_float32_gradients(make, device):
+def test_autocast_gives_the_outputs_and_float32_gradients(make, device):
     layer, x = make(device=device), batch(device=device)
     with torch.autocast(device, dtype=torch.bfloat16):
         y = layer(x)
         half = layer(x.bfloat16())
-    assert y.dtype in (torch.bfloat16, torch.float32)
     close(y, layer(x), torch.bfloat16)
     close(half, layer(x), torch.bfloat16)
     y.float().square().sum().backward()
     assert all(parameter.grad.dtype == torch.float32 for parameter in layer.parameters())
+
+
+PATHS_AND_CHOICE = [
+    *[(name, path) for name, path in EVERY_PATH],
+    *[(name, "auto") for name in [*LAYERS, "tcl"]],
+]
+
+
+@each_device
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("outputs", [(), (7,), (3, 4)], ids=str)
+@pytest.mark.parametrize(("name", "path"), PATHS_AND_CHOICE)
+def test_the_output_has_the_dtype_of_a_linear_layer_on_every_path(
+    name, path, outputs, bias, dtype, device
+):
+    options = {} if name == "tcl" else {"contraction": path}
+    layer = captured(name, (12, 5, 5), outputs, bias=bias, device=device, **options)
+    linear = nn.Linear(300, 7, bias, device=device)
+    for own in (torch.float32, torch.bfloat16, torch.float64):
+        layer, linear = layer.to(own), linear.to(own)
+        for size in (0, 1, 4, 300):
+            x = torch.randn(size, 12, 5, 5, device=device, dtype=own)
+            for training in (True, False):
+                layer.train(training)
+                with torch.set_grad_enabled(training):
+                    assert layer(x).dtype == linear(x.flatten(1)).dtype == own
+                    with torch.autocast(device, dtype=dtype):
+                        assert layer(x).dtype == linear(x.flatten(1)).dtype
+
+
+@each_layer
+def test_autocast_mixes_float64_with_nothing_as_in_a_linear_layer(make):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for layer, x in (
+            (make(), batch(dtype=torch.float64)),
+            (make(dtype=torch.float64), batch()),
+        ):
+            with pytest.raises(TypeError, match="x is torch.float"):
+                layer(x)
 
 
 @each_device

@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+# What the extra "dev" brings and "course" does not.
+FOR_AUTHORS = ("anybadge", "furo", "myst_nb", "playwright", "sphinx", "sphinx_revealjs")
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit code is 0 when all is well, 1 when not, 2 for bad input."""
@@ -138,7 +141,18 @@ def main(argv: list[str] | None = None) -> int:
     report.add_argument("--out", type=Path, default=Path("docs/results"))
 
     options = parser.parse_args(argv)
-    return globals()[f"_{options.command}"](options)
+    try:
+        return globals()[f"_{options.command}"](options)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", "trlkit"):
+            raise
+        print(
+            f"trlkit {options.command}: {missing} is missing: "
+            f'pip install "trlkit[{"dev" if missing in FOR_AUTHORS else "course"}]"',
+            file=sys.stderr,
+        )
+        return 2
 
 
 def _positive(text: str) -> int:

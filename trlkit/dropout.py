@@ -5,6 +5,8 @@ stays by 1 / (1 - p), so that the expected weight is the weight. Masks have a
 static shape: unlike gathering the components that stay, they compile whole.
 """
 
+import numbers
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -55,7 +57,7 @@ class TensorDropout:
     drop_test: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.p, bool) or not isinstance(self.p, (int, float)):
+        if isinstance(self.p, bool) or not isinstance(self.p, numbers.Real):
             raise TypeError(
                 f"p={self.p!r} is a {type(self.p).__name__}, but the probability of dropping "
                 f"is a number in [0, 1)"
@@ -65,8 +67,9 @@ class TensorDropout:
                 f"p={self.p}, but the probability of dropping must be in [0, 1): "
                 f"at 1 nothing would be left to scale up"
             )
+        object.__setattr__(self, "p", self.p if isinstance(self.p, int) else float(self.p))
         if self.modes is not None:
-            object.__setattr__(self, "modes", tuple(self.modes))
+            object.__setattr__(self, "modes", tuple(map(operator.index, self.modes)))
 
     def modes_of(self, rank: Sequence[int]) -> tuple[int, ...]:
         """The modes dropped from, counted from 0, for a weight with these rank modes."""
@@ -132,7 +135,8 @@ def draw_masks(
         return masks
     for mode in dropout.modes_of(rank):
         shape = (batch_size, rank[mode]) if dropout.per_sample else (rank[mode],)
-        keep = torch.rand(shape, device=like.device) >= dropout.p
+        # In float32 whatever the layer's dtype: a coarser one has too few steps for a p.
+        keep = torch.rand(shape, dtype=torch.float32, device=like.device) >= dropout.p
         masks[mode] = scaled(keep, dropout.p, like.dtype)
     return masks
 

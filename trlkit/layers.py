@@ -4,13 +4,16 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from trlkit.contraction.paths import project
 from trlkit.dropout import TensorDropout
 from trlkit.ranks import as_shape, validate_rank
-from trlkit.regression import TRL, Shape, check_input, floating
+from trlkit.regression import TRL, Layer, Shape, as_linear, check_input, floating
 from trlkit.weights.factorized import CPWeight, TTWeight, TuckerWeight, root
+from trlkit.weights.parameters import assign, fill_, listed
+
+fx.wrap("project")  # torch.fx records it whole, where a TCL itself is traced
 
 
 class CPTRL(TRL):
@@ -60,7 +63,10 @@ class CPTRL(TRL):
         self.factors = nn.ParameterList(weight.factors)
 
     def _weight(self) -> CPWeight:
-        return CPWeight(tuple(self.factors))
+        return CPWeight(listed(self.factors))
+
+    def _places(self) -> list[tuple[nn.Module, str]]:
+        return [(self.factors, str(mode)) for mode in range(len(self.factors))]
 
     @staticmethod
     def _of_tensorly(decomposition) -> CPWeight:
@@ -134,7 +140,10 @@ class TuckerTRL(TRL):
         self.factors = nn.ParameterList(weight.factors)
 
     def _weight(self) -> TuckerWeight:
-        return TuckerWeight(self.core, tuple(self.factors))
+        return TuckerWeight(self.core, listed(self.factors))
+
+    def _places(self) -> list[tuple[nn.Module, str]]:
+        return [(self, "core"), *((self.factors, str(mode)) for mode in range(len(self.factors)))]
 
     def _options(self) -> dict:
         return {"project_input": self.project_input}
@@ -201,14 +210,17 @@ class TTTRL(TRL):
         self.cores = nn.ParameterList(weight.cores)
 
     def _weight(self) -> TTWeight:
-        return TTWeight(tuple(self.cores))
+        return TTWeight(listed(self.cores))
+
+    def _places(self) -> list[tuple[nn.Module, str]]:
+        return [(self.cores, str(mode)) for mode in range(len(self.cores))]
 
     @staticmethod
     def _of_tensorly(decomposition) -> TTWeight:
         return TTWeight(tuple(torch.as_tensor(core) for core in decomposition))
 
 
-class TCL(nn.Module):
+class TCL(Layer):
     """Tensor contraction layer: multiply every mode of the activation by a small matrix.
 
     Parameters
@@ -270,10 +282,14 @@ class TCL(nn.Module):
         bound = 1 / math.sqrt(math.prod(self.input_shape))
         spread = (1 / 3) ** (1 / (2 * len(self.factors)))
         with torch.no_grad():
-            for factor in self.factors:
-                factor.normal_(0, spread / math.sqrt(factor.shape[0]))
+            for mode, factor in enumerate(listed(self.factors)):
+                std, drawn = spread / math.sqrt(factor.shape[0]), torch.empty_like(factor)
+                fill_(drawn, lambda drawn, std=std: drawn.normal_(0, std))
+                assign(self.factors, str(mode), drawn)
             if self.bias is not None:
-                self.bias.uniform_(-bound, bound)
+                bias = torch.empty_like(self.bias)
+                fill_(bias, lambda drawn: drawn.uniform_(-bound, bound))
+                assign(self, "bias", bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Project a batch.
@@ -291,9 +307,15 @@ class TCL(nn.Module):
         TypeError, ValueError
             As :meth:`TRL.forward`.
         """
-        check_input(x, self.input_shape, self.factors[0])
-        y = project(x, list(self.factors))
-        return y if self.bias is None else y + self.bias
+        factors = listed(self.factors)
+        if isinstance(x, fx.Proxy):
+            if (recorded := self._recorded(x)) is not None:
+                return recorded
+            y = project(x, factors)
+            return y if self.bias is None else y + self.bias
+        check_input(x, self.input_shape, factors[0])
+        y = project(x, factors)
+        return as_linear(y if self.bias is None else y + self.bias, x)
 
     def extra_repr(self) -> str:
         """The shapes, as the constructor takes them."""

@@ -8,11 +8,16 @@ output modes.
 """
 
 import math
+import numbers
 import operator
+import sys
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 
 Rank = int | tuple[int, ...]
+# Of a weight that needs no such rank: beyond this many parameters it is a slip.
+LARGEST = 2**30
 
 
 def as_shape(shape: int | Sequence[int], name: str) -> tuple[int, ...]:
@@ -190,13 +195,13 @@ def validate_rank(
         if rank != "same":
             raise ValueError(f'rank={rank!r}, but the only rank with a name is "same"')
         rank = 1.0
-    if isinstance(rank, float):
+    if isinstance(rank, numbers.Real) and not isinstance(rank, numbers.Integral):
         if not 0.0 < rank <= 1.0:
             raise ValueError(
                 f"rank={rank} is a float, so a fraction of the dense parameters, and must be in "
                 f"(0, 1]; for a rank write an int"
             )
-        return _FROM_FRACTION[factorization](shape, rank)
+        return _FROM_FRACTION[factorization](shape, float(rank))
     if not isinstance(rank, Sequence):
         given = _integer(rank, "rank", rank)
         if given < 1:
@@ -205,6 +210,66 @@ def validate_rank(
             return (1, *[given] * (len(shape) - 1), 1)
         return (given,) * len(shape) if factorization == "tucker" else given
     return _validate_tuple(shape, tuple(_integer(r, "rank", rank) for r in rank), factorization)
+
+
+def useful_rank(
+    shape: Sequence[int], rank: int | float | str | Sequence[int], factorization: str
+) -> Rank:
+    """Derive the rank of a new layer: no more than a weight of its shape can use.
+
+    Parameters
+    ----------
+    shape : sequence of int
+    rank : int, sequence of int, float in (0, 1], or "same"
+        See :func:`validate_rank`.
+    factorization : {"cp", "tucker", "tt"}
+
+    Returns
+    -------
+    int (CP) or tuple of int (Tucker: one for each mode; TT: the bonds)
+        Tucker and TT ranks above :func:`full_rank` are cut to it, with a warning where they
+        were given as numbers. CP's are not: more components than needed can be dropped and
+        pruned.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`validate_rank`, or if a CP rank is above the full rank and has more than
+        2**30 parameters.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     useful_rank((12, 5, 5, 7), 5000, "tt")
+    (1, 12, 35, 7, 1)
+    >>> print(caught[0].message)
+    rank=5000 is above the full rank (1, 12, 35, 7, 1) of a tt weight of shape (12, 5, 5, 7), ...
+    """
+    wanted, full = validate_rank(shape, rank, factorization), full_rank(shape, factorization)
+    if factorization == "cp":
+        if wanted > full and cp_parameters(shape, wanted) > LARGEST:
+            raise ValueError(
+                f"rank={rank} has {cp_parameters(shape, wanted):,} parameters, but at the full "
+                f"rank {full} a cp weight of shape {tuple(shape)} can be any: use no more"
+            )
+        return wanted
+    useful = tuple(map(min, wanted, full))
+    if useful != wanted and not isinstance(rank, (float, str)):
+        warnings.warn(
+            f"rank={rank} is above the full rank {full} of a {factorization} weight of shape "
+            f"{tuple(shape)}, at which it can be any: rank={useful} is used",
+            stacklevel=_outside(),
+        )
+    return useful
+
+
+def _outside() -> int:
+    """How far up the stack, seen from the caller, the code stands that is not trlkit's."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("trlkit."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def rank_for_budget(
@@ -245,7 +310,7 @@ def rank_for_budget(
     shape = as_shape(input_shape, "input_shape") + as_shape(output_shape, "output_shape")
     full = full_rank(shape, factorization)
     least = validate_rank(shape, 1, factorization)
-    count = partial(_COUNT[factorization], shape)
+    count = partial(COUNT[factorization], shape)
     if count(least) > max_params:
         raise ValueError(
             f"max_params={max_params}, but a {factorization} weight of shape {shape} has "
@@ -344,7 +409,7 @@ def _bisect(increasing: Callable[[float], float], high: float) -> float:
     return low
 
 
-_COUNT = {"cp": cp_parameters, "tucker": tucker_parameters, "tt": tt_parameters}
+COUNT = {"cp": cp_parameters, "tucker": tucker_parameters, "tt": tt_parameters}
 _FROM_FRACTION = {
     "cp": _cp_from_fraction,
     "tucker": _tucker_from_fraction,
@@ -384,5 +449,5 @@ def _integer(value: object, name: str, given: object) -> int:
 
 
 def _known(factorization: str) -> None:
-    if factorization not in _COUNT:
+    if factorization not in COUNT:
         raise ValueError(f'factorization={factorization!r}, but it must be "cp", "tucker" or "tt"')

@@ -2,19 +2,22 @@
 
 import dataclasses
 import math
+import operator
 from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from trlkit.contraction.costs import KEPT_ELEMENTS, PATHS, PER_SAMPLE_PATHS, Plan, plan, schedule
 from trlkit.contraction.orders import NOMINAL_BATCH
-from trlkit.contraction.paths import as_rows, linear_rows
+from trlkit.contraction.paths import as_rows, learns, linear_rows
 from trlkit.dropout import TensorDropout, draw_masks
-from trlkit.ranks import Rank, as_shape, validate_rank
+from trlkit.ranks import Rank, as_shape, useful_rank
+from trlkit.tensors import sizes_of
 from trlkit.weights.conversion import Convertible
 from trlkit.weights.factorized import Weight
+from trlkit.weights.parameters import assign, fill_, settable
 
 Shape = int | Sequence[int]
 
@@ -25,11 +28,24 @@ _SETTINGS = {
     "kept": {"training": False, "kept": True},
 }
 
-# Newer than the oldest torch that trlkit runs on.
-_is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
+
+class Layer(nn.Module):
+    """How torch's ways to capture a network see a layer of trlkit."""
+
+    def __prepare_scriptable__(self) -> None:
+        raise TypeError(
+            f"torch.jit.script cannot compile a {type(self).__name__}, which chooses its path in "
+            f"Python: use torch.jit.trace(model, x), torch.export.export or torch.compile"
+        )
+
+    def _recorded(self, x: fx.Proxy) -> fx.Proxy | None:
+        """The call of this layer for torch.fx to record; None where it is itself what is traced."""
+        if x.tracer.root is self:
+            return None
+        return x.tracer.create_proxy("call_module", x.tracer.path_of_module(self), (x,), {})
 
 
-class TRL(Convertible, nn.Module):
+class TRL(Convertible, Layer):
     """What :class:`CPTRL`, :class:`TuckerTRL` and :class:`TTTRL` share.
 
     A batch ``x`` of shape (B, *input_shape) gives <x, weight> + bias of shape
@@ -43,7 +59,8 @@ class TRL(Convertible, nn.Module):
     output_shape : int or sequence of int
         ``()`` for one number a sample.
     rank : int, sequence of int, float in (0, 1], or "same"
-        See :func:`trlkit.ranks.validate_rank`.
+        See :func:`trlkit.ranks.validate_rank`; Tucker's and TT's are cut to what the shape
+        can use.
     bias : bool
     dropout : float or TensorDropout
         The probability of dropping a component of the weight.
@@ -89,7 +106,7 @@ class TRL(Convertible, nn.Module):
         if not self.input_shape:
             raise ValueError("input_shape=(), but a layer needs at least one input mode")
         shape = self.input_shape + self.output_shape
-        self.rank: Rank = validate_rank(shape, rank, self.factorization)
+        self.rank: Rank = useful_rank(shape, rank, self.factorization)
         weight = self._kind.empty(shape, self.rank, device=device, dtype=floating(dtype))
         self._own(weight)
         like = weight.tensors[0]
@@ -101,9 +118,14 @@ class TRL(Convertible, nn.Module):
         """Draw the weight and the bias anew, with the variances of :class:`torch.nn.Linear`."""
         bound = 1 / math.sqrt(math.prod(self.input_shape))
         with torch.no_grad():
-            self._weight().initialize_(math.sqrt(math.prod(self.output_shape) / 3))
+            own = self._weight()
+            drawn = own.of([torch.empty_like(tensor) for tensor in own.tensors])
+            drawn.initialize_(math.sqrt(math.prod(self.output_shape) / 3))
+            self._assign(drawn.tensors)
             if self.bias is not None:
-                self.bias.uniform_(-bound, bound)
+                bias = torch.empty_like(self.bias)
+                fill_(bias, lambda drawn: drawn.uniform_(-bound, bound))
+                assign(self, "bias", bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Contract a batch with the weight.
@@ -115,6 +137,7 @@ class TRL(Convertible, nn.Module):
         Returns
         -------
         Tensor of shape (B, *output_shape)
+            Of x's dtype; under autocast of autocast's, as from :class:`torch.nn.Linear`.
 
         Raises
         ------
@@ -123,22 +146,32 @@ class TRL(Convertible, nn.Module):
         ValueError
             If ``x`` has another shape, no batch mode, or is on another device.
         """
-        weight = self._weight()
+        weight, dropout, masks = self._weight(), self._dropout, None
+        drops = dropout.p > 0 and (self.training or dropout.drop_test)
+        if isinstance(x, fx.Proxy):
+            if (recorded := self._recorded(x)) is not None:
+                return recorded
+            if drops:
+                raise TypeError(
+                    "torch.fx would draw the masks of tensor dropout once for all batches: trace "
+                    "the layer in eval mode, or inside the network that it belongs to"
+                )
+            return weight.contract(x, self._path(None, "training", weight), self.bias, None)
         check_input(x, self.input_shape, weight.tensors[0])
-        dropout, masks = self._dropout, None
-        if dropout.p > 0 and (self.training or dropout.drop_test):
+        if drops:
             masks = draw_masks(dropout, weight.rank_modes, x.shape[0], weight.tensors[0])
             if not dropout.per_sample:
                 weight, masks = weight.masked(masks), None
-        elif self._keeps(weight):
-            path = self._path(x.shape[0], "kept")
+        elif self._keeps(weight, x):
+            path = self._path(x.shape[0], "kept", weight)
             if path == "rebuild":
                 rows = x.reshape(x.shape[0], math.prod(self.input_shape))  # (B, P)
                 y = linear_rows(rows, self._kept_rows(weight), self.bias)  # (B, P) x (N, P)
                 return y.reshape(x.shape[0], *self.output_shape)
             return weight.contract(x, path, self.bias, None)
-        passes = "training" if torch.is_grad_enabled() else "eval"
-        return weight.contract(x, self._path(x.shape[0], passes), self.bias, masks)
+        passes = "training" if learns() else "eval"
+        path = self._path(x.shape[0], passes, weight)
+        return as_linear(weight.contract(x, path, self.bias, masks), x)
 
     @property
     def rank_modes(self) -> tuple[int, ...]:
@@ -185,7 +218,7 @@ class TRL(Convertible, nn.Module):
         """
         device = self._weight().tensors[0].device.type
         kept = not self.training and device == "cpu"
-        found = self._plan(batch_size, training=self.training, kept=kept)
+        found = self._plan(operator.index(batch_size), training=self.training, kept=kept)
         if self._contraction != "auto":
             found = dataclasses.replace(found, path=self._contraction)
         return found
@@ -235,16 +268,29 @@ class TRL(Convertible, nn.Module):
         self._choose_paths(self._contraction, self._dropout)
         return self
 
-    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
-        for name, own in self.named_parameters():
-            saved = state_dict.get(prefix + name)
-            if saved is not None and saved.shape != own.shape:
-                raise ValueError(
-                    f"the saved {name} has shape {tuple(saved.shape)}, but in this layer it is "
-                    f"{tuple(own.shape)}, at rank={self.rank}: make the layer with the shapes and "
-                    f"rank that were saved"
-                )
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+    def _load_from_state_dict(
+        self, state_dict, prefix, local_metadata, strict, missing, unexpected, errors
+    ) -> None:
+        found = {name: state_dict.get(prefix + name) for name, _ in self.named_parameters()}
+        shapes = {name: tuple(saved.shape) for name, saved in found.items() if saved is not None}
+        wrong = [name for name, shape in shapes.items() if shape != self.get_parameter(name).shape]
+        if wrong:
+            # torch lists every wrong shape below; what they have in common is said once.
+            errors.append(
+                f"the saved {prefix}{wrong[0]} has shape {shapes[wrong[0]]}, which is not of "
+                f"{type(self).__name__}({self.extra_repr()}): make the layer with the shapes and "
+                f"rank that were saved"
+            )
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing, unexpected, errors
+        )
+
+    def _assign(self, tensors: Sequence[Tensor]) -> None:
+        """Set the tensors of the weight, all or none."""
+        for module, name in self._places():
+            settable(module, name)
+        for (module, name), tensor in zip(self._places(), tensors, strict=True):
+            assign(module, name, tensor)
 
     def _options(self) -> dict:
         """Constructor arguments that this class alone has."""
@@ -285,11 +331,13 @@ class TRL(Convertible, nn.Module):
     def _choose_paths(self, contraction: str, dropout: float | TensorDropout) -> None:
         """Tabulate the choice of path once, so that a forward pass only looks it up."""
         dropout = dropout if isinstance(dropout, TensorDropout) else TensorDropout(dropout)
-        dropout.modes_of(self.rank_modes)
+        weight = self._weight()
+        dropout.modes_of(weight.rank_modes)
         self._paths = self._allowed(contraction, dropout)
         self._contraction, self._dropout = contraction, dropout
         # The full weight as rows, and copies of the factors that it was built from.
         self._kept: tuple[Tensor, list[Tensor]] | None = None
+        self._tabulated_for = _place(weight)
         self._schedules = {
             name: schedule(lambda size, setting=setting: self._plan(size, **setting).path)
             if len(self._paths) > 1
@@ -297,8 +345,12 @@ class TRL(Convertible, nn.Module):
             for name, setting in _SETTINGS.items()
         }
 
-    def _path(self, batch_size: int, setting: str) -> str:
-        if _is_exporting() or not isinstance(batch_size, int):
+    def _path(self, batch_size: object, setting: str, weight: Weight | None = None) -> str:
+        # Parameters can be exchanged without _apply: by load_state_dict(assign=True), for one.
+        known = batch_size is not None and not torch.compiler.is_compiling()
+        if known and self._tabulated_for != _place(weight or self._weight()):
+            self._choose_paths(self._contraction, self._dropout)
+        if torch.compiler.is_exporting() or not isinstance(batch_size, int):
             # A comparison would restrict the program to the batch sizes of one path.
             batch_size = NOMINAL_BATCH
         for last, path in self._schedules[setting]:
@@ -306,7 +358,7 @@ class TRL(Convertible, nn.Module):
                 return path
         return path
 
-    def _keeps(self, weight: Weight) -> bool:
+    def _keeps(self, weight: Weight, x: Tensor) -> bool:
         """Whether the full weight may outlive this forward pass."""
         if self.training or torch.is_grad_enabled():
             return False
@@ -314,6 +366,8 @@ class TRL(Convertible, nn.Module):
             return False
         if torch.is_autocast_enabled("cpu"):
             return False  # what is built here has a lower precision than a later batch may need
+        if type(x.new_empty(0)) is not Tensor:
+            return False  # a fake tensor, or a mode that makes others than it is given
         # Tensors put in a parameter's place by torch.func are of another type.
         own = all(type(t) is nn.Parameter and t.device.type == "cpu" for t in weight.tensors)
         small = math.prod(weight.shape) <= KEPT_ELEMENTS
@@ -329,6 +383,31 @@ class TRL(Convertible, nn.Module):
         return kept[0]
 
 
+def autocasts(x: Tensor) -> bool:
+    """Whether autocast lowers the precision of a linear layer's output on x's device.
+
+    Examples
+    --------
+    >>> with torch.autocast("cpu", dtype=torch.bfloat16):
+    ...     autocasts(torch.ones(1)), autocasts(torch.ones(1, dtype=torch.float64))
+    (True, False)
+    """
+    kind = x.device.type
+    return kind != "meta" and x.dtype != torch.float64 and torch.is_autocast_enabled(kind)
+
+
+def as_linear(y: Tensor, x: Tensor) -> Tensor:
+    """An output in the dtype that :class:`torch.nn.Linear` gives for x: autocast's, where it is on.
+
+    Examples
+    --------
+    >>> with torch.autocast("cpu", dtype=torch.bfloat16):
+    ...     as_linear(torch.ones(1), torch.ones(1)).dtype
+    torch.bfloat16
+    """
+    return y.to(torch.get_autocast_dtype(x.device.type)) if autocasts(x) else y
+
+
 def check_input(x: Tensor, input_shape: tuple[int, ...], own: Tensor) -> None:
     """Raise an error that says what is wrong with a batch for a layer, and how to mend it.
 
@@ -342,26 +421,27 @@ def check_input(x: Tensor, input_shape: tuple[int, ...], own: Tensor) -> None:
     Raises
     ------
     TypeError
-        If ``x`` is not floating, or of another dtype while autocast is off.
+        If ``x`` is not floating, or of another dtype where autocast does not change both.
     ValueError
         If ``x`` has another shape, no batch mode, or is on another device.
     """
     if not isinstance(x, Tensor) or not x.is_floating_point():
         kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
         raise TypeError(f"x is {kind}, but a layer takes a floating tensor: x.to({own.dtype})")
-    if x.ndim == 0 or tuple(x.shape[1:]) != input_shape:
+    shape = sizes_of(x)
+    if not shape or shape[1:] != input_shape:
         expected = ", ".join(["B", *map(str, input_shape)])
         mend = "input_shape is of other inputs, or what comes before the layer has changed"
-        if tuple(x.shape) == input_shape:
+        if shape == input_shape:
             mend = "it has no batch mode, which x.unsqueeze(0) adds"
-        elif x.ndim <= 2:
+        elif len(shape) <= 2:
             mend = "a layer takes the activation before it is flattened"
-        raise ValueError(f"x has shape {tuple(x.shape)}, but the layer takes ({expected}): {mend}")
+        raise ValueError(f"x has shape {shape}, but the layer takes ({expected}): {mend}")
     if x.device != own.device:
         raise ValueError(
             f"x is on {x.device}, but the layer on {own.device}: x.to({str(own.device)!r})"
         )
-    if x.dtype != own.dtype and not torch.is_autocast_enabled(x.device.type):
+    if x.dtype != own.dtype and (own.dtype == torch.float64 or not autocasts(x)):
         raise TypeError(f"x is {x.dtype}, but the layer {own.dtype}: x.to({own.dtype})")
 
 
@@ -376,6 +456,11 @@ def floating(dtype: torch.dtype | None) -> torch.dtype | None:
     if dtype is not None and not dtype.is_floating_point:
         raise TypeError(f"dtype={dtype}, but the parameters must be floating, as torch.float32")
     return dtype
+
+
+def _place(weight: Weight) -> tuple[str, torch.dtype]:
+    own = weight.tensors[0]
+    return own.device.type, own.dtype
 
 
 def _equal(tensor: Tensor, other: Tensor) -> bool:

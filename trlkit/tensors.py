@@ -8,6 +8,8 @@ fastest, so their Kronecker and Khatri-Rao products appear in reversed order.
 """
 
 import math
+import operator
+import warnings
 from collections.abc import Iterable, Sequence
 from functools import reduce
 
@@ -269,7 +271,11 @@ def kronecker(matrices: Iterable[Tensor]) -> Tensor:
     >>> kronecker([torch.tensor([[1, 10]]), torch.tensor([[1, 2]])])
     tensor([[ 1,  2, 10, 20]])
     """
-    return reduce(torch.kron, _matrices(matrices, "kronecker"))
+    return reduce(
+        # Not torch.kron, which the ONNX exporter that traces does not know.
+        lambda x, y: (x[:, None, :, None] * y[None, :, None, :]).flatten(0, 1).flatten(1, 2),
+        _matrices(matrices, "kronecker"),
+    )  # (I, 1, J, 1) * (1, K, 1, L) -> (IK, JL)
 
 
 def khatri_rao(matrices: Iterable[Tensor]) -> Tensor:
@@ -303,7 +309,7 @@ def khatri_rao(matrices: Iterable[Tensor]) -> Tensor:
             [ 30, 100]])
     """
     matrices = _matrices(matrices, "khatri_rao")
-    columns = [matrix.shape[1] for matrix in matrices]
+    columns = [sizes_of(matrix)[1] for matrix in matrices]
     if len(set(columns)) > 1:
         raise ValueError(f"khatri_rao needs one number of columns, got {columns}")
     return reduce(
@@ -312,8 +318,25 @@ def khatri_rao(matrices: Iterable[Tensor]) -> Tensor:
     )
 
 
+def sizes_of(x: Tensor) -> tuple[int, ...]:
+    """The shape in plain numbers, also where ``torch.jit.trace`` makes tensors of the sizes.
+
+    Examples
+    --------
+    >>> sizes_of(torch.ones(2, 3))
+    (2, 3)
+    """
+    if not torch.jit.is_tracing():
+        return tuple(x.shape)
+    with warnings.catch_warnings():
+        # That the sizes are constants of the trace is what is wanted.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        return tuple(map(int, x.shape))
+
+
 def _mode(mode: int, order: int) -> int:
     """``mode`` as an index from 0, or a ValueError."""
+    mode = operator.index(mode)
     if not -order <= mode < order:
         modes = f"the modes 0 to {order - 1}" if order else "no modes"
         raise ValueError(f"mode={mode}, but the tensor has {modes}")

@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 import torchvision
-from oracles import DEVICES
+from oracles import DEVICES, close
 from torch import nn
 from torch.nn import functional as F
 
@@ -489,3 +489,197 @@ def test_a_sum_of_two_ways_is_refused():
 
     with pytest.raises(ValueError, match=r"add\(\).*it takes 2 tensors, so the way back forks"):
         replace_classifier(Forked(), **small())
+
+
+def test_an_exact_start_that_does_not_pay_says_so_and_offers_a_rank():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 10))
+    with pytest.warns(UserWarning, match=r"does not pay.*1,440.*Up to rank=55") as caught:
+        replace_classifier(net, 10, "cp", init="pretrained", input_size=(3, 8, 8))
+    assert caught[0].filename == __file__
+
+
+# Modules of the user's own, networks that are inside something, what follows the head
+
+
+class Viewed(nn.Module):
+    def forward(self, x):
+        return x.view(x.size(0), -1)
+
+
+class Averaged(nn.Module):
+    def __init__(self, keepdim=False):
+        super().__init__()
+        self.keepdim = keepdim
+
+    def forward(self, x):
+        return x.mean((2, 3), keepdim=self.keepdim)
+
+
+class Untraceable(nn.Module):
+    def forward(self, x):
+        return torch.cat([sample.reshape(1, -1) for sample in x])
+
+
+class Selected(nn.Module):
+    """timm's SelectAdaptivePool2d, in short."""
+
+    def __init__(self):
+        super().__init__()
+        self.pool, self.flatten = nn.AdaptiveAvgPool2d(1), nn.Flatten(1)
+
+    def forward(self, x):
+        return self.flatten(self.pool(x))
+
+
+class Largest(nn.Module):
+    def forward(self, x):
+        return x.amax((2, 3))
+
+
+class Named(nn.Module):
+    """As timm writes its networks: a pooling, a linear layer, their count and methods."""
+
+    def __init__(self, pool, features=8):
+        super().__init__()
+        self.num_classes = 10
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
+        self.global_pool, self.fc = pool, nn.Linear(features, 10)
+
+    def forward_head(self, x):
+        return self.fc(self.global_pool(x))
+
+    def forward(self, x):
+        return self.fc(self.global_pool(self.body(x)))
+
+
+OWN = [
+    (Viewed(), 288),
+    (Untraceable(), 288),
+    (Averaged(), 8),
+    (Selected(), 8),
+    (nn.Sequential(Averaged(keepdim=True), Viewed()), 8),
+]
+
+
+@pytest.mark.parametrize("pool, features", OWN, ids=lambda own: type(own).__name__)
+def test_modules_that_flatten_or_pool_are_seen_whatever_they_are_called(pool, features):
+    x = torch.randn(2, 3, 8, 8)
+    for model in (
+        Named(pool, features),
+        nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), pool, nn.Linear(features, 10)),
+    ):
+        expected = model(x)
+        report = replace_classifier(
+            copy.deepcopy(model), 10, "tucker", init="pretrained", input_size=(3, 8, 8)
+        )
+        assert report.activation_shape == (8, 6, 6)
+        torch.testing.assert_close(report.model(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_another_pooling_is_not_taken_for_a_mean():
+    with pytest.raises(ValueError, match=r"neither flattens an activation nor takes its mean"):
+        replace_classifier(Named(Largest()), 7, rank=3, input_size=(3, 8, 8))
+    with pytest.raises(ValueError, match=r'as at="fc" or at=\("global_pool", "fc"\)'):
+        replace_classifier(Named(Largest()), 7, rank=3, input_size=(3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Named(Viewed(), 288),
+        lambda: Named(Selected()),
+        lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(288, 10)),
+        Functional,
+    ],
+)
+def test_the_new_layer_is_found_and_replaced_again(make):
+    model, size = make(), 32 if make is Functional else 8
+    replace_classifier(model, 7, rank=3, input_size=(3, size, size))
+    first = replace_classifier(model, 5, "tt", rank=2, input_size=(3, size, size))
+    assert [m for m in model.modules() if isinstance(m, (CPTRL, TTTRL))] == [first.trl]
+    assert model(torch.randn(2, 3, size, size)).shape == (2, 5)
+    again = pickle.loads(pickle.dumps(model))
+    assert again(torch.randn(2, 3, size, size)).shape == (2, 5)
+
+
+@pytest.mark.parametrize("name, size", [("googlenet", 224), ("inception_v3", 299)])
+def test_auxiliary_heads_get_the_new_classes(name, size):
+    with torch.device("meta"):
+        model = torchvision.models.get_model(name, init_weights=False)
+    report = replace_classifier(model, 7, rank=3, input_size=(3, size, size))
+    heads = [m for n, m in model.named_modules() if "aux" in n.lower() and hasattr(m, "fc2")]
+    ends = [head.fc2 for head in heads] or [model.AuxLogits.fc]
+    assert all(end.out_features == 7 and end.weight.requires_grad for end in ends)
+    assert str(report).count("auxiliary head") == len(ends)
+    outputs = model.train()(torch.zeros(2, 3, size, size, device="meta"))
+    assert {tuple(output.shape) for output in outputs} == {(2, 7)}
+
+
+def test_the_report_says_what_is_no_more_as_it_was():
+    model = Named(Selected())
+    model.fc.register_forward_hook(lambda *_: None)
+    model.global_pool.register_forward_hook(lambda *_: None)
+    report = replace_classifier(model, 7, rank=3, input_size=(3, 8, 8))
+    assert model.num_classes == 7
+    said = str(report)
+    assert "num_classes is 7, was 10" in said
+    assert "forward_head() uses global_pool, which is gone" in said
+    assert "Hooks went with global_pool, fc: put them on again" in said
+    layers = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(8), nn.Tanh()]
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), *layers, nn.Linear(8, 10))
+    said = str(replace_classifier(model, 7, rank=3, input_size=(3, 8, 8)))
+    assert "3 (BatchNorm1d), 4 (Tanh), 5 (Linear)" in said
+
+
+def test_an_activation_without_a_map_is_said_to_be_one():
+    layers = [nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 16, 1), nn.Hardswish(), nn.Flatten()]
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), *layers, nn.Linear(16, 10))
+    with pytest.warns(UserWarning, match=r"\(16, 1, 1\) has no mode beside its channels") as caught:
+        replace_classifier(model, 7, rank=3, input_size=(3, 8, 8))
+    assert caught[0].filename == __file__
+
+
+def test_a_network_inside_something_or_not_whole_is_refused():
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(288, 10))
+    lazy = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.LazyLinear(10))
+    for model, message in (
+        (torch.compile(net, backend="eager"), "give what is inside, model._orig_mod"),
+        (nn.DataParallel(net), "give what is inside, model.module"),
+        (lazy, "2.weight has no shape yet: run the network once"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            replace_classifier(model, 7, rank=3, input_size=(3, 8, 8))
+
+
+def test_features_are_extracted_from_a_changed_network():
+    extraction = pytest.importorskip("torchvision.models.feature_extraction")
+    model = torchvision.models.resnet18()
+    trl = replace_classifier(model, 7, rank=3, dropout=0.4, input_size=(3, 64, 64)).trl
+    extractor = extraction.create_feature_extractor(model, ["layer4", "fc"])
+    x = torch.randn(2, 3, 64, 64)
+    found = extractor.eval()(x)
+    close(found["fc"], trl.eval()(found["layer4"]), torch.float32)
+    torch.testing.assert_close(torch.fx.symbolic_trace(model.eval())(x), model(x))
+
+
+class Optional(nn.Module):
+    """As timm writes a head: an argument decides."""
+
+    def __init__(self):
+        super().__init__()
+        self.pool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(8, 10)
+
+    def forward(self, x, pre_logits: bool = False):
+        x = torch.flatten(self.pool(x), 1)
+        if pre_logits:
+            return x
+        return self.fc(x)
+
+
+def test_an_argument_with_a_default_does_not_hide_the_head():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), Optional())
+    x = torch.randn(2, 3, 8, 8)
+    expected = model(x)
+    report = replace_classifier(model, 10, "tucker", init="pretrained", input_size=(3, 8, 8))
+    assert report.activation_shape == (8, 6, 6)
+    torch.testing.assert_close(model(x), expected, rtol=1e-4, atol=1e-5)

@@ -243,3 +243,38 @@ def test_a_weight_with_nan_is_refused(factorization):
 def test_a_weight_that_is_no_floating_tensor_is_refused(weight):
     with pytest.raises(TypeError, match="must be a floating tensor, got"):
         decompose(weight, 1, "cp")
+
+
+@pytest.fixture
+def default_dtype(request):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(request.param)
+    yield request.param
+    torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize("dtype", [None, torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "default_dtype", [torch.bfloat16, torch.float16, torch.float64], indirect=True
+)
+@pytest.mark.parametrize("make", [*LAYERS.values(), TCL])
+def test_start_values_are_drawn_alike_whatever_the_default_dtype(make, default_dtype, dtype):
+    arguments = ((12, 5, 5), 4) if make is TCL else ((12, 5, 5), 7, 4)
+    torch.manual_seed(2)
+    layer = make(*arguments, dtype=dtype)
+    torch.manual_seed(2)
+    single = make(*arguments, dtype=torch.float32)
+    for found, expected in zip(layer.parameters(), single.parameters(), strict=True):
+        assert found.dtype == (dtype or default_dtype)
+        assert torch.equal(found, expected.to(found.dtype))
+
+
+@pytest.mark.parametrize("default_dtype", [torch.bfloat16, torch.float16], indirect=True)
+@each_factorization
+def test_every_conversion_works_in_a_coarse_default_dtype(factorization, default_dtype):
+    layer = LAYERS[factorization]((6, 2, 2), 5, 2)
+    linear = nn.Linear(6, 5)
+    layer.init_from_linear(linear.weight, linear.bias, pooling_modes=(1, 2))
+    again = type(layer).from_dense(layer.to_dense(), 2).prune(1e-3)
+    x = torch.randn(3, 6, 2, 2)
+    assert layer(x).dtype == again(x).dtype == default_dtype

@@ -23,7 +23,7 @@ def best_split(sizes: Sequence[int]) -> int:
     1
     """
     cuts = range(1, max(len(sizes), 2))
-    return min(cuts, key=lambda cut: math.prod(sizes[:cut]) + math.prod(sizes[cut:]))
+    return 1 + _cheapest([math.prod(sizes[:cut]) + math.prod(sizes[cut:]) for cut in cuts])
 
 
 def first_group(input_shape: Sequence[int]) -> tuple[int, int]:
@@ -41,12 +41,8 @@ def first_group(input_shape: Sequence[int]) -> tuple[int, int]:
     if n == 1:
         return 0, 1
     groups = [(0, stop) for stop in range(1, n)] + [(start, n) for start in range(1, n)]
-
-    def held(group: tuple[int, int]) -> int:
-        size = math.prod(input_shape[slice(*group)])
-        return size + NOMINAL_BATCH * (whole // size)
-
-    return min(groups, key=held)
+    merged = [math.prod(input_shape[start:stop]) for start, stop in groups]
+    return groups[_cheapest([size + NOMINAL_BATCH * (whole // size) for size in merged])]
 
 
 def projection_order(sizes: Sequence[int], rank: Sequence[int]) -> list[tuple[int, int, int, int]]:
@@ -96,7 +92,7 @@ def in_order(sizes: Sequence[int], rank: Sequence[int]) -> bool:
     (True, False)
     """
 
-    def cost(steps: Sequence[tuple[int, int]], move: int) -> int:
+    def cost(steps, move):
         total, elements = 0, math.prod(rank)
         for size, r in steps:
             elements = elements // r * size
@@ -130,7 +126,7 @@ def tt_split(shape: Sequence[int], rank: Sequence[int]) -> int:
     1
     """
 
-    def merged(sizes: Sequence[int], bonds: Sequence[int]) -> int:
+    def merged(sizes, bonds):
         """Multiplications of merging cores from the left."""
         total, rows = 0, sizes[0]
         for size, before, after in zip(sizes[1:], bonds[1:-1], bonds[2:], strict=True):
@@ -138,12 +134,17 @@ def tt_split(shape: Sequence[int], rank: Sequence[int]) -> int:
             total += rows * before * after
         return total
 
-    def both(cut: int) -> int:
+    def both(cut):
         left = merged(shape[:cut], rank[: cut + 1])
         right = merged(shape[: cut - 1 : -1], rank[: cut - 1 : -1])
         return left + right + math.prod(shape) * rank[cut]
 
-    return min(range(1, len(shape)), key=both, default=1)
+    return 1 + _cheapest([both(cut) for cut in range(1, len(shape))] or [0])
+
+
+def _cheapest(costs: Sequence[int]) -> int:
+    """The index of the lowest cost; older compilers know no ``min`` with a key."""
+    return costs.index(min(costs))
 
 
 def _saved(group: tuple[int, int]) -> float:

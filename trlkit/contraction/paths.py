@@ -21,7 +21,7 @@ from trlkit.contraction.orders import (
     projection_order,
     tt_split,
 )
-from trlkit.tensors import khatri_rao, kronecker
+from trlkit.tensors import khatri_rao, kronecker, sizes_of
 
 Masks = Sequence[Tensor | None]
 
@@ -49,9 +49,11 @@ def contract_dense(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
     >>> contract_dense(torch.ones(2, 3, 4), torch.ones(3, 4, 5)).shape
     torch.Size([2, 5])
     """
-    rows = x.reshape(x.shape[0], math.prod(x.shape[1:]))  # (B, P)
-    y = linear_rows(rows, as_rows(weight, x.ndim - 1), bias)  # (B, P) x (N, P) -> (B, N)
-    return y.reshape(x.shape[0], *weight.shape[x.ndim - 1 :])
+    sizes = sizes_of(weight)
+    split = x.ndim - 1
+    rows = x.reshape(x.shape[0], math.prod(sizes[:split]))  # (B, P)
+    y = linear_rows(rows, as_rows(weight, split), bias)  # (B, P) x (N, P) -> (B, N)
+    return y.reshape(x.shape[0], *sizes[split:])
 
 
 def as_rows(weight: Tensor, n_inputs: int) -> Tensor:
@@ -74,8 +76,8 @@ def as_rows(weight: Tensor, n_inputs: int) -> Tensor:
     >>> as_rows(torch.ones(3, 4, 5), n_inputs=2).shape
     torch.Size([5, 12])
     """
-    matrix = weight.reshape(math.prod(weight.shape[:n_inputs]), math.prod(weight.shape[n_inputs:]))
-    return _transposed(matrix)
+    sizes = sizes_of(weight)
+    return _transposed(weight.reshape(math.prod(sizes[:n_inputs]), math.prod(sizes[n_inputs:])))
 
 
 def linear_rows(rows: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -86,7 +88,7 @@ def linear_rows(rows: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Ten
     >>> linear_rows(torch.ones(2, 3), torch.ones(4, 3)).shape
     torch.Size([2, 4])
     """
-    bias = None if bias is None else bias.reshape(matrix.shape[0])
+    bias = None if bias is None else bias.reshape(sizes_of(matrix)[0])
     return torch.nn.functional.linear(rows, matrix, bias)
 
 
@@ -111,7 +113,7 @@ def cp_dense(factors: Sequence[Tensor]) -> Tensor:
     tensor([[3., 3., 3., 3.],
             [3., 3., 3., 3.]])
     """
-    shape = [factor.shape[0] for factor in factors]
+    shape = [sizes_of(factor)[0] for factor in factors]
     if len(factors) == 1:
         return factors[0].sum(1)
     cut = best_split(shape)
@@ -164,8 +166,8 @@ def tt_dense(cores: Sequence[Tensor]) -> Tensor:
     tensor([[3., 3.],
             [3., 3.]])
     """
-    shape = [core.shape[1] for core in cores]
-    cut = tt_split(shape, [*[core.shape[0] for core in cores], 1])
+    shape = [sizes_of(core)[1] for core in cores]
+    cut = tt_split(shape, [*[sizes_of(core)[0] for core in cores], 1])
     weight = _merge_left(cores[:cut])
     if cut < len(cores):
         weight = weight @ _merge_right(cores[cut:])  # (I_0 .., R) x (R, .. I_N)
@@ -203,8 +205,8 @@ def contract_cp(
     """
     if path == "rebuild":
         return contract_dense(x, cp_dense(factors), bias)
-    batch, sizes = x.shape[0], x.shape[1:]
-    inputs, outputs = factors[: len(sizes)], factors[len(sizes) :]
+    batch, inputs, outputs = x.shape[0], factors[: x.ndim - 1], factors[x.ndim - 1 :]
+    sizes = [sizes_of(factor)[0] for factor in inputs]
     if path == "khatri_rao":
         rows = x.reshape(batch, math.prod(sizes))
         z = linear_rows(rows, _transposed(khatri_rao(inputs)))  # (B, P) x (R, P) -> (B, R)
@@ -217,7 +219,7 @@ def contract_cp(
             z = _project(x.reshape(batch, group, remaining), matrix)  # (B, G, S) -> (B, R, S)
         else:
             z = x.reshape(batch * remaining, group)
-            z = linear_rows(z, _transposed(matrix)).reshape(batch, remaining, matrix.shape[1])
+            z = linear_rows(z, _transposed(matrix)).reshape(batch, remaining, sizes_of(matrix)[1])
             z = z.transpose(1, 2)  # (B S, G) x (R, G) -> (B, R, S)
         z = (z * khatri_rao(rest).T).sum(2) if rest else z.squeeze(2)  # (B, R)
     if masks is not None and masks[0] is not None:
@@ -226,7 +228,7 @@ def contract_cp(
         y = z.sum(1)  # (B, R) -> (B,)
         return y if bias is None else y + bias
     y = linear_rows(z, khatri_rao(outputs), bias)  # (B, R) x (N, R) -> (B, N)
-    return y.reshape(batch, *[factor.shape[0] for factor in outputs])
+    return y.reshape(batch, *[sizes_of(factor)[0] for factor in outputs])
 
 
 def contract_tucker(
@@ -264,20 +266,21 @@ def contract_tucker(
         return contract_dense(x, tucker_dense(core, factors), bias)
     n_inputs = x.ndim - 1
     inputs, outputs = factors[:n_inputs], factors[n_inputs:]
-    output_shape = [factor.shape[0] for factor in outputs]
-    batch, rank = x.shape[0], core.shape
+    output_shape = [sizes_of(factor)[0] for factor in outputs]
+    batch, rank = x.shape[0], sizes_of(core)
     masks = [None] * core.ndim if masks is None else masks
     if path == "merged":
         matrix = _merge_inputs(core, inputs)  # (sigma, P)
-        y = linear_rows(x.reshape(batch, matrix.shape[1]), matrix)  # (B, P) -> (B, sigma)
+        y = linear_rows(x.reshape(batch, sizes_of(matrix)[1]), matrix)  # (B, P) -> (B, sigma)
     else:
         z = _masked(project(x, inputs), masks[:n_inputs])
-        z = z.reshape(batch, math.prod(rank[:n_inputs]))  # (B, rho)
+        rho = math.prod(rank[:n_inputs])
+        z = z.reshape(batch, rho)  # (B, rho)
         if path == "project_folded":
-            folded = _expand(core.reshape(z.shape[1], *rank[n_inputs:]), outputs)
+            folded = _expand(core.reshape(rho, *rank[n_inputs:]), outputs)
             y = linear_rows(z, as_rows(folded, 1), bias)  # (B, rho) x (N, rho) -> (B, N)
             return y.reshape(batch, *output_shape)
-        y = z @ core.reshape(z.shape[1], math.prod(rank[n_inputs:]))  # (B, rho) -> (B, sigma)
+        y = z @ core.reshape(rho, math.prod(rank[n_inputs:]))  # (B, rho) -> (B, sigma)
     y = _masked(y.reshape(batch, *rank[n_inputs:]), masks[n_inputs:])
     if len(outputs) == 1:
         return linear_rows(y, outputs[0], bias)
@@ -316,9 +319,9 @@ def contract_tt(
     """
     if path == "rebuild":
         return contract_dense(x, tt_dense(cores), bias)
-    batch, sizes = x.shape[0], x.shape[1:]
-    inputs, outputs = cores[: len(sizes)], cores[len(sizes) :]
-    output_shape = [core.shape[1] for core in outputs]
+    batch, inputs, outputs = x.shape[0], cores[: x.ndim - 1], cores[x.ndim - 1 :]
+    sizes = [sizes_of(core)[1] for core in inputs]
+    output_shape = [sizes_of(core)[1] for core in outputs]
     if path == "merged":
         rows = x.reshape(batch, math.prod(sizes))
         z = linear_rows(rows, _transposed(_merge_left(inputs)))  # (B, P) x (a, P) -> (B, a)
@@ -330,14 +333,14 @@ def contract_tt(
         z, rest = x, math.prod(sizes)
         for bond, (core, size) in enumerate(zip(inputs, sizes, strict=True)):
             rest //= size
-            before, _, after = core.shape
+            before, _, after = sizes_of(core)
             z = z.reshape(batch, before * size, rest)  # (B, a I, S)
             z = _project(z, core.reshape(before * size, after))  # (B, b, S)
             if bond < len(masks) and masks[bond] is not None:
                 z = z * masks[bond].unsqueeze(2)
         z, rows = z.squeeze(2), 1  # (B, a)
         for bond, core in enumerate(outputs, start=len(inputs)):
-            before, size, after = core.shape
+            before, size, after = sizes_of(core)
             z = z.reshape(batch * rows, before) @ core.reshape(before, size * after)
             rows = rows * size  # (B rows, O b) -> (B, rows O, b)
             z = z.reshape(batch, rows, after)
@@ -369,8 +372,8 @@ def project(x: Tensor, factors: Sequence[Tensor]) -> Tensor:
     >>> project(torch.ones(2, 3, 4), [torch.ones(3, 5), torch.ones(4, 1)]).shape
     torch.Size([2, 5, 1])
     """
-    batch, sizes = x.shape[0], list(x.shape[1:])
-    rank = [factor.shape[1] for factor in factors]
+    batch, shapes = x.shape[0], [sizes_of(factor) for factor in factors]
+    sizes, rank = [size for size, _ in shapes], [r for _, r in shapes]
     for start, stop, size, r in projection_order(sizes, rank):
         before, after = math.prod(sizes[:start]), math.prod(sizes[stop:])
         x = x.reshape(batch * before, size, after)
@@ -379,20 +382,34 @@ def project(x: Tensor, factors: Sequence[Tensor]) -> Tensor:
     return x.reshape(batch, *rank)
 
 
+def learns() -> bool:
+    """Whether gradients may be asked for: also of a trace, whose checks run without them.
+
+    Examples
+    --------
+    >>> with torch.no_grad():
+    ...     learns()
+    False
+    """
+    return torch.is_grad_enabled() or torch.jit.is_tracing()
+
+
 def _project(x: Tensor, matrix: Tensor) -> Tensor:
     """(B, I, S) x (I, R) -> (B, R, S), with as few copies as may be."""
-    batch, size, rest = x.shape
+    batch, rest = x.shape[0], sizes_of(x)[2]
+    size, rank = sizes_of(matrix)
     if rest == 1:
         return linear_rows(x.squeeze(2), _transposed(matrix)).unsqueeze(2)
-    if batch == 1 or batched(size, matrix.shape[1], rest, torch.is_grad_enabled()):
-        return torch.bmm(matrix.T.expand(batch, matrix.shape[1], size), x)
+    alone = not isinstance(batch, Tensor) and batch == 1  # a tensor while torch.jit.trace records
+    if alone or batched(size, rank, rest, learns()):
+        return torch.bmm(matrix.T.expand(batch, rank, size), x)
     return (x.transpose(1, 2) @ matrix).transpose(1, 2)
 
 
 def _expand(x: Tensor, factors: Sequence[Tensor]) -> Tensor:
     """(B, R_0, ..., R_N) with factors (I_k, R_k) -> (B, I_0, ..., I_N), in the cheapest order."""
-    batch, current = x.shape[0], list(x.shape[1:])
-    sizes = [factor.shape[0] for factor in factors]
+    batch, shapes = x.shape[0], [sizes_of(factor) for factor in factors]
+    sizes, current = [size for size, _ in shapes], [r for _, r in shapes]
     for start, stop, size, r in expansion_order(sizes, current):
         before, after = math.prod(current[:start]), math.prod(current[stop:])
         x = x.reshape(batch * before, r, after)
@@ -403,35 +420,40 @@ def _expand(x: Tensor, factors: Sequence[Tensor]) -> Tensor:
 
 def _merge_inputs(core: Tensor, factors: Sequence[Tensor]) -> Tensor:
     """A Tucker core with the factors of its first modes, to a matrix (sigma, product of I_k)."""
-    rank, sizes = core.shape[: len(factors)], [factor.shape[0] for factor in factors]
-    rows = math.prod(core.shape[len(factors) :])
+    whole, sizes = sizes_of(core), [sizes_of(factor)[0] for factor in factors]
+    rank, rows = whole[: len(factors)], math.prod(whole[len(factors) :])
     if not in_order(sizes, rank):
         x = core.reshape(math.prod(rank), rows).T.reshape(rows, *rank)
         return _expand(x, factors).reshape(rows, math.prod(sizes))
-    x = core.reshape(rank[0], core.numel() // rank[0]).T @ factors[0].T  # (R_1 .. sigma, I_0)
-    before = 1
+    elements = math.prod(whole) // rank[0]
+    x = core.reshape(rank[0], elements).T @ factors[0].T  # (R_1 .. sigma, I_0)
+    elements, before = elements * sizes[0], 1
     for factor in factors[1:]:
-        size, r = factor.shape
-        x = _project(x.reshape(before, r, x.numel() // (before * r)), factor.T)
-        before *= size
+        size, r = sizes_of(factor)
+        x = _project(x.reshape(before, r, elements // (before * r)), factor.T)
+        elements, before = elements // r * size, before * size
     return x.reshape(before, rows * sizes[0]).T.reshape(rows, math.prod(sizes))
 
 
 def _merge_left(cores: Sequence[Tensor]) -> Tensor:
     """TT cores (R_k, I_k, R_{k+1}), the first bond 1, to a matrix (product of I_k, last bond)."""
     merged = cores[0].squeeze(0)  # (I, b)
+    rows = sizes_of(cores[0])[1]
     for core in cores[1:]:
-        merged = merged @ core.flatten(1)  # (I.., a) x (a, I b)
-        merged = merged.reshape(merged.shape[0] * core.shape[1], core.shape[2])
+        _, size, bond = sizes_of(core)
+        rows *= size
+        merged = (merged @ core.flatten(1)).reshape(rows, bond)  # (I.., a) x (a, I b)
     return merged
 
 
 def _merge_right(cores: Sequence[Tensor]) -> Tensor:
     """TT cores (R_k, I_k, R_{k+1}), the last bond 1, to a matrix (first bond, product of I_k)."""
     merged = cores[-1].squeeze(2)  # (a, I)
+    columns = sizes_of(cores[-1])[1]
     for core in reversed(cores[:-1]):
-        merged = core.flatten(0, 1) @ merged  # (a I, b) x (b, I..)
-        merged = merged.reshape(core.shape[0], core.shape[1] * merged.shape[1])
+        bond, size, _ = sizes_of(core)
+        columns *= size
+        merged = (core.flatten(0, 1) @ merged).reshape(bond, columns)  # (a I, b) x (b, I..)
     return merged
 
 
@@ -440,12 +462,12 @@ def _masked(x: Tensor, masks: Masks) -> Tensor:
     for mode, mask in enumerate(masks):
         if mask is not None:
             shape = [1] * (x.ndim - 1)
-            shape[mode] = mask.shape[1]
+            shape[mode] = sizes_of(mask)[1]
             x = x * mask.reshape(mask.shape[0], *shape)
     return x
 
 
 def _transposed(matrix: Tensor) -> Tensor:
     """(P, N) to (N, P), in row-major memory where a CPU multiplies faster by it."""
-    narrow = matrix.device.type == "cpu" and matrix.shape[1] < NARROW
+    narrow = matrix.device.type == "cpu" and sizes_of(matrix)[1] < NARROW
     return matrix.T.contiguous() if narrow else matrix.T

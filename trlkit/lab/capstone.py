@@ -93,7 +93,9 @@ def _part(name: str) -> tuple[Tensor, Tensor]:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    order = torch.randperm(len(bunch.target), generator=torch.Generator().manual_seed(SPLIT))
+    order = torch.randperm(
+        len(bunch.target), generator=torch.Generator().manual_seed(SPLIT), device="cpu"
+    )
     chosen = dict(zip(SIZES, order.split(list(SIZES.values())), strict=True))[name]
     images = torch.from_numpy(bunch.images).float().unsqueeze(1) / 16  # (1797, 1, 8, 8)
     return images[chosen], torch.from_numpy(bunch.target).long()[chosen]

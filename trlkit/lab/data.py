@@ -50,7 +50,7 @@ def digits(size: int = 32) -> Split:
     images = nn.functional.interpolate(images, size=(size, size), mode="bilinear")
     images = images.expand(-1, 3, -1, -1)
     labels = torch.from_numpy(bunch.target).long()
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0), device="cpu")
     parts = order.split(DIGITS_SPLIT)
     return Split(*(TensorDataset(images[part], labels[part]) for part in parts))
 
@@ -283,7 +283,7 @@ def _without_a_tenth(dataset: Dataset) -> list[Dataset]:
 
 
 def _split(dataset: Dataset, shares: tuple[float, ...]) -> list[Dataset]:
-    return random_split(dataset, shares, generator=torch.Generator().manual_seed(0))
+    return random_split(dataset, shares, generator=torch.Generator().manual_seed(0), device="cpu")
 
 
 def _transform(size: int):

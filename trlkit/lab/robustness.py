@@ -56,7 +56,9 @@ def noise_accuracy(
 
     def noisy(x: Tensor, labels: Tensor, strength: float) -> Tensor:
         # Drawn on the CPU, so that every device sees the same.
-        return x + strength * torch.randn(x.shape, generator=generator).to(x)
+        return x + strength * torch.randn(
+            x.shape, generator=generator, dtype=torch.float32, device="cpu"
+        ).to(x)
 
     return _accuracies(
         model, data, strengths, batch_size, noisy, partial(generator.manual_seed, seed)
@@ -212,7 +214,8 @@ def pixel_dropout_accuracy(
     generator = torch.Generator()
 
     def holed(x: Tensor, labels: Tensor, share: float) -> Tensor:
-        kept = torch.rand(len(x), 1, *x.shape[2:], generator=generator) >= share
+        shape = (len(x), 1, *x.shape[2:])
+        kept = torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu") >= share
         return x * kept.to(x)
 
     return _accuracies(model, data, shares, batch_size, holed, partial(generator.manual_seed, seed))

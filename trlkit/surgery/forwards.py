@@ -4,6 +4,7 @@ from types import ModuleType
 
 from torch import fx, nn
 
+from trlkit.regression import TRL
 from trlkit.surgery.heads import Head
 
 
@@ -111,7 +112,7 @@ def _remove(owner: nn.Module, name: str) -> None:
 
 
 def linear_node(head: Head) -> fx.Node:
-    """Find the call of the last linear layer, or of the convolution that is one.
+    """Find the call of the last linear layer, or of the convolution or TRL that stands for one.
 
     Examples
     --------
@@ -121,8 +122,8 @@ def linear_node(head: Head) -> fx.Node:
     >>> linear_node(find_head(net, torch.zeros(2, 3, 8, 8))).target
     '2'
     """
-    linear = (node for node in head.region if isinstance(head.module(node), (nn.Linear, nn.Conv2d)))
-    return list(linear)[-1]
+    kinds = (nn.Linear, nn.Conv2d, TRL)
+    return [node for node in head.region if isinstance(head.module(node), kinds)][-1]
 
 
 def _source(graph: fx.Graph) -> str:

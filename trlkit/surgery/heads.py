@@ -4,6 +4,7 @@ The forward pass is traced with :mod:`torch.fx`, from its output backwards, and
 only as deep as the way leads: everything else stays one opaque call.
 """
 
+import inspect
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from itertools import zip_longest
 import torch
 from torch import Tensor, fx, nn
 
+from trlkit.regression import TRL
+
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 DROPOUTS = (nn.modules.dropout._DropoutNd,)
 # Average poolings as they appear in a graph; those of a mode to size 1 a TRL can learn.
@@ -21,7 +24,6 @@ POOLINGS = (
     *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
 )
 POOLING_NAMES = {"mean", *(f"{a}avg_pool{n}d" for a in ("", "adaptive_") for n in (1, 2, 3))}
-BY_HAND = 'name the place by hand, as at="classifier" or at=("avgpool", "classifier")'
 
 
 @dataclass
@@ -70,7 +72,11 @@ class Head:
         return self.owner.get_submodule(node.target) if node.op == "call_module" else None
 
 
-def find_head(model: nn.Module, example: Tensor) -> Head:
+class TwoWays(ValueError):
+    """Raised where a forward pass goes one way in training and another in evaluation."""
+
+
+def find_head(model: nn.Module, example: Tensor, both: bool = True) -> Head:
     """Find the activation before the flatten, and the linear layers after it.
 
     Parameters
@@ -79,6 +85,8 @@ def find_head(model: nn.Module, example: Tensor) -> Head:
         Left as it is. It maps a batch to (B, N).
     example : Tensor of shape (2, *input_size)
         Of the model's dtype, on its device. Two samples tell a batch from a mode of size 1.
+    both : bool
+        Whether the graph must hold in training and in evaluation, not in evaluation alone.
 
     Returns
     -------
@@ -102,14 +110,24 @@ def find_head(model: nn.Module, example: Tensor) -> Head:
     >>> find_head(net, torch.zeros(2, 3, 8, 8)).shape
     (8, 6, 6)
     """
+    try:
+        return _found(model, example, both)
+    except ValueError as error:
+        *_, first, last = "", "", *(name for name, _ in model.named_children())
+        pair = f' or at=("{first}", "{last}")' if first else ""
+        tip = f'; name the place by hand, as at="{last}"{pair}' if last else ""
+        raise type(error)(f"{error}{tip}") from error
+
+
+def _found(model: nn.Module, example: Tensor, both: bool) -> Head:
     owner, path, inputs, opened = model, "", (example,), frozenset()
     while True:
-        trace = _Trace(owner, path, inputs, opened)
+        trace = _Trace(owner, path, inputs, opened, both)
         try:
             return trace.head()
         except _Closed as closed:
-            node = closed.node
-        if trace.ndim(node) == 2 and trace.holds_flatten(node):
+            node, followed = closed.node, closed.followed
+        if trace.ndim(node) == 2 and trace.holds_flatten(node) and not followed:
             module = owner.get_submodule(node.target)
             inputs = _inputs_of(owner, module, inputs)
             owner, path, opened = module, f"{path}.{node.target}".lstrip("."), frozenset()
@@ -143,19 +161,34 @@ def evaluating(model: nn.Module, training: bool = False) -> Iterator[None]:
 
 
 class _Closed(Exception):
-    """Raised where the way leads through a module that is to be looked into first."""
+    """Raised where the way leads through a module that is to be looked into first.
 
-    def __init__(self, node: fx.Node) -> None:
+    A linear layer that followed it takes its output.
+    """
+
+    def __init__(self, node: fx.Node, followed: bool) -> None:
         super().__init__(node)
-        self.node = node
+        self.node, self.followed = node, followed
 
 
 class _Tracer(fx.Tracer):
-    """Records calls of modules whole, but for those opened."""
+    """Records calls of modules whole, but for those opened.
 
-    def __init__(self, opened: Iterable[str]) -> None:
+    With ``plain`` the forward pass is that of one tensor, all else at its default.
+    """
+
+    def __init__(self, opened: Iterable[str], plain: bool = False) -> None:
         super().__init__()
-        self.opened = frozenset(opened)
+        self.opened, self.plain = frozenset(opened), plain
+
+    def create_args_for_root(self, root_fn, is_module, concrete_args=None):
+        if not self.plain:
+            return super().create_args_for_root(root_fn, is_module, concrete_args)
+
+        def forward(self, x):
+            return root_fn(self, x)
+
+        return super().create_args_for_root(forward, is_module, concrete_args)
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         return name not in self.opened
@@ -178,24 +211,29 @@ class _Shapes(fx.Interpreter):
 class _Trace:
     """The forward pass of one module, to be followed backwards from its output."""
 
-    def __init__(self, owner: nn.Module, path: str, inputs: tuple, opened: frozenset[str]) -> None:
+    def __init__(
+        self, owner: nn.Module, path: str, inputs: tuple, opened: frozenset[str], both: bool
+    ) -> None:
         self.owner, self.path = owner, path
-        self.graph = _traced(owner, opened)
+        self.graph = _traced(owner, opened, both)
         interpreter = _Shapes(owner, self.graph)
         with evaluating(owner):
             interpreter.run(*inputs)
         self.shapes = interpreter.shapes
+        self.roles: dict[fx.Node, str] = {}
+        self.followed = False
 
     def head(self) -> Head:
         """The head; _Closed where a module hides it."""
         flatten, after = self.flatten()
-        pooling, chain, kept = self.pooling(flatten)
+        again = isinstance(self.module(flatten), TRL)
+        pooling, chain, kept = (None, [flatten], []) if again else self.pooling(flatten)
         linear = [n for n in after if isinstance(self.module(n), nn.Linear)]
         if linear:
             chain += after[: after.index(linear[-1]) + 1]
-        elif pooling is None:
+        elif pooling is None and not again:
             raise self.refusal("which no linear layer follows", flatten)
-        else:
+        elif not again:
             chain, kept = self.convolution(chain[0]) + chain, []
         activation = self.before(chain[0])
         shape = self.shapes[activation][1:]
@@ -211,11 +249,14 @@ class _Trace:
         after = []
         while self.ndim(node) == 2:
             self.look_into(node)
+            self.followed |= isinstance(self.module(node), nn.Linear)
             after.insert(0, node)
             node = self.before(node)
             if node is None:
                 raise self.refusal("but there is no activation with modes to keep", after[0])
         flatten, *after = after
+        if isinstance(self.module(flatten), TRL) or self.role(flatten):
+            return flatten, after
         if self.size(flatten) != self.size(node) and not self.is_global_pooling(flatten):
             raise self.refusal("which neither flattens an activation nor takes its mean", flatten)
         return flatten, after
@@ -282,15 +323,23 @@ class _Trace:
     def look_into(self, node: fx.Node) -> None:
         """Raise _Closed if a node calls a module made of others, or one of the user's own."""
         module = self.module(node)
-        if module is None or isinstance(module, (nn.Linear, *NORMS)):
+        if module is None or isinstance(module, (nn.Linear, TRL, *NORMS)) or self.role(node):
             return
         if isinstance(module, nn.Sequential) or not type(module).__module__.startswith("torch."):
-            raise _Closed(node)
+            raise _Closed(node, self.followed)
+
+    def role(self, node: fx.Node) -> str:
+        """What a module of the user's own does, seen from outside: "flatten", "mean" or ""."""
+        if node not in self.roles:
+            module = self.module(node)
+            own = module is not None and not type(module).__module__.startswith("torch.")
+            self.roles[node] = _role(module, self.shapes[self.before(node)]) if own else ""
+        return self.roles[node]
 
     def is_global_pooling(self, node: fx.Node) -> bool:
         """Whether a node is the mean over all modes but the batch's and the channels'."""
         target = node.target if isinstance(node.target, str) else node.target.__name__
-        pooling = isinstance(self.module(node), POOLINGS)
+        pooling = isinstance(self.module(node), POOLINGS) or self.role(node) == "mean"
         if not pooling and (node.op == "call_module" or target not in POOLING_NAMES):
             return False
         return self.shapes[node][:2] == self.shapes[self.before(node)][:2] and self.is_flat(node)
@@ -300,22 +349,39 @@ class _Trace:
         name = f"{type(self.owner).__name__}{f' ({self.path})' if self.path else ''}"
         return ValueError(
             f"cannot see the head of {name}: going back from its output there is "
-            f"{_described(node)}{shape}, {why}; {BY_HAND}"
+            f"{_described(node)}{shape}, {why}"
         )
 
 
-def _traced(owner: nn.Module, opened: frozenset[str]) -> fx.Graph:
+def _graph(owner: nn.Module, opened: frozenset[str]) -> fx.Graph:
+    """The forward pass in the mode that the owner is in."""
+    try:
+        return _Tracer(opened).trace(owner)
+    except fx.proxy.TraceError:
+        # It may decide by an argument that has a default, as timm's heads do.
+        first, *others = inspect.signature(owner.forward).parameters.values()
+        if not others or any(other.default is other.empty for other in others):
+            raise
+        return _Tracer(opened, plain=True).trace(owner)
+
+
+def _traced(owner: nn.Module, opened: frozenset[str], both: bool) -> fx.Graph:
     """The graph of the forward pass, with ``training`` where the flag is an argument."""
     graphs = []
-    for training in (False, True):
+    for training in (False, True) if both else (False,):
         try:
             with evaluating(owner, training):
-                graphs.append(_Tracer(opened).trace(owner))
+                graphs.append(_graph(owner, opened))
+        except fx.proxy.TraceError as error:
+            raise ValueError(
+                f"cannot see through the forward pass of {type(owner).__name__}: it decides by "
+                f"what comes in"
+            ) from error
         except Exception as error:
             raise ValueError(
-                f"cannot see through the forward pass of {type(owner).__name__}: {error}; {BY_HAND}"
+                f"cannot see through the forward pass of {type(owner).__name__}: {error}"
             ) from error
-    graph, other = graphs
+    graph, other = graphs[0], graphs[-1]
     flag = None
     for node, twin in zip_longest(list(graph.nodes), other.nodes):
         if None in (node, twin) or (node.op, node.target) != (twin.op, twin.target):
@@ -335,10 +401,27 @@ def _traced(owner: nn.Module, opened: frozenset[str]) -> fx.Graph:
     return graph
 
 
-def _two_ways(owner: nn.Module, node: fx.Node) -> ValueError:
-    return ValueError(
+def _role(module: nn.Module, shape: tuple[int, ...]) -> str:
+    """Whether a module without values of its own flattens (B, C, ...), or takes the mean of it."""
+    if len(shape) < 3 or [*module.parameters(), *module.buffers()]:
+        return ""
+    x = torch.linspace(0, 1, math.prod(shape)).square().reshape(shape)  # no mean is its middle
+    try:
+        with evaluating(module):
+            y = module(x)
+        rows = y.reshape(len(x), -1)
+    except Exception:
+        return ""  # it is looked into
+    if y.ndim == 2 and torch.equal(rows, x.flatten(1)):
+        return "flatten"
+    mean = x.flatten(2).mean(2)
+    return "mean" if rows.shape == mean.shape and torch.allclose(rows, mean, atol=1e-6) else ""
+
+
+def _two_ways(owner: nn.Module, node: fx.Node) -> TwoWays:
+    return TwoWays(
         f"the forward pass of {type(owner).__name__} goes one way in training and another in "
-        f"evaluation, from {_described(node)} on; {BY_HAND}"
+        f"evaluation, from {_described(node)} on"
     )
 
 

@@ -1,8 +1,10 @@
 """Put a tensor regression layer in the place of a network's flatten and linear layers."""
 
 import math
+import numbers
+import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,11 +13,13 @@ from torch import Tensor, nn
 
 from trlkit.dropout import TensorDropout
 from trlkit.layers import CPTRL, TTTRL, TuckerTRL
-from trlkit.ranks import Rank, break_even_rank, full_rank
+from trlkit.ranks import COUNT, Rank, break_even_rank, full_rank, rank_for_budget
 from trlkit.regression import TRL
+from trlkit.surgery.conventions import adapt
 from trlkit.surgery.forwards import linear_node, put, replace_head
-from trlkit.surgery.heads import DROPOUTS, Head, evaluating, find_head
+from trlkit.surgery.heads import DROPOUTS, Head, TwoWays, evaluating, find_head
 
+PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 LAYERS = {"cp": CPTRL, "tucker": TuckerTRL, "tt": TTTRL}
 
 
@@ -38,6 +42,8 @@ class Report:
         Before and after, forward, for one sample.
     error : float or None
         With ``init="pretrained"`` the relative error of the weight.
+    notes : tuple of str
+        What else was changed, and what is no more as it was.
     """
 
     model: nn.Module
@@ -47,6 +53,7 @@ class Report:
     parameters: dict[str, tuple[int, int]]
     flops: tuple[int, int]
     error: float | None = None
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         trl, counts = self.trl, self.parameters.values()
@@ -68,6 +75,7 @@ class Report:
         ]
         if self.error is not None:
             lines.append(f"  Relative error of the weight: {self.error:.1e}")
+        lines += [f"  {note}" for note in self.notes]
         return "\n".join(lines)
 
 
@@ -135,8 +143,11 @@ def replace_classifier(
       that learn                                 1,667
       MFLOP for a sample            0.17          0.22
       One linear layer in the same place: 16,135 parameters.
+      Gone with the head: 3 (Linear).
     """
     _check(num_classes, factorization, init, at)
+    num_classes = int(num_classes)
+    _check_network(model)
     example = _example(model, input_size)
     before = _counts(model)
     try:
@@ -148,9 +159,17 @@ def replace_classifier(
         ) from error
     linear, pooled = None, False
     if at is None:
-        head = find_head(model, example)
-        owner, shape, edit = head.owner, head.shape, partial(replace_head, head)
-        likeness = head.module(linear_node(head))
+        try:
+            head = find_head(model, example)
+            owner, edit = head.owner, partial(replace_head, head)
+        except TwoWays:
+            # As with auxiliary heads: the forward pass stays, and modules are exchanged.
+            head = find_head(model, example, both=False)
+            owner, names = model, _modules_alone(head)
+            if names is None:
+                raise
+            edit = partial(_by_hand, model, names)
+        shape, likeness = head.shape, head.module(linear_node(head))
         if init == "pretrained":
             linear, pooled = _only_linear(head), head.pooling is not None
     else:
@@ -176,23 +195,38 @@ def replace_classifier(
     if linear is not None:
         modes = range(1, len(shape)) if pooled else ()
         error = trl.init_from_linear(linear.weight, linear.bias, tuple(modes))
+    if all(size == 1 for size in shape[1:]):
+        warnings.warn(
+            f"the activation {shape} has no mode beside its channels, so the layer is one of "
+            f"low rank on a vector: name modules before the pooling in at to keep the map",
+            stacklevel=2,
+        )
+    modules = dict(model.named_modules())
+    with evaluating(model):
+        classes = model(example).shape[-1]
     with _undone_on_error(owner):
         edit(trl)
         _run_with(model, example, num_classes)
+    new, notes = adapt(model, modules, trl, classes, num_classes)
     if freeze:
         model.requires_grad_(False)
-        trl.requires_grad_(True)
+        for module in (trl, *new):
+            module.requires_grad_(True)
     name = next(name for name, module in model.named_modules() if module is trl)
     flops = flops, _flops(model, example, trl)
     trl.train(trl.training)  # lets go of the weight that it kept for these passes
     after = _counts(model)
     parts = {part: (before.get(part, 0), after.get(part, 0)) for part in {**before, **after}}
     parts = {part: counts for part, counts in parts.items() if any(counts)}
-    return Report(model, trl, name, shape, parts, flops, error)
+    return Report(model, trl, name, shape, parts, flops, error, tuple(notes))
 
 
 def _check(num_classes: int, factorization: str, init: str, at: object) -> None:
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+    if (
+        isinstance(num_classes, bool)
+        or not isinstance(num_classes, numbers.Integral)
+        or num_classes < 1
+    ):
         raise ValueError(f"num_classes={num_classes!r}, but it must be an int of at least 1")
     if factorization not in LAYERS:
         raise ValueError(f'factorization={factorization!r}, but it must be "cp", "tucker" or "tt"')
@@ -203,6 +237,22 @@ def _check(num_classes: int, factorization: str, init: str, at: object) -> None:
             'init="pretrained" starts as the linear layer that is found, but at names the place '
             "by hand: leave at out, or call init_from_linear on report.trl"
         )
+
+
+def _check_network(model: nn.Module) -> None:
+    """Raise an error for a network that stands inside something, or is not whole yet."""
+    for name, around in (
+        ("_orig_mod", "_orig_mod" in model._modules),  # what torch.compile puts around a network
+        ("module", isinstance(model, PARALLEL)),
+    ):
+        if around:
+            raise ValueError(
+                f"the network is inside a {type(model).__name__}: give what is inside, "
+                f"model.{name}, and put that around it again"
+            )
+    lazy = [name for name, p in model.named_parameters() if nn.parameter.is_lazy(p)]
+    if lazy:
+        raise ValueError(f"{lazy[0]} has no shape yet: run the network once on a batch first")
 
 
 def _example(model: nn.Module, input_size: Sequence[int] | Tensor) -> Tensor:
@@ -228,7 +278,23 @@ def _default_rank(
             f"shape {(*shape, num_classes)} has more parameters than one linear layer"
         )
     kept = (shape[0], *(1 for _ in shape[1:])) if pooled else shape
-    return full_rank((*kept, num_classes), factorization)
+    rank = full_rank((*kept, num_classes), factorization)
+    own = COUNT[factorization]((*shape, num_classes), rank)
+    if own > linear.weight.numel():
+        dense = linear.weight.numel()
+        offer = ""
+        with suppress(ValueError):  # raised where even rank 1 has more
+            paying = rank_for_budget(shape, num_classes, factorization, dense)
+            offer = (
+                f". Up to rank={paying} it has no more, and the report tells the relative error "
+                f"of such a start"
+            )
+        warnings.warn(
+            f"an exact start takes the {factorization} rank {rank}, which does not pay: it has "
+            f"{own:,} parameters, the linear layer {dense:,}{offer}",
+            stacklevel=3,
+        )
+    return rank
 
 
 def _only_linear(head: Head) -> nn.Linear:
@@ -316,6 +382,17 @@ def _shape_at(model: nn.Module, names: list[str], example: Tensor) -> tuple[int,
             f"activation before it is flattened: name the module that takes that first"
         )
     return shape[1:]
+
+
+def _modules_alone(head: Head) -> list[str] | None:
+    """The names of a head's modules, if nothing but a flatten stands between them."""
+    first, *others = head.chain
+    flat = (torch.flatten, "flatten")
+    plain = all(node.op == "call_module" or node.target in flat for node in others)
+    if first.op != "call_module" or head.kept or not plain:
+        return None
+    prefix = f"{head.path}." if head.path else ""
+    return [prefix + node.target for node in head.region if node.op == "call_module"]
 
 
 def _by_hand(model: nn.Module, names: list[str], trl: TRL) -> None:

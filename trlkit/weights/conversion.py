@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from trlkit.ranks import validate_rank
 from trlkit.weights.decomposition import decompose, decompose_up_to, relative_error
 from trlkit.weights.factorized import Weight
+from trlkit.weights.parameters import assign
 
 Layer = TypeVar("Layer", bound="Convertible")
 
@@ -133,12 +134,22 @@ class Convertible:
         -------
         tltorch.TRL
 
+        Raises
+        ------
+        ImportError
+            If tensorly-torch is not installed.
+
         Notes
         -----
         Needs tensorly-torch, whose import sets tensorly's backend to PyTorch.
         Tensor dropout has no effect on its layers, so none is carried over.
         """
-        import tltorch
+        try:
+            import tltorch
+        except ImportError as error:
+            raise ImportError(
+                'to_tltorch needs tensorly-torch: pip install "trlkit[course]", or tensorly-torch'
+            ) from error
 
         copies = [nn.Parameter(tensor.detach().clone()) for tensor in self._weight().tensors]
         if self.factorization == "cp":
@@ -236,10 +247,16 @@ class Convertible:
         share = math.prod(self.input_shape[mode] for mode in pooled)
         first, *others = found.padded(self.rank).tensors
         with torch.no_grad():
-            for own, tensor in zip(self._weight().tensors, (first / share, *others), strict=True):
-                own.copy_(tensor)
+            wanted = (first / share, *others)
+            self._assign(wanted)
             if self.bias is not None:
-                self.bias.zero_() if bias is None else self.bias.copy_(bias.view_as(self.bias))
+                start = torch.zeros_like(self.bias) if bias is None else bias.view_as(self.bias)
+                assign(self, "bias", start)
+            own = self._weight()
+            if not all(isinstance(tensor, nn.Parameter) for tensor in own.tensors):
+                # What parametrizations make of the values may be something else.
+                whole = small.expand(*self.input_shape, *self.output_shape) / share
+                error = relative_error(whole, own.dense())
         return error
 
     def prune(self: Layer, tol: float) -> Layer:
@@ -299,8 +316,10 @@ class Convertible:
             raise ValueError(f"bias has shape {tuple(bias.shape)}, but it must be {shape[split:]}")
         own = weight.tensors[0]
         options = {**options, "device": "meta", "dtype": own.dtype}
-        layer = cls(shape[:split], shape[split:], weight.rank, bias is not None, **options)
-        expected = [tuple(tensor.shape) for tensor in layer._weight().tensors]
+        layer = cls(shape[:split], shape[split:], 1, bias is not None, **options)
+        layer.rank = validate_rank(shape, weight.rank, cls.factorization)
+        empty = cls._kind.empty(shape, layer.rank, device="meta")
+        expected = [tuple(tensor.shape) for tensor in empty.tensors]
         found = [tuple(tensor.shape) for tensor in weight.tensors]
         if found != expected:
             raise ValueError(

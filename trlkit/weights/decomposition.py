@@ -212,6 +212,6 @@ def _tensorly():
         import tensorly
     except ImportError as error:
         raise ImportError(
-            "decomposing a weight needs tensorly: pip install trlkit[course], or tensorly"
+            'decomposing a weight needs tensorly: pip install "trlkit[course]", or tensorly'
         ) from error
     return tensorly, tensorly.backend_context("numpy", local_threadsafe=True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from trlkit.contraction.paths import (
     Masks,
@@ -20,7 +20,12 @@ from trlkit.contraction.paths import (
     tt_dense,
     tucker_dense,
 )
-from trlkit.tensors import multi_mode_dot
+from trlkit.tensors import multi_mode_dot, sizes_of
+from trlkit.weights.parameters import fill_
+
+# torch.fx records these whole, where a layer itself is traced.
+for _name in ("contract_cp", "contract_tucker", "contract_tt"):
+    fx.wrap(_name)
 
 
 @dataclass(frozen=True)
@@ -56,11 +61,11 @@ class CPWeight:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(factor.shape[0] for factor in self.factors)
+        return tuple(sizes_of(factor)[0] for factor in self.factors)
 
     @property
     def rank(self) -> int:
-        return self.factors[0].shape[1]
+        return sizes_of(self.factors[0])[1]
 
     @property
     def rank_modes(self) -> tuple[int, ...]:
@@ -77,17 +82,14 @@ class CPWeight:
 
     def masked(self, masks: Masks) -> "CPWeight":
         """The weight whose components are multiplied by a mask (R,)."""
-        sizes = [factor.shape[0] for factor in self.factors]
-        smallest = sizes.index(min(sizes))  # torch 2.11 compiles no min with a key
+        smallest = self.shape.index(min(self.shape))  # torch 2.11 compiles no min with a key
         return CPWeight(_replaced(self.factors, smallest, masks[0]))
 
     def initialize_(self, norm: float) -> None:
         """Draw factors whose weight has this Frobenius norm, in the mean of its square."""
         column = (norm / math.sqrt(self.rank)) ** (1 / len(self.factors))
         for factor in self.factors:
-            if factor.device.type != "meta":
-                drawn = torch.randn(factor.shape, device=factor.device)
-                factor.copy_(column * nn.functional.normalize(drawn, dim=0))
+            fill_(factor, lambda drawn: column * nn.functional.normalize(drawn.normal_(), dim=0))
 
     @property
     def n_slices(self) -> int:
@@ -152,11 +154,11 @@ class TuckerWeight:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(factor.shape[0] for factor in self.factors)
+        return tuple(sizes_of(factor)[0] for factor in self.factors)
 
     @property
     def rank(self) -> tuple[int, ...]:
-        return tuple(self.core.shape)
+        return sizes_of(self.core)
 
     @property
     def rank_modes(self) -> tuple[int, ...]:
@@ -258,11 +260,11 @@ class TTWeight:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(core.shape[1] for core in self.cores)
+        return tuple(sizes_of(core)[1] for core in self.cores)
 
     @property
     def rank(self) -> tuple[int, ...]:
-        return (*(core.shape[0] for core in self.cores), 1)
+        return (*(sizes_of(core)[0] for core in self.cores), 1)
 
     @property
     def rank_modes(self) -> tuple[int, ...]:
@@ -368,19 +370,16 @@ def _replaced(
 def _columns(tensor: Tensor, extra: int) -> Tensor:
     """Random entries to put after the last mode, in the mean of norm 1 for each index."""
     shape = (*tensor.shape[:-1], extra)
-    return torch.randn(shape).to(tensor) / math.sqrt(math.prod(tensor.shape[:-1]))
+    drawn = torch.randn(shape, dtype=torch.float32, device=tensor.device)
+    return drawn.to(tensor) / math.sqrt(math.prod(tensor.shape[:-1]))
 
 
 def _semi_orthogonal_(matrix: Tensor) -> None:
     """Fill (I, R) with orthonormal columns, or rows where I < R; its squared norm is R."""
-    if matrix.device.type != "meta":
-        rows, columns = matrix.shape
-        drawn = nn.init.orthogonal_(torch.empty(rows, columns, device=matrix.device))
-        matrix.copy_(math.sqrt(max(1.0, columns / rows)) * drawn)
+    rows, columns = matrix.shape
+    fill_(matrix, lambda drawn: math.sqrt(max(1.0, columns / rows)) * nn.init.orthogonal_(drawn))
 
 
 def _gaussian_(tensor: Tensor, norm: float) -> None:
     """Fill with a random direction of the given norm."""
-    if tensor.device.type != "meta":
-        drawn = torch.randn(tensor.shape, device=tensor.device)
-        tensor.copy_(norm / drawn.norm() * drawn)
+    fill_(tensor, lambda drawn: norm / drawn.normal_().norm() * drawn)

@@ -371,7 +371,10 @@ def _gradients(result: Any, leaves: list[Tensor]) -> tuple[Tensor | None, ...]:
     if not outputs or not leaves:
         return (None,) * len(leaves)
     generator = torch.Generator().manual_seed(0)
-    weights = [torch.randn(out.shape, generator=generator).to(out.dtype) for out in outputs]
+    weights = [
+        torch.randn(out.shape, generator=generator, dtype=torch.float32).to(out.dtype)
+        for out in outputs
+    ]
     grads = torch.autograd.grad(outputs, leaves, weights, allow_unused=True)
     return tuple(None if grad is None else grad.detach().clone() for grad in grads)
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from trlkit.course.learner.lab import find_notebooks
 
 ROOT = Path(__file__).parents[3]
+# A line of the metadata: the standard library reads none, and packaging may be missing.
+ASKED = re.compile(r"""([\w.-]+)(?:.*;.*\bextra == ['"]([\w-]+)['"])?""")
 LEFT_OUT = re.compile(
     r"(nvidia|cuda|triton|trlkit$|pip$|setuptools$)"
 )  # chosen by torch, or by pip
@@ -29,8 +31,10 @@ def findings(strict: bool = False) -> Iterator[tuple[str, str]]:
     """What was found: pairs of a verdict ("OK", "NOTE" or "FAIL") and a line."""
     version = platform.python_version()
     yield _verdict(sys.version_info >= (3, 10)), f"Python {version} (3.10 or newer is needed)"
-    pins = pinned()
-    for name in requirements("course"):
+    pins, needed = pinned(), requirements("course")
+    if not needed:
+        yield "FAIL", 'trlkit is not installed: pip install -e ".[course]"'
+    for name in needed:
         try:
             found = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -50,7 +54,16 @@ def findings(strict: bool = False) -> Iterator[tuple[str, str]]:
 
 def requirements(*extras: str) -> list[str]:
     """The names of the packages that trlkit with these extras asks for directly."""
-    return sorted({requirement.name for requirement in _asked("trlkit", extras)} - {"trlkit"})
+    names = set()
+    try:
+        lines = metadata.requires("trlkit") or ()
+    except metadata.PackageNotFoundError:  # run from its source
+        return []
+    for line in lines:
+        name, extra = ASKED.match(line).groups()
+        if extra in (None, *extras):
+            names.add(re.sub(r"[-_.]+", "-", name).lower())
+    return sorted(names - {"trlkit"})
 
 
 def pinned(file: Path = ROOT / "constraints.txt") -> dict[str, str]:

@@ -51,6 +51,10 @@ def start(chapter: str, port: int | None, browser: bool = True) -> int:
         "--ServerApp.port_retries=0",
         f"--LabApp.default_url=/lab/tree/{path}",
     ]
+    if os.name != "nt":
+        # A login shell, which its terminals are without a word, would set the path anew.
+        shell = os.environ.get("SHELL", "/bin/sh")
+        command.append(f"--ServerApp.terminado_settings=shell_command=['{shell}']")
     if not browser:
         command.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
