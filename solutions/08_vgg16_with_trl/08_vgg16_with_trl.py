@@ -870,7 +870,7 @@ COMPILE = False
 
 head = CPTRL(shape, CLASSES, rank=40).to(device).eval()
 fast = torch.compile(head, fullgraph=True) if COMPILE else head
-x = held_out_cache.tensors[0].to(device)
+x = unseen.tensors[0].to(device)
 assert torch.allclose(fast(x), head(x), atol=1e-4)
 print("compiled, and the same numbers" if COMPILE else "not compiled: set COMPILE = True to try")
 
