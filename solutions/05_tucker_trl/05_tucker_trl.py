@@ -871,6 +871,8 @@ check("quiz_rivals", quiz_rivals)
 # - Project the input, and the full weight never exists. The order changes no number and much time: the largest
 #   $1/R_k - 1/I_k$ first.
 # - A start is right if each step keeps the variance: what counts is of how many products a number is the sum.
+# - Is the average beaten elsewhere? On CIFAR-10, five seeds, average + Linear minus Tucker: <!--fact heads; all; GAP + Linear; minus Tucker-->-1.0 ± 0.5<!--/fact--> points behind a VGG16 that learns with its head; minus
+#   CP, <!--fact samples; 100 %; GAP + Linear; minus CP-->-16.2 ± 0.7<!--/fact--> behind a small CNN, and <!--fact transfer; 1 %; GAP + Linear; minus CP-->+0.7 ± 0.2<!--/fact--> on frozen features with few photographs. It depends on what stands before it.
 #
 # In `trlkit`: `TCL`, `TuckerTRL` (its `explain(batch_size=128)` prints what each way to compute costs, and which one
 # it takes), `TTTRL`, `init_from_linear`.

@@ -1017,6 +1017,8 @@ check("quiz_rank_one_modes", quiz_rank_one_modes)
 # - Dropout *is* a penalty on squared contributions, as long as each has its own coin; with several modes, sums over rows and columns are
 #   penalized too.
 # - Whether it helped is a matter of pairs, an interval, rivals of the same cost, and an attack that deserves the name.
+# - On CIFAR-10, a small CNN with a CP TRL, five pairs: p = 0.4 changes the accuracy by <!--fact robustness; all; CP, p = 0.4; minus CP-->-2.7 ± 0.5<!--/fact--> points on clean photographs, <!--fact robustness; all; CP, p = 0.4; noise_0.1 minus CP-->-2.0 ± 2.1<!--/fact--> under noise of 0.1,
+#   <!--fact robustness; all; CP, p = 0.4; fgsm_2 minus CP-->+1.3 ± 1.2<!--/fact--> under FGSM of 2/255, <!--fact robustness; all; CP, p = 0.4; pgd_2 minus CP-->+1.6 ± 1.2<!--/fact--> under PGD. Ordinary dropout of 0.4 in a fully connected head: <!--fact robustness; all; FC, dropout 0.4; minus FC-->-3.6 ± 0.5<!--/fact-->, <!--fact robustness; all; FC, dropout 0.4; noise_0.1 minus FC-->-7.4 ± 2.6<!--/fact-->, <!--fact robustness; all; FC, dropout 0.4; fgsm_2 minus FC-->+0.5 ± 0.8<!--/fact--> and <!--fact robustness; all; FC, dropout 0.4; pgd_2 minus FC-->+0.3 ± 0.5<!--/fact-->.
 #
 # In `trlkit`: `CPTRL(..., dropout=0.4)`, `TuckerTRL(..., dropout=TensorDropout(0.4, modes=(0, 3)))`,
 # `tensor_dropout(layer, p)`, `remove_tensor_dropout(layer)`, and `robustness.uncertainty` for what many passes say of one input.

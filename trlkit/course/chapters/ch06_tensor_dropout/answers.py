@@ -1206,14 +1206,10 @@ def output_variance(c, p):
 
 # %% right="paired_gain"
 def paired_gain(train, judge, seeds, p):
+    from trlkit.lab.statistics import interval
+
     gains = [judge(train(seed, p)) - judge(train(seed, 0.0)) for seed in seeds]
     return interval(gains)
-
-def interval(gains):
-    quantile = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)[len(gains) - 2]
-    mean = sum(gains) / len(gains)
-    error = (sum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1) / len(gains)) ** 0.5
-    return mean, quantile * error
 
 # %% answer="paired_gain" name="one arm, then the other"
 # All with dropout first; keyword arguments.

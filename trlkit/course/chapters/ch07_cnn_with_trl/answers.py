@@ -1003,6 +1003,8 @@ class Quick(nn.Module):
 
 # %% right="fair_comparison"
 def fair_comparison(score, rates, choosing, judging):
+    from trlkit.lab.statistics import interval
+
     def best(head):
         return max(rates, key=lambda rate: sum(score(head, rate, seed) for seed in choosing))
 
@@ -1013,15 +1015,11 @@ def fair_comparison(score, rates, choosing, judging):
         return first, second, mean, half, "not shown"
     return first, second, mean, half, "first" if mean > 0 else "second"
 
-def interval(gains):
-    quantile = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)[len(gains) - 2]
-    mean = sum(gains) / len(gains)
-    error = (sum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1) / len(gains)) ** 0.5
-    return mean, quantile * error
-
 # %% answer="fair_comparison" name="tables"
 # All scores first; a list.
 def fair_comparison(score, rates, choosing, judging):
+    from trlkit.lab.statistics import interval
+
     chosen = {}
     for head in ("first", "second"):
         means = [sum(score(head, rate, seed) for seed in choosing) / len(choosing) for rate in rates]
@@ -1031,12 +1029,6 @@ def fair_comparison(score, rates, choosing, judging):
     mean, half = interval([one - other for one, other in zip(ones, others)])
     says = "first" if mean > half else "second" if mean < -half else "not shown"
     return [*chosen.values(), mean, half, says]
-
-def interval(gains):
-    quantile = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)[len(gains) - 2]
-    mean = sum(gains) / len(gains)
-    error = (sum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1) / len(gains)) ** 0.5
-    return mean, quantile * error
 
 # %% answer="fair_comparison" name="strict loops"
 # A search by hand.
