@@ -396,7 +396,7 @@ def best_order(input_shape, rank):
     return tuple(sorted(modes, key=lambda k: 1 / input_shape[k] - 1 / rank[k]))
     ### END SOLUTION
 
-# %% check="best_order" points=4
+# %% check="best_order" points=3
 check("best_order", best_order)
 
 # %% [markdown]
