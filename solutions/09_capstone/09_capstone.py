@@ -161,7 +161,7 @@ print([round(accuracy, 3) for accuracy in cp16.accuracies])
 # The second root is the standard deviation of the scores. It divides by $n - 1$, because $\bar s$ was
 # estimated from the same scores.
 
-# %%
+# %% lock="scores_09"
 def mean_and_error(scores):
     """The mean of some scores, and its standard error."""
     return statistics.mean(scores), statistics.stdev(scores) / math.sqrt(len(scores))
