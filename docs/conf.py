@@ -37,7 +37,7 @@ numpydoc_show_class_members = False
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 templates_path = []
-exclude_patterns = ["extra"]
+exclude_patterns = ["extra", "package.md"]
 
 
 def leave_stars(app, what, name, obj, options, lines):

@@ -227,9 +227,9 @@ def useful_rank(
     Returns
     -------
     int (CP) or tuple of int (Tucker: one for each mode; TT: the bonds)
-        Tucker and TT ranks above :func:`full_rank` are cut to it, with a warning where they
-        were given as numbers. CP's are not: more components than needed can be dropped and
-        pruned.
+        Tucker ranks above the size of their mode, and TT ranks above :func:`full_rank`, are cut
+        to it, with a warning where they were given as numbers. CP's are not: more components
+        than needed can be dropped and pruned.
 
     Raises
     ------
@@ -241,6 +241,7 @@ def useful_rank(
     --------
     >>> import warnings
     >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
     ...     useful_rank((12, 5, 5, 7), 5000, "tt")
     (1, 12, 35, 7, 1)
     >>> print(caught[0].message)
@@ -254,10 +255,12 @@ def useful_rank(
                 f"rank {full} a cp weight of shape {tuple(shape)} can be any: use no more"
             )
         return wanted
-    useful = tuple(map(min, wanted, full))
+    # A factor of a mode's own size may be the identity, as for average pooling.
+    most = tuple(shape) if factorization == "tucker" else full
+    useful = tuple(map(min, wanted, most))
     if useful != wanted and not isinstance(rank, (float, str)):
         warnings.warn(
-            f"rank={rank} is above the full rank {full} of a {factorization} weight of shape "
+            f"rank={rank} is above the full rank {most} of a {factorization} weight of shape "
             f"{tuple(shape)}, at which it can be any: rank={useful} is used",
             stacklevel=_outside(),
         )

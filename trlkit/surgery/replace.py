@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -75,7 +76,10 @@ class Report:
         ]
         if self.error is not None:
             lines.append(f"  Relative error of the weight: {self.error:.1e}")
-        lines += [f"  {note}" for note in self.notes]
+        lines += [
+            textwrap.fill(note, 60, initial_indent="  ", subsequent_indent="    ")
+            for note in self.notes
+        ]
         return "\n".join(lines)
 
 

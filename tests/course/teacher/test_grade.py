@@ -154,7 +154,7 @@ def odd(tmp_path_factory, quick):
 DESERVED = {
     "ada": ALL,
     "ben": 0,
-    "cy": 17,
+    "cy": ALL - sum(i.points for i in manifest.chapter(ONE).exercises if i.name in LOST),
     "eva": ALL,
     "fay": ALL,
     "gus": ALL,
