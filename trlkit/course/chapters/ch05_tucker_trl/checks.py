@@ -100,8 +100,8 @@ def probe_tucker(
     sizes = zip((*input_shape, num_classes), rank, strict=True)
     shapes = {f"factors.{k}": pair for k, pair in enumerate(sizes)}
     shapes = {"core": rank, **shapes, "bias": (num_classes,)}
-    arguments = ((16, 6, 6), 4, (4, 2, 2, 100))
-    start = (answer, arguments, "TuckerTRL((16, 6, 6), 4, (4, 2, 2, 100))")
+    arguments = ((16, 6, 6), 100, (4, 2, 2, 100))
+    start = (answer, arguments, "TuckerTRL((16, 6, 6), 100, (4, 2, 2, 100))")
     return _tried(answer, (input_shape, num_classes, rank), shapes, x, start)
 
 
@@ -240,10 +240,10 @@ def _start_verdict(answer: Callable, arguments: tuple, call: str) -> Verdict:
 
 
 STARTS = (  # ranks that are large and unequal: no two wrong rules are right at all of them
-    ((16, 6, 6), 4, (4, 2, 2, 100)),
+    ((16, 6, 6), 100, (4, 2, 2, 100)),
     ((512, 7, 7), 10, (16, 3, 5, 8)),
     ((30, 20), 5, (25, 3, 2)),
-    ((12,), 7, (5, 9)),
+    ((12,), 9, (5, 9)),
 )
 
 
