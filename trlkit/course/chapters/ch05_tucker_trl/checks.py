@@ -93,6 +93,15 @@ class TuckerTRL(nn.Module):
         return tucker_forward(x, self.core, list(self.factors), self.bias)
 
 
+class Started(layers.TuckerTRL):
+    """trlkit's layer, which starts as ``nn.Linear`` does, with the start that is asked for."""
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        with torch.no_grad():
+            self.core.mul_(3**0.5)
+
+
 def probe_tucker(
     answer: Any, input_shape: tuple, num_classes: int, rank: tuple, x: Tensor
 ) -> dict[str, Any]:
@@ -652,7 +661,7 @@ EXERCISES = (
         ("input_shape", "num_classes", "rank", "x"),
         TuckerTRL,
         tucker_trl_cases,
-        piece=layers.TuckerTRL,
+        piece=Started,
         uses=("project_input", "tucker_forward"),
         gradients=False,
         probe=probe_tucker,
