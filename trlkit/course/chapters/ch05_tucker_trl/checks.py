@@ -302,7 +302,8 @@ def _planned(name: str, parameter: Tensor, layer: nn.Module) -> float:
 def tucker_trl_cases(draw: Draw) -> Iterator[Case]:
     shape = draw.sizes(4, 5)
     x = draw.normal(2, *shape)
-    yield Case((shape, draw.choice(3, (2, 4)), (3, 2, 2), x))
+    rank = draw.choice((3, 2, 2), [(2, 1, 2), (1, 2, 2)])
+    yield Case((shape, draw.choice(3, (2, 4)), rank, x))
     shape = draw.sizes(6, 3, 4)
     rank = (draw.choice(4, (1, 2)), 2, 1, draw.choice(3, (4, 5)))
     yield Case((shape, 5, rank, draw.normal(6, *shape)), "three input modes")
