@@ -22,7 +22,8 @@ from trlkit.course.teacher.record import FAILED, Record
 pytestmark = pytest.mark.timeout(1800)
 
 ALL = manifest.chapter(CHAPTER).points
-HONEST = {"ada": ALL, "mia": ALL - 5, "zoe": 0}
+LOSES = sum(i.points for i in manifest.chapter(CHAPTER).exercises if i.name in LOST)
+HONEST = {"ada": ALL, "mia": ALL - LOSES, "zoe": 0}
 LOST = ("fold", "outer", "khatri_rao")
 QUICK = (
     "import functools, sys\n"

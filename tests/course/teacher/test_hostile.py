@@ -25,7 +25,7 @@ def test_an_attack_wins_nothing(name, rules, sandbox):
     assert all(letter.isprintable() or letter == "\n" for letter in said)
     assert state() == before
     neighbor = grade(submission({"fiber": own["fiber"], "inner": own["inner"]}), rules, sandbox)
-    assert points(neighbor) == {"fiber": 1.0, "inner": 2.0}
+    assert points(neighbor) == {"fiber": 1.0, "inner": 1.0}
 
 
 @pytest.mark.parametrize("name", HEADS)
