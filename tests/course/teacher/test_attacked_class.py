@@ -21,10 +21,10 @@ from trlkit.course.teacher.record import FAILED, Record
 
 pytestmark = pytest.mark.timeout(1800)
 
+LOST = ("fold", "outer", "khatri_rao")
 ALL = manifest.chapter(CHAPTER).points
 LOSES = sum(i.points for i in manifest.chapter(CHAPTER).exercises if i.name in LOST)
 HONEST = {"ada": ALL, "mia": ALL - LOSES, "zoe": 0}
-LOST = ("fold", "outer", "khatri_rao")
 QUICK = (
     "import functools, sys\n"
     "from trlkit import cli\n"
