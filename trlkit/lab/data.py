@@ -283,7 +283,7 @@ def _without_a_tenth(dataset: Dataset) -> list[Dataset]:
 
 
 def _split(dataset: Dataset, shares: tuple[float, ...]) -> list[Dataset]:
-    return random_split(dataset, shares, generator=torch.Generator().manual_seed(0), device="cpu")
+    return random_split(dataset, shares, generator=torch.Generator().manual_seed(0))
 
 
 def _transform(size: int):

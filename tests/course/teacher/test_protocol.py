@@ -189,18 +189,18 @@ for networks in (plain, own):
             setattr(networks, name, shrunk(make))
 
 
-def torchsummary_misses(model):
-    return 0, 0
+def Quick(layer, times):
+    return layer
 """
 
 
 def test_a_network_that_is_made_otherwise_changes_nothing_that_is_expected(rules, sandbox):
     chapter = "07_cnn_with_trl"
-    own = solutions(chapter)["conv_output_size"]
-    answers = {"conv_output_size": own, "torchsummary_misses": SHRUNK}
+    own = solutions(chapter)["head_parameters"]
+    answers = {"head_parameters": own, "Quick": SHRUNK}
     record = grade(submission(answers, chapter), rules, sandbox)
-    assert set(points(record)) == {"conv_output_size"}
-    (row,) = (row for row in record.rows if row.exercise == "torchsummary_misses")
+    assert set(points(record)) == {"head_parameters"}
+    (row,) = (row for row in record.rows if row.exercise == "Quick")
     assert "alike on both sides" in row.message
 
 
@@ -279,11 +279,9 @@ def test_answers_in_the_order_of_the_cases_are_worth_nothing(rules, sandbox):
     by_order = (
         f"table = {table} * 9\n\ndef is_unbiased(dropout, weight, rank):\n    return table.pop(0)\n"
     )
-    own = solutions(chapter)["keep_masks"]
-    record = grade(
-        submission({"keep_masks": own, "is_unbiased": by_order}, chapter), rules, sandbox
-    )
-    assert set(points(record)) == {"keep_masks"}
+    own = solutions(chapter)["drop_cp"]
+    record = grade(submission({"drop_cp": own, "is_unbiased": by_order}, chapter), rules, sandbox)
+    assert set(points(record)) == {"drop_cp"}
     (row,) = (row for row in record.rows if row.exercise == "is_unbiased")
     assert "not on hidden ones" in row.message
 
@@ -299,9 +297,9 @@ def test_what_a_head_is_given_is_a_copy():
 GREEDY = {
     "a huge piece": (
         "02_decompositions",
-        "decomposition_parameters",
-        "tucker_to_tensor",
-        "import torch\n\ndef tucker_to_tensor(core, factors):\n"
+        "free_numbers",
+        "cp_als_sweep",
+        "import torch\n\ndef cp_als_sweep(x, factors):\n"
         "    return cp_to_tensor([torch.ones(30_000, 1), torch.ones(30_000, 1)])\n",
     ),
     "tensors without end": (
