@@ -134,7 +134,7 @@ def main(argv: list[str] | None = None) -> int:
         one.add_argument("--cache", type=Path, default=Path("build/experiments"))
         one.add_argument("--revision", help="the code's, where git's history is not at hand")
         one.add_argument("--smoke", action="store_true", help="a few steps of a few heads")
-    features.add_argument("--out", type=Path, default=Path("trlkit/lab/features.npz"))
+    features.add_argument("--out", type=Path, default=Path("trlkit/lab/cifar10_features.npz"))
     features.add_argument("--each", type=_positive, default=25, help="pictures of a class, twice")
     report = doing.add_parser("report", help="make the page and its figures of the rows alone")
     report.add_argument("--rows", type=Path, default=Path("results/experiments.csv"))

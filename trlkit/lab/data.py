@@ -81,7 +81,7 @@ def cifar10_features() -> tuple[TensorDataset, TensorDataset]:
     >>> len(train), len(test), train[0][0].shape
     (230, 230, torch.Size([512, 4, 4]))
     """
-    with np.load(Path(__file__).with_name("features.npz")) as file:
+    with np.load(Path(__file__).with_name("cifar10_features.npz")) as file:
         parts = [(file[name], file[f"{name}_labels"]) for name in ("train", "test")]
     train, test = (
         TensorDataset(torch.from_numpy(x).float(), torch.from_numpy(labels).long())

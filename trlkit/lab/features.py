@@ -5,10 +5,10 @@ from functools import cache
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
 from trlkit.lab import data
+from trlkit.lab.training import descend
 
 SHAPE, CLASSES = (64, 5, 5), 10
 BATCH = 64
@@ -69,14 +69,9 @@ def train_head(
         torch.manual_seed(seed)
         head = make().train()
         optimizer = torch.optim.Adam([p for p in head.parameters() if p.requires_grad], lr=rate)
-        batches, losses = torch.Generator().manual_seed(seed), []
-        for _ in range(steps):
-            batch = torch.randint(len(images), (BATCH,), generator=batches)
-            loss = F.cross_entropy(head(images[batch]), labels[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
+        drawn = torch.Generator().manual_seed(seed)
+        batches = (torch.randint(len(images), (BATCH,), generator=drawn) for _ in range(steps))
+        losses = descend(head, optimizer, images, labels, batches)
     return head.eval(), losses
 
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from trlkit.lab import data
+from trlkit.lab.training import descend
 
 SHUFFLES = ("rows and columns", "transposed", "all places")
 LEARN, STEPS, LEARNING_RATE = 600, 80, 0.03
@@ -75,10 +75,7 @@ def share_right(make: Callable[[], nn.Module], x: Tensor, labels: Tensor, seed: 
         torch.manual_seed(seed)
         layer = make()
         optimizer = torch.optim.Adam(layer.parameters(), lr=LEARNING_RATE)
-        for _ in range(STEPS):
-            optimizer.zero_grad()
-            F.cross_entropy(layer(x[:LEARN]), labels[:LEARN]).backward()
-            optimizer.step()
+        descend(layer, optimizer, x, labels, STEPS * [slice(LEARN)])
     with torch.no_grad():
         right = layer.eval()(x[LEARN:]).argmax(1) == labels[LEARN:]
     return right.double().mean().item()

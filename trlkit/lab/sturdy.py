@@ -4,11 +4,11 @@ from functools import cache
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
 from trlkit import CPTRL
 from trlkit.lab import data, robustness
+from trlkit.lab.training import descend
 
 DISTURBANCES = ("noise", "fgsm", "pgd")
 
@@ -63,13 +63,10 @@ def trained(
             nn.Dropout(units),
             CPTRL((16, 8, 8), 10, rank=30, dropout=p),
         )
-        batches = torch.Generator().manual_seed(seed)
+        drawn = torch.Generator().manual_seed(seed)
         optimizer = torch.optim.AdamW(network.parameters(), lr=0.01, weight_decay=decay)
-        for _ in range(steps):
-            batch = torch.randint(len(images), (128,), generator=batches)
-            optimizer.zero_grad()
-            F.cross_entropy(network(images[batch]), labels[batch]).backward()
-            optimizer.step()
+        batches = (torch.randint(len(images), (128,), generator=drawn) for _ in range(steps))
+        descend(network, optimizer, images, labels, batches)
     return network.eval()
 
 

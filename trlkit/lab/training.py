@@ -9,7 +9,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -290,6 +290,44 @@ def features(
     finally:
         hook.remove()
     return TensorDataset(torch.cat(activations), torch.cat(labels))
+
+
+def descend(
+    model: nn.Module, optimizer: Optimizer, x: Tensor, labels: Tensor, steps: Iterable
+) -> list[float]:
+    """Take one step of an optimizer along the cross entropy of each batch.
+
+    Parameters
+    ----------
+    model : Module
+    optimizer : Optimizer
+    x : Tensor of shape (samples, ...)
+    labels : Tensor of shape (samples,)
+    steps : iterable of Tensor or slice
+        For each step, which samples it sees.
+
+    Returns
+    -------
+    list of float
+        The loss of each batch, before its step.
+
+    Examples
+    --------
+    >>> model = nn.Linear(2, 2)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    >>> x, labels = torch.eye(2), torch.tensor([0, 1])
+    >>> first, second = descend(model, optimizer, x, labels, 2 * [slice(2)])
+    >>> first > second
+    True
+    """
+    losses = []
+    for step in steps:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x[step]), labels[step])
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
 
 
 def batches(

@@ -32,7 +32,7 @@ ALLOWED = {
     "05_tucker_trl": ("tensors.py", "ranks.py"),
     "06_tensor_dropout": ("tensors.py", "ranks.py"),
     "07_cnn_with_trl": LAYERS,
-    "08_vgg16_with_trl": (*LAYERS, "lab/features.npz"),
+    "08_vgg16_with_trl": (*LAYERS, "lab/cifar10_features.npz"),
     "09_capstone": (*LAYERS, "lab/capstone.py", "lab/robustness.py", "lab/training.py"),
 }
 INIT = '''"""trlkit, as far as the answers to this chapter may use it."""
