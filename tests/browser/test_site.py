@@ -77,11 +77,20 @@ def severe(page):
     ]
 
 
+WIDE = """() => [...document.querySelectorAll('.formula')]
+    .filter(f => f.scrollWidth > f.clientWidth).map(f => f.textContent.slice(0, 60))"""
+LOADED = """() => document.fonts.ready.then(fonts =>
+    [...fonts].filter(f => f.status === 'loaded').map(f => f.family.replaceAll('"', '')))"""
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_page_reads_on_a_desk_and_on_a_phone_and_for_everyone(page, html, name):
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
+    page.set_viewport_size({"width": 1300, "height": 900})
     page.goto((html / f"{name}.html").as_uri())
+    assert page.locator("math").count() == 0 or "Course Math" in page.evaluate(LOADED)
+    assert page.evaluate(WIDE) == []
     assert page.evaluate("[...document.images].filter(i => !i.naturalWidth).map(i => i.src)") == []
     assert page.evaluate("[...document.images].filter(i => !i.alt).map(i => i.src)") == []
     assert page.locator("h1").count() == 1

@@ -31,10 +31,14 @@ REPORT = {"grade": True, "solution": True, "grade_id": "capstone_report", "point
 
 
 class Watched:
-    """A page that fetches nothing and notes what it tried: dialogs, requests."""
+    """Pages, one at a time, that fetch nothing; it notes what they tried: dialogs, requests."""
 
     def __init__(self, browser):
-        self.page = browser.new_page()
+        self.browser = browser
+        self.open()
+
+    def open(self):
+        self.page = self.browser.new_page()
         self.seen = []
         self.page.on("dialog", self.note)
         self.page.route("**/*", self.stop)
@@ -48,8 +52,8 @@ class Watched:
         route.fulfill(status=204)  # a page that asks to go elsewhere stays
 
     def show(self, html):
-        self.page.goto("about:blank")
-        self.seen.clear()
+        self.page.close()  # what stood there may still be on its way elsewhere
+        self.open()
         self.page.set_content(html, wait_until="commit")
 
     def click(self):

@@ -1,5 +1,6 @@
 """`trlkit grade` on small classes: what each gets, and what a run survives."""
 
+import contextlib
 import copy
 import csv
 import functools
@@ -129,22 +130,22 @@ def lost(record):
     return {row.exercise for row in record.rows if row.points < row.out_of}
 
 
-@pytest.fixture(scope="module")
+@contextlib.contextmanager
 def quick():
     """Rules that soon stop a loop."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classroom, "Rules", functools.partial(Rules, exercise_seconds=20.0))
-        yield
+        yield patch
 
 
 @pytest.fixture(scope="module")
-def odd(tmp_path_factory, quick):
+def odd(tmp_path_factory):
     """The class of chapter 01, graded by two workers: its folder and what was printed."""
     root = course(tmp_path_factory.mktemp("odd") / "course")
     hand_in(root / "submitted")
     roster = root / "roster.csv"
     roster.write_text("id\n" + "".join(f"{who}\n" for who in ROSTER), encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
+    with quick() as patch:
         said = []
         patch.setattr("builtins.print", lambda *text, **more: said.append(" ".join(map(str, text))))
         code = grade(root, root / "submitted", "--workers", 2, "--roster", roster)
@@ -269,7 +270,7 @@ def gradebook(root):
     return {student: score for student, score, *_ in rows}
 
 
-def test_killed_in_the_middle_and_resumed_it_is_the_same_as_undisturbed(odd, tmp_path, quick):
+def test_killed_in_the_middle_and_resumed_it_is_the_same_as_undisturbed(odd, tmp_path):
     root = course(tmp_path / "course")
     (root / "submitted").symlink_to(odd[0] / "submitted")
     roster = odd[0] / "roster.csv"
@@ -291,7 +292,7 @@ def test_killed_in_the_middle_and_resumed_it_is_the_same_as_undisturbed(odd, tmp
     assert 4 <= len(before) < len(DESERVED)
     again = []
     local = workers.local
-    with pytest.MonkeyPatch.context() as patch:
+    with quick() as patch:
         patch.setattr(workers, "local", lambda jobs, n: local(again.extend(jobs) or again, n))
         assert grade(root, root / "submitted", "--resume", "--roster", roster) == 0
     done = {who for who, _ in before}

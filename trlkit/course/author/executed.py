@@ -3,6 +3,7 @@
 import hashlib
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
 from filelock import FileLock
@@ -50,7 +51,8 @@ def executed(root: Path, name: str) -> nbformat.NotebookNode:
 def run(path: Path, aside: Path) -> nbformat.NotebookNode:
     """A notebook with the outputs of its cells, run in a kernel that reaches no network.
 
-    ``aside`` is a folder for what the kernel loads first.
+    It runs in an empty folder, so that what its cells write, such as a learner's tries, never
+    lies among the sources. ``aside`` is a folder for what the kernel loads first.
     """
     offline = aside / "offline"
     offline.mkdir(exist_ok=True)
@@ -59,9 +61,10 @@ def run(path: Path, aside: Path) -> nbformat.NotebookNode:
     places = filter(None, [str(offline), environment.get("PYTHONPATH", "")])
     environment["PYTHONPATH"] = os.pathsep.join(places)
     notebook = nbformat.read(path, as_version=4)
-    folder = {"metadata": {"path": str(path.parent)}}
-    client = NotebookClient(notebook, timeout=CELL_SECONDS, resources=folder)
-    return client.execute(env=environment)
+    with TemporaryDirectory() as folder:
+        resources = {"metadata": {"path": folder}}
+        client = NotebookClient(notebook, timeout=CELL_SECONDS, resources=resources)
+        return client.execute(env=environment)
 
 
 def _digest(root: Path, path: Path) -> str:

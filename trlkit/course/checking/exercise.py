@@ -67,6 +67,11 @@ class Draw:
         """A float64 tensor of independent normal entries."""
         return torch.randn(*shape, generator=self._torch, dtype=torch.float64)
 
+    def order(self, count: int) -> list[int]:
+        """The numbers below ``count``, counted up; hidden, shuffled."""
+        numbers = range(count)
+        return self._random.sample(numbers, count) if self.hidden else list(numbers)
+
     def choice(self, shown: Any, others: Iterable[Any]) -> Any:
         """The value ``shown``; hidden, one of ``others``."""
         return self._random.choice(list(others)) if self.hidden else shown

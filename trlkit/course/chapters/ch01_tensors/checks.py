@@ -577,7 +577,8 @@ def contracted(equation: Any, args: tuple) -> Any:
 def mode_dot_equation_cases(draw: Draw) -> Iterator[Case]:
     for order, mode in ((3, 1), (3, 0), (3, 2), (2, 1), (5, 3), (6, 5), (10, 4)):
         yield Case((order, mode))
-    yield Case(draw.choice((1, 0), [(1, 0), (4, 3), (7, 2), (10, 9)]))
+    order = draw.choice(1, range(4, 13))
+    yield Case((order, draw.choice(0, range(order))))
 
 
 EXERCISES = (

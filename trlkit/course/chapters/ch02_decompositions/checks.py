@@ -75,17 +75,18 @@ def free_numbers(shape: Sequence[int], rank: Any, kind: str) -> int:
 
 
 def free_numbers_cases(draw: Draw) -> Iterator[Case]:
-    yield Case((draw.choice((4, 5, 6), [(5, 4, 6), (6, 5, 4)]), 2, "cp"))
-    yield Case((draw.choice((6, 4), [(5, 6), (4, 5)]), 1, "cp"), "a matrix of rank 1")
-    yield Case((draw.choice((6, 4), [(5, 6), (4, 5)]), 3, "cp"), "a matrix of rank 3")
+    pairs, triples = (list(itertools.permutations(range(4, 9), count)) for count in (2, 3))
+    yield Case((draw.choice((4, 5, 6), triples), 2, "cp"))
+    yield Case((draw.choice((6, 4), pairs), 1, "cp"), "a matrix of rank 1")
+    yield Case((draw.choice((6, 4), pairs), 3, "cp"), "a matrix of rank 3")
     yield Case((draw.choice((3, 4, 3, 5), [(4, 3, 5, 3)]), 3, "cp"), "four modes")
     yield Case((draw.choice((3, 2, 2, 3, 2), [(2, 3, 2, 2, 3)]), 2, "cp"), "five modes")
-    yield Case((draw.choice((4, 5, 6), [(5, 6, 4)]), (2, 3, 4), "tucker"))
-    yield Case((draw.choice((5, 4), [(4, 6)]), (3, 3), "tucker"), "a matrix")
+    yield Case((draw.choice((4, 5, 6), triples), (2, 3, 4), "tucker"))
+    yield Case((draw.choice((5, 4), pairs), (3, 3), "tucker"), "a matrix")
     yield Case(((3, 3, 3), (3, 3, 3), "tucker"), "as many as there are entries")
     yield Case((draw.choice((3, 2, 4, 3), [(4, 2, 3, 3)]), (2, 2, 3, 1), "tucker"), "four modes")
-    yield Case((draw.choice((4, 5, 6), [(5, 4, 6)]), (1, 2, 4, 1), "tt"))
-    yield Case((draw.choice((5, 4), [(4, 6)]), (1, 3, 1), "tt"), "a matrix")
+    yield Case((draw.choice((4, 5, 6), triples), (1, 2, 4, 1), "tt"))
+    yield Case((draw.choice((5, 4), pairs), (1, 3, 1), "tt"), "a matrix")
     yield Case((draw.choice((2, 3, 2, 3, 2), [(3, 2, 3, 2, 2)]), (1, 2, 3, 3, 2, 1), "tt"))
     yield Case((draw.sizes(5), (1, 1), "tt"), "a single core")
 

@@ -522,11 +522,11 @@ def expected_losses(noise: float, samples: int, unknowns: int) -> tuple[float, f
 
 
 def expected_losses_cases(draw: Draw) -> Iterator[Case]:
-    yield Case((1.0, draw.choice(10, [12, 16]), 3))
-    yield Case((0.1, draw.choice(40, [50, 60]), draw.choice(12, [7, 15])), "little noise")
-    yield Case((2.0, 20, draw.choice(19, [17, 18])), "hardly more samples than unknowns")
+    yield Case((1.0, draw.choice(10, range(11, 30)), 3))
+    yield Case((0.1, draw.choice(40, range(41, 80)), draw.choice(12, range(5, 20))), "little noise")
+    yield Case((2.0, 20, draw.choice(19, (17, 18))), "hardly more samples than unknowns")
     yield Case((0.5, 15, 15), "as many unknowns as samples")
-    yield Case((0.5, 10, draw.choice(30, [25, 40])), "fewer samples than unknowns")
+    yield Case((0.5, 10, draw.choice(30, range(21, 60))), "fewer samples than unknowns")
     yield Case((3.0, 8, 0), "nothing is fitted")
 
 

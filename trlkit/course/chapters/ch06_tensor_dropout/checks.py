@@ -666,13 +666,16 @@ def expected_weight_probe(answer, kind: str, rank: tuple, p: float) -> dict[str,
 
 
 def expected_weight_cases(draw: Draw) -> Iterator[Case]:
-    yield Case(("CP, right", (draw.choice(3, [2, 4]),), 0.3), "the weight itself")
-    yield Case(("CP: rescales nothing", (3,), draw.choice(0.25, [0.2, 0.4])))
-    yield Case(("CP: keeps one component where all would go", (2,), 0.5))
+    share = [number / 100 for number in range(10, 70)]
+    right = "CP, right", (draw.choice(3, [2, 4]),), draw.choice(0.3, share)
+    yield Case(right, "the weight itself")
+    yield Case(("CP: rescales nothing", (3,), draw.choice(0.25, share)))
+    yield Case(("CP: keeps one component where all would go", (2,), draw.choice(0.5, share)))
     rank = draw.choice((2, 3, 1), [(3, 1, 2), (2, 2, 1), (3, 2, 1)])
-    yield Case(("Tucker, right", rank, 0.4), "three rank modes")
-    yield Case(("Tucker: rescales nothing", rank, 0.2), "three rank modes")
-    yield Case(("Tucker: keeps one component where a mode would lose all", (2, 3), 0.4))
+    yield Case(("Tucker, right", rank, draw.choice(0.4, share)), "three rank modes")
+    yield Case(("Tucker: rescales nothing", rank, draw.choice(0.2, share)), "three rank modes")
+    one_left = "Tucker: keeps one component where a mode would lose all"
+    yield Case((one_left, (2, 3), draw.choice(0.4, share)))
     yield Case(("CP: rescales by 1 / p", (2,), 0.0), "p = 0")
     yield Case((STORED, (2,), 0.3))
 

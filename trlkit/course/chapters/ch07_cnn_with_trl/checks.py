@@ -48,19 +48,28 @@ def activation_shape(
 
 
 def activation_shape_cases(draw: Draw) -> Iterator[Case]:
-    more, most = draw.choice((32, 64), [(16, 48), (24, 40)])
+    more, most = draw.choice(32, range(5, 32)), draw.choice(64, range(33, 64))
     course = [("conv", more, 3, 1, 0), ("pool", 2, 2), ("conv", most, 3, 1, 0)]
     yield Case((course[:1], (3, 32, 32)), "one convolution")
     yield Case((course, (3, 32, 32)), "the network of this chapter")
-    yield Case((course, (3, draw.choice(29, (25, 27)), 40)), "images that are not square")
+    yield Case((course, (3, draw.choice(29, range(21, 60, 2)), 40)), "images that are not square")
     overlapping = [("pool", 3, 2), ("conv", 8, 5, 2, 2), ("pool", 3, 3)]
-    yield Case((overlapping, (4, draw.choice(64, (60, 72)), 56)), "other windows and strides")
+    yield Case((overlapping, (4, draw.choice(64, range(58, 90)), 56)), "other windows and strides")
     padded = [("conv", 8, 3, 1, 1), ("conv", 8, 3, 1, 1), ("pool", 2, 2)] * 2
-    yield Case((padded, (1, 28, draw.choice(20, (22, 26)))), "padding, as in VGG")
-    yield Case(([("pool", 3, 2)], (5, draw.choice(9, (7, 11)), 10)), "an overlapping pooling last")
-    yield Case(([("pool", 2, 3)], (2, draw.choice(8, (11, 14)), 7)), "a stride past the window")
-    yield Case(([("conv", 6, 11, 4, 2)], (3, 224, draw.choice(227, (230, 240)))), "as in AlexNet")
-    yield Case(([("conv", 1, 4, 3, 1)], (1, 5, draw.choice(10, (11, 13)))), "the last does not fit")
+    yield Case((padded, (1, 28, draw.choice(20, range(22, 60, 2)))), "padding, as in VGG")
+    yield Case(
+        ([("pool", 3, 2)], (5, draw.choice(9, range(7, 40, 2)), 10)), "an overlapping pooling last"
+    )
+    yield Case(
+        ([("pool", 2, 3)], (2, draw.choice(8, range(11, 60, 3)), 7)), "a stride past the window"
+    )
+    yield Case(
+        ([("conv", 6, 11, 4, 2)], (3, 224, draw.choice(227, range(228, 300)))), "as in AlexNet"
+    )
+    yield Case(
+        ([("conv", 1, 4, 3, 1)], (1, 5, draw.choice(10, (11, 13, 14, 16, 17, 19, 20)))),
+        "the last does not fit",
+    )
     yield Case(([("conv", 7, 5, 1, 0)], (1, 5, 6)), "one window")
     yield Case(([], (3, 17, 9)), "no layer")
 

@@ -144,14 +144,13 @@ def pareto_front(points: Sequence[tuple[int, float]]) -> list[int]:
 
 def pareto_cases(draw: Draw) -> Iterator[Case]:
     shown = [(170, 0.59), (990, 0.92), (550, 0.93), (282, 0.91), (384, 0.9), (2570, 0.96)]
-    others = [
-        [(size + step, round(share - step / 5000, 4)) for size, share in reversed(shown)]
-        for step in range(3, 30, 3)
-    ]
-    points = draw.choice(shown, others)
+    step = draw.choice(0, range(3, 150))
+    moved = [(size + step, round(share - step / 5000, 4)) for size, share in shown]
+    middle = moved[2]
+    points = [moved[k] for k in draw.order(len(moved))]
     yield Case((points,))
-    yield Case(([*points, points[2], (points[2][0], points[2][1] - 0.01)],), "two that are equal")
-    yield Case(([*points, (points[2][0] - 20, points[2][1])],), "as accurate, but smaller")
+    yield Case(([*points, middle, (middle[0], middle[1] - 0.01)],), "two that are equal")
+    yield Case(([*points, (middle[0] - 20, middle[1])],), "as accurate, but smaller")
     yield Case(([(400, 0.9), (400, 0.93), (400, 0.92)],), "one size")
     yield Case(([(500, 0.9)],), "one head")
 
