@@ -17,6 +17,7 @@ from trlkit.course.chapters import manifest
 from trlkit.course.checking.answer import LocalAnswer, plain
 from trlkit.course.checking.compare import describe, difference
 from trlkit.course.checking.report import CheckFailed, Report
+from trlkit.course.checking.waiting import waiting
 
 __all__ = ["CheckFailed", "check", "explore", "progress", "reveal"]
 
@@ -47,6 +48,21 @@ def check(name: str, answer: Any, *, hidden: int | None = None) -> None:
     ValueError
         If there is no such exercise.
     """
+    with waiting(f"checking `{name}`") if _in_notebook() else contextlib.nullcontext():
+        report = _judged(name, answer, hidden)
+    for listener in LISTENERS:
+        listener(report)
+    PASSED.pop(name, None)
+    if not report.passed:
+        _draw(report)
+        raise CheckFailed(report)
+    PASSED[name] = answer
+    if hidden is None:
+        print(report.render(color=_in_notebook()))
+
+
+def _judged(name: str, answer: Any, hidden: int | None) -> Report:
+    """The report on an answer, with what it is worth."""
     from trlkit.course.chapters.exercises import EXERCISES, judge, used
 
     if name not in EXERCISES:
@@ -61,17 +77,7 @@ def check(name: str, answer: Any, *, hidden: int | None = None) -> None:
     doubtful = [use for use in used(name) if use not in proven]
     report = judge(name, local, hidden, doubtful)
     report.points = manifest.points(name)
-    if hidden is not None:
-        report = report.hide()
-    for listener in LISTENERS:
-        listener(report)
-    PASSED.pop(name, None)
-    if not report.passed:
-        _draw(report)
-        raise CheckFailed(report)
-    PASSED[name] = answer
-    if hidden is None:
-        print(report.render(color=_in_notebook()))
+    return report if hidden is None else report.hide()
 
 
 def reveal(prediction: Any, truth: Any, usual: Mapping[Any, str] | None = None) -> None:

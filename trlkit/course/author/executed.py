@@ -10,6 +10,7 @@ from filelock import FileLock
 from nbclient import NotebookClient
 
 from trlkit.course import aside
+from trlkit.course.checking import waiting
 
 OFFLINE = """\
 import socket
@@ -64,7 +65,11 @@ def run(path: Path, aside: Path) -> nbformat.NotebookNode:
     with TemporaryDirectory() as folder:
         resources = {"metadata": {"path": folder}}
         client = NotebookClient(notebook, timeout=CELL_SECONDS, resources=resources)
-        return client.execute(env=environment)
+        client.execute(env=environment)
+    for cell in notebook.cells:
+        if "outputs" in cell:  # what said how long a check took is blank by now
+            cell.outputs = [out for out in cell.outputs if out.get("data") != waiting.BLANK]
+    return notebook
 
 
 def _digest(root: Path, path: Path) -> str:
