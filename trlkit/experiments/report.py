@@ -54,9 +54,9 @@ ordinary dropout at {samples; 1 %; FC, dropout 0.5; minus CP}, and one Linear at
 {robustness; all; CP, p = 0.7; minus CP}, {robustness; all; CP, p = 0.7; fgsm_2 minus CP} and \
 {robustness; all; CP, p = 0.7; noise_0.1 minus CP}.
 - Where the truth is itself a weight of low rank, drawn so, CP is ahead of every rival of its \
-size, of the next one by {pays; low-rank weight; CP; minus 1x1 conv + Linear}. That region is made, not \
-found: with pictures CP is ahead of all three in one case alone, behind the small CNN with all of \
-them, of the next one by {samples; 100 %; CP; minus pooled map + Linear}."""
+size, of the next one by {pays; low-rank weight; CP; minus 1x1 conv + Linear}. That region is \
+made, not found: with pictures CP is ahead of all three in one case alone, behind the small CNN \
+with all of them, of the next one by {samples; 100 %; CP; minus pooled map + Linear}."""
 NONDETERMINISM = (
     "Seeds fix the weights, the subset, the order and the cuts of the pictures, and dropout on one "
     "kind of device; cuDNN and cuBLAS are asked for deterministic algorithms. What is left: other "
