@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from trlkit.contraction.costs import KEPT_ELEMENTS, PATHS, PER_SAMPLE_PATHS, Plan, plan, schedule
-from trlkit.contraction.orders import NOMINAL_BATCH
-from trlkit.contraction.paths import as_rows, learns, linear_rows
+from trlkit.contraction.paths import as_rows, learns, linear_rows, planned_batch
 from trlkit.dropout import TensorDropout, draw_masks
 from trlkit.ranks import Rank, as_shape, useful_rank
 from trlkit.tensors import sizes_of
@@ -350,11 +349,9 @@ class TRL(Convertible, Layer):
         known = batch_size is not None and not torch.compiler.is_compiling()
         if known and self._tabulated_for != _place(weight or self._weight()):
             self._choose_paths(self._contraction, self._dropout)
-        if torch.compiler.is_exporting() or not isinstance(batch_size, int):
-            # A comparison would restrict the program to the batch sizes of one path.
-            batch_size = NOMINAL_BATCH
+        size = planned_batch(batch_size)
         for last, path in self._schedules[setting]:
-            if batch_size <= last:
+            if size <= last:
                 return path
         return path
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from trlkit.contraction.work import Work, cp_work, tt_work, tucker_work
+from trlkit.contraction.work import Work, by_rows, cp_work, tt_work, tucker_work
 from trlkit.ranks import Rank, cp_parameters, tt_parameters, tucker_parameters
 
 PATHS = {
@@ -158,10 +158,11 @@ def plan(
         if path == "rebuild" and keeps:
             count = {"cp": cp_parameters, "tucker": tucker_parameters, "tt": tt_parameters}
             factors = count[factorization](input_shape + output_shape, rank)
-            # The kept weight is used where the factors equal those it was built from.
-            same = Work(factors, 2 * factors, len(input_shape + output_shape))
-            steps = [steps[-1], same]
-            memory = math.prod(input_shape + output_shape) + factors
+            p, n = math.prod(input_shape), math.prod(output_shape)
+            # The kept weight is used where the factors equal those it was built from; comparing
+            # runs at half the rate of a copy, and takes some calls a factor.
+            same = Work(factors, 4 * factors, 3 * len(input_shape + output_shape))
+            steps, memory = [*by_rows(batch_size, p, n), same], p * n + factors
         if paths is None or path in paths:
             steps = [step for step in steps if step.only in ("", device)]
             kernels = sum(step.kernels + training * step.backward for step in steps)

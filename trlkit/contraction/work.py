@@ -18,6 +18,7 @@ from trlkit.contraction.orders import (
     in_order,
     projection_order,
     tt_split,
+    turned,
 )
 
 
@@ -62,12 +63,12 @@ def cp_work(
     right, held_right = _merge(shape[cut:], rank, training)
     columns, rows = math.prod(shape[:cut]), math.prod(shape[cut:])
     build = [*left, *right, _gemm(columns, rank, rows)]
-    rebuild = [*build, *_rows(p, n), *_linear(batch, p, n)], held_left + held_right + p * n
+    rebuild = [*build, *_multiply(batch, p, n)], held_left + held_right + p * n
 
     merged, held = _merge(inputs, rank, training)
     ends, held_ends = _merge(outputs, rank, training)
     together = (
-        [*merged, *ends, *_rows(p, rank), *_linear(batch, p, rank), _gemm(batch, rank, n)],
+        [*merged, *ends, *_multiply(batch, p, rank), _gemm(batch, rank, n)],
         held + held_ends + batch * rank,
     )
 
@@ -79,7 +80,7 @@ def cp_work(
     if start == 0:
         product, held_product = _product(batch, size, remaining, rank, training)
     else:
-        product, held_product = [_gemm(batch * remaining, size, rank)], 0
+        product, held_product = _multiply(batch * remaining, size, rank), 0
     steps = [*merged, *others, *ends, *product]
     held += held_others + held_ends + held_product + batch * rank
     if remaining > 1:
@@ -118,7 +119,7 @@ def tucker_work(
     p, n, split = math.prod(inputs), math.prod(outputs), len(inputs)
     rho, sigma = math.prod(rank[:split]), math.prod(rank[split:])
     build, held = _expansion(1, inputs + outputs, rank, training)
-    rebuild = [*build, *_rows(p, n), *_linear(batch, p, n)], held
+    rebuild = [*build, *_multiply(batch, p, n)], held
 
     current, projection, held = list(inputs), [], 0
     for start, stop, size, r in projection_order(inputs, rank[:split]):
@@ -133,9 +134,9 @@ def tucker_work(
     merge, held_merge = _merge_inputs(inputs, rank[:split], sigma, training)
     return {
         "rebuild": rebuild,
-        "merged": ([*merge, *_linear(batch, p, sigma), *expand], held_merge + held_expand),
+        "merged": ([*merge, *by_rows(batch, p, sigma), *expand], held_merge + held_expand),
         "project": ([*projection, _gemm(batch, rho, sigma), *expand], held + held_expand),
-        "project_folded": ([*projection, *fold, _gemm(batch, rho, n)], held + held_fold),
+        "project_folded": ([*projection, *fold, *_multiply(batch, rho, n)], held + held_fold),
     }
 
 
@@ -164,12 +165,12 @@ def tt_work(
     p, n, split, shape = math.prod(inputs), math.prod(outputs), len(inputs), inputs + outputs
     bond, cut = rank[split], tt_split(shape, rank)
     build, held = _tt_build(shape, rank, cut)
-    rebuild = [*build, *_rows(p, n), *_linear(batch, p, n)], held + p * n
+    rebuild = [*build, *_multiply(batch, p, n)], held + p * n
     left, held_left = _tt_left(inputs, rank[: split + 1])
     right, held_right = _tt_right(outputs, rank[split:])
     last = [_gemm(batch, bond, n)] if outputs else []
     merged = (
-        [*left, *right, *_rows(p, bond), *_linear(batch, p, bond), *last],
+        [*left, *right, *_multiply(batch, p, bond), *last],
         held_left + held_right + batch * bond,
     )
 
@@ -195,15 +196,27 @@ def _gemm(m: int, k: int, n: int) -> Work:
     return Work(2 * m * k * n, m * k + k * n + m * n)
 
 
-def _linear(m: int, k: int, n: int) -> list[Work]:
-    """(m, k) x (k, n) of a batch, which a CPU reads twice as slowly where n is small."""
+def by_rows(m: int, k: int, n: int) -> list[Work]:
+    """The product of (m, k) with n rows of k entries: slower on a CPU where n is small.
+
+    Parameters
+    ----------
+    m, k, n : int
+
+    Returns
+    -------
+    list of Work
+    """
     again = [Work(0, m * k, 0, 0, "cpu")] if n < NARROW else []
     return [*again, _gemm(m, k, n)]
 
 
-def _rows(p: int, n: int) -> list[Work]:
-    """What lays a matrix (p, n) out as n rows, where that is worth a copy."""
-    return [Work(0, 2 * p * n, 1, 1, "cpu")] if n < NARROW else []
+def _multiply(m: int, k: int, n: int) -> list[Work]:
+    """(m, k) x (k, n), as :func:`trlkit.contraction.paths.multiply` runs it."""
+    if turned(n, m):
+        return [Work(0, 6 * k * n, 1, 1, "cpu"), *by_rows(m, k, n)]
+    again = [Work(0, 8 * m * k, 0, 0, "cpu")] if n < NARROW else []
+    return [*again, _gemm(m, k, n)]
 
 
 def _merge(sizes: Sequence[int], rank: int, training: bool) -> tuple[list[Work], int]:
@@ -231,9 +244,9 @@ def _product(batch: int, size: int, rest: int, rank: int, training: bool) -> tup
     A plan counts what is held twice in training, for its gradient. What is held
     here is one tensor, with no gradient beside it, and so counts half.
     """
-    steps = [_gemm(batch * rest, size, rank)]
     if rest == 1:
-        return steps, 0
+        return _multiply(batch, size, rank), 0
+    steps = [_gemm(batch * rest, size, rank)]
     if batch == 1 or batched(size, rank, rest, training):
         gradients = batch * size * rank if training and batch > 1 else 0
         return [*steps, Work(0, gradients, 0, 2)], gradients // 2
