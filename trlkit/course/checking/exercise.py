@@ -208,11 +208,11 @@ class Exercise:
         call = self._written(case)
         if got.problem and got.problem.type == "NotImplementedError":
             report.no(f"`{self.name}` is not written yet")
-        elif got.problem:
-            report.no(f"{call}\n{_raises(got)}")
         elif got.borrowed:
             text = f"`{self.name}` calls a library's own function: write it yourself"
             report.no(text, "From the next chapters on you may use trlkit's.")
+        elif got.problem:
+            report.no(f"{call}\n{_raises(got)}")
         elif got.changed:
             text = "Work on a copy, or use operations that make a new tensor."
             report.no(f"{call}\nchanges its arguments in place", text)
