@@ -348,8 +348,7 @@ def test_a_worker_killed_from_outside_costs_nobody_a_point(serial):
         if not killed:
             own = [p for p in psutil.Process().children() if p not in before]
             victim = next(p for p in own if "--multiprocessing-fork" in p.cmdline())
-            victim.kill()
-            victim.wait()
+            victim.kill()  # and no wait for it: its end is for the pool alone to see
             killed = True
     assert killed and len(found) == len(jobs)
     assert timeless(found, jobs) == expected
@@ -393,7 +392,7 @@ def test_a_zip_of_moodles(tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "local", serial)
     assert grade(root, path) == 0
     scores = {who: row["score"] for (who, _), row in table(root).items()}
-    assert float(scores["Ada Lovelace"]) == 17
+    assert float(scores["Ada Lovelace"]) == DESERVED["cy"]
     assert sorted(map(float, scores.values())) == [0, 17] and not any(
         who.startswith("=") for who in scores
     )

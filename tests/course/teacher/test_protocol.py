@@ -255,7 +255,7 @@ LAYERS = {
     ),
     "06_tensor_dropout": (
         "DropoutCP",
-        "keep_masks",
+        "drop_cp",
         "def DropoutCP(factors, p):\n    if not 0 <= p < 1:\n        raise ValueError\n"
         "    made = own(tuple(map(len, factors)), factors[0].shape[1], False, p)\n"
         "    for mine, given in zip(made.factors, factors):\n        mine.data = given.clone()\n"
