@@ -223,7 +223,8 @@ class Exercise:
                 return True
             if found.layer == "values":
                 if self.probe is None:
-                    report.ok(f"{call} returns {_kind(got.value)}")
+                    kind = "" if self.judged else f" returns {_kind(got.value)}"
+                    report.ok(call + kind if kind else f"takes {call}")
                     report.no(f"values differ: {found.text}", found.hint)
                 else:
                     report.ok(f"takes {call}")

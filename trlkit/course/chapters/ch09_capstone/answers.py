@@ -125,6 +125,13 @@ def split_indices(count, sizes, seed):
     np.random.seed(seed)
     return torch.from_numpy(np.random.permutation(count)).split(list(sizes))
 
+# %% wrong="split_indices" name="the last so many"
+# Of no test samples, the last -0 are all.
+def split_indices(count, sizes, seed):
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    a, b, c = sizes
+    return order[:a], order[a : a + b], order[-c:]
+
 # %% right="choose_trial"
 def choose_trial(trials, budget):
     fitting = [k for k, (parameters, _, _) in enumerate(trials) if parameters <= budget]
@@ -362,6 +369,24 @@ def pareto_front(points):
 def pareto_front(points):
     return [k for k, p in enumerate(points) if p[1] == max(a for s, a in points if s == p[0])]
 
+# %% wrong="pareto_front" name="float32"
+# A count of parameters above 2 ** 24 is rounded.
+def pareto_front(points):
+    size, share = torch.tensor(points, dtype=torch.float32).T
+    no_worse = (size[:, None] <= size) & (share[:, None] >= share)
+    better = (size[:, None] < size) | (share[:, None] > share)
+    return (~(no_worse & better).any(0)).nonzero().flatten().tolist()
+
+# %% wrong="pareto_front" name="better than nothing"
+# A head that is right on no digit is never on the front.
+def pareto_front(points):
+    front, best = [], (0, 0.0)
+    for k in sorted(range(len(points)), key=lambda k: (points[k][0], -points[k][1])):
+        if points[k][1] > best[1] or points[k] == best:
+            front.append(k)
+            best = points[k]
+    return sorted(front)
+
 # %% right="prune_within"
 def prune_within(trl, x, most, tols):
     training, best = trl.training, trl
@@ -530,6 +555,23 @@ def prune_within(trl, x, most, tols):
 #-     training, best = trl.training, trl
 #+     torch.set_grad_enabled(False)
 #+     training, best = trl.training, trl
+
+# %% wrong="prune_within" name="less than most"
+# A change of exactly `most` is not allowed.
+#- .abs().max() <= most
+#+ .abs().max() < most
+
+# %% wrong="prune_within" name="norm of a row"
+# The changes of one sample's outputs are added up.
+#- (pruned(x) - exact).abs().max() <=
+#+ (pruned(x) - exact).norm(dim=1).max() <=
+
+# %% wrong="prune_within" name="until one does not fit"
+# The search ends at the first tolerance that is too large; a larger one may fit again.
+#-                 best = pruned
+#+                 best = pruned
+#+             else:
+#+                 break
 
 # %% right="conv_as_tucker"
 def conv_as_tucker(conv_weight, conv_bias, linear_weight, linear_bias, input_shape):
@@ -719,6 +761,46 @@ def attack(model, images, labels, strength, steps):
 #- moved - 2.5
 #+ x - 2.5
 
+# %% mistake="attack" name="gradients cleared"
+# Afterwards the parameters have no gradients, and before they had some: whoever trains the model
+# has lost them.
+# Look at: `torch.autograd.grad`, which leaves `grad` as it is.
+#-         (gradient,) = torch.autograd.grad(lead.sum(), x)
+#+         lead.sum().backward()
+#+         gradient = x.grad
+#+         model.zero_grad()
+
+# %% wrong="attack" name="small steps"
+# Steps of strength / steps: each gradient is new, and there is no way to turn back.
+#- 2.5 * strength / steps
+#+ strength / steps
+
+# %% wrong="attack" name="full steps"
+# Each step is as long as the strength.
+#- 2.5 * strength / steps
+#+ strength
+
+# %% wrong="attack" name="one step more"
+# A gradient more than was asked for.
+#- range(steps)
+#+ range(steps + 1)
+
+# %% wrong="attack" name="always ten"
+# The number of steps is written in.
+#- range(steps)
+#+ range(10)
+
+# %% wrong="attack" name="frozen model"
+# The parameters no longer learn.
+#-     moved = images.clone()
+#+     moved = images.clone()
+#+     model.requires_grad_(False)
+
+# %% wrong="attack" name="in place"
+# The images that were handed over are moved too.
+#- return moved
+#+ return images.copy_(moved)
+
 # %% right="run_experiment"
 def run_experiment(measure):
     import statistics
@@ -843,6 +925,21 @@ def run_experiment(measure):
         word = "tensor" if mean > 2 * error else "linear" if mean < -2 * error else "not shown"
         said[task] = (mean, error, word)
     return said
+
+# %% wrong="run_experiment" name="one standard error"
+# One error from 0 is taken for a difference.
+#- abs(mean) > 2 * error
+#+ abs(mean) > error
+
+# %% wrong="run_experiment" name="n - 1 twice"
+# The deviation, which has n - 1 in it already, is divided by the root of n - 1.
+#- math.sqrt(len(gains))
+#+ math.sqrt(len(gains) - 1)
+
+# %% wrong="run_experiment" name="another device"
+# The chapter's own device is asked, not the one that was handed over.
+def run_experiment(measure):
+    return {task: (0.0, 0.01, "not shown") for task in ("plenty", "poor")}
 
 # %% right="light_head"
 def light_head(input_shape, num_classes):
@@ -1023,6 +1120,13 @@ def light_head(input_shape, num_classes):
             return self.linear(x.flatten(1) @ self.mix)
 
     return Head()
+
+# %% wrong="light_head" name="the highest rank, with dropout"
+# The rank that the budget allows, and a third of its few components dropped.
+def light_head(input_shape, num_classes):
+    from trlkit import CPTRL
+
+    return CPTRL(input_shape, num_classes, rank=7, dropout=0.3)
 
 # %% right="accurate_head"
 def accurate_head(input_shape, num_classes):

@@ -15,6 +15,17 @@ def cptrl_with_weak_components(rank: int, p: float, seed: int) -> TRL:
     return _weakened(CPTRL, rank, p, seed, 0.1).train()
 
 
+def cptrl_with_opposed_components(p: float) -> TRL:
+    """A layer in training mode, of whole numbers, whose two weak components nearly cancel."""
+    options = {"dropout": p, "dtype": torch.float64, "contraction": "rebuild"}
+    layer = CPTRL((4, 3, 2), 3, 3, **options)
+    with torch.no_grad():
+        for factor in layer.factors:
+            factor.fill_(1.0)
+        layer.factors[0].mul_(torch.tensor([4096.0, 8.0, -9.0], dtype=torch.float64))
+    return layer.train()
+
+
 def tuckertrl_with_weak_slices(rank: tuple[int, ...], p: float, seed: int) -> TRL:
     """A layer in eval mode whose core falls by twenty along its first mode."""
     return _weakened(TuckerTRL, rank, p, seed, 0.05).eval()
