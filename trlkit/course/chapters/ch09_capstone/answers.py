@@ -926,11 +926,6 @@ def run_experiment(measure):
         said[task] = (mean, error, word)
     return said
 
-# %% wrong="run_experiment" name="one standard error"
-# One error from 0 is taken for a difference.
-#- abs(mean) > 2 * error
-#+ abs(mean) > error
-
 # %% wrong="run_experiment" name="n - 1 twice"
 # The deviation, which has n - 1 in it already, is divided by the root of n - 1.
 #- math.sqrt(len(gains))

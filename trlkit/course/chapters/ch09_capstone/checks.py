@@ -486,8 +486,10 @@ def experiment_probe(answer: Callable, effects: Sequence[float], seed: int) -> d
     found = {task: _concluded(lab, task, said[task]) for task in capstone.TASKS}
     if any(verdict != RIGHT for verdict in found.values()):
         return found
-    # Once more, where the same seeds give a difference of one and a half errors.
-    near = [_gain_for(lab, task, ratio) for task, ratio in zip(capstone.TASKS, (1.5, -1.5))]
+    # Once more, where the same seeds give differences of one and a half errors, and of half an error.
+    near = [
+        _gain_for(lab, task, ratio) for task, ratio in zip(capstone.TASKS, (1.5, -0.5), strict=True)
+    ]
     lab = Lab(near, seed)
     said = answer(lab.measure)
     for task in capstone.TASKS:
