@@ -487,9 +487,8 @@ def experiment_probe(answer: Callable, effects: Sequence[float], seed: int) -> d
     if any(verdict != RIGHT for verdict in found.values()):
         return found
     # Once more, where the same seeds give differences of one and a half errors, and of half an error.
-    near = [
-        _gain_for(lab, task, ratio) for task, ratio in zip(capstone.TASKS, (1.5, -0.5), strict=True)
-    ]
+    ratios = dict(zip(capstone.TASKS, (1.5, -0.5), strict=True))
+    near = [_gain_for(lab, task, ratio) for task, ratio in ratios.items()]
     lab = Lab(near, seed)
     said = answer(lab.measure)
     for task in capstone.TASKS:
