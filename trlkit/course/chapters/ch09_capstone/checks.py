@@ -486,7 +486,7 @@ def experiment_probe(answer: Callable, effects: Sequence[float], seed: int) -> d
     found = {task: _concluded(lab, task, said[task]) for task in capstone.TASKS}
     if any(verdict != RIGHT for verdict in found.values()):
         return found
-    # Once more, where the same seeds give differences of one and a half errors, and of half an error.
+    # Once more, where the same seeds give differences of 1.5 errors, and of 0.5.
     ratios = dict(zip(capstone.TASKS, (1.5, -0.5), strict=True))
     near = [_gain_for(lab, task, ratio) for task, ratio in ratios.items()]
     lab = Lab(near, seed)
