@@ -46,7 +46,8 @@ plotting.curves(lines, "pass", "one output, as a share of its largest")
 # Layer A is `trlkit`'s, layer B is one of tensorly-torch 0.5.0. Its `tensor_dropout` puts a **forward hook** on the weight: a
 # function that PyTorch runs whenever the weight is *called*, as `weight()`. But the forward of that layer reads the
 # weight and never calls it. No error, no warning, a loss that goes down as ever: such a fault can sit in an experiment for years.
-#
+
+# %% [markdown]
 # ## 6.1 Does it drop at all? { minutes: 10, difficulty: 3 }
 #
 # The only way to notice is to look at what a layer *does*. Before you write that test:
@@ -844,7 +845,8 @@ for arm in list(arms)[1:]:
 # %% [markdown]
 # Read it as a skeptic. An interval that holds 0 shows nothing, and three seeds make wide ones. Where tensor dropout gains, does ordinary
 # dropout gain less? Only a difference between *these two* would say that it is the *tensor* that helps.
-#
+
+# %% [markdown]
 # ## 6.10 Helped and hurt by the same dropout { minutes: 10, difficulty: 4 }
 #
 # Here is your experiment. Choose one $p$ (at most 0.8) and one number of steps (at most 300), and two disturbances with strengths, such that **the
@@ -909,7 +911,8 @@ plotting.curves(lines, "strength", "accuracy in percent")
 # Whatever one large step can do, ten small ones can do as well. So where the curve of FGSM lies above that of PGD, it tells how weak the attack is, and
 # not how strong the network. **A claim of
 # robustness is as good as the strongest attack that was tried.** Many papers have been corrected on this point (Athalye and others, below).
-#
+
+# %% [markdown]
 # ## 6.11 Open challenge: which digits would you hand over? { minutes: 8, difficulty: 3 }
 #
 # A trained layer that still drops gives another opinion with every mask. A network may hand the digits that it is least sure of to a person. Which
