@@ -33,7 +33,7 @@ def describe(value: Any) -> str:
         return f"a tensor of shape {tuple(value.shape)}"
     if isinstance(value, Foreign):
         return f"a {value.type}"
-    if isinstance(value, tuple | list) and any(isinstance(item, Tensor) for item in value):
+    if isinstance(value, tuple | list) and any(isinstance(i, Tensor | Foreign) for i in value):
         items = [describe(item) for item in value[:3]] + ["..."] * (len(value) > 3)
         return f"a {type(value).__name__} of " + " and ".join(items)
     return repr(value)

@@ -249,7 +249,8 @@ class Exercise:
                 report.no(
                     f"{call}: no gradient reaches `{name}`",
                     "Something cuts the graph: `.detach()`, `.data`, `.item()`, numpy, or a "
-                    "new tensor made from numbers with torch.tensor(...).",
+                    "new tensor made from numbers with torch.tensor(...); or the result is one "
+                    "that was kept from an earlier call.",
                 )
                 return False
             found = difference(want, have) if want is not None else None
