@@ -821,7 +821,8 @@ class FrozenBackbone(nn.Module):
     network: an nn.Module; it becomes a part of this one, so that .to(device) moves it too.
     No parameter of it learns. From the start, and after .train() of this module or of one that
     holds it, it gives what the network gives in eval mode, and its buffers keep their values.
-    .train() returns the module itself, as always. Gradients need not go through to x.
+    .train() returns the module itself, as always. Gradients need not go through to x, but a layer
+    behind this one can train on what it gives.
 
     >>> frozen = FrozenBackbone(nn.Dropout(0.5))
     >>> frozen.train()(torch.ones(2))

@@ -149,6 +149,14 @@ def freeze_network(model):
             p.requires_grad_(False)
     return model.eval()
 
+# %% wrong="freeze_network" name="statistics thrown away"
+# Batch normalization takes those of the batch then, in eval mode too.
+def freeze_network(model):
+    for m in model.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            m.running_mean = m.running_var = None
+    return model.requires_grad_(False).eval()
+
 # %% right="vgg_with_trl"
 def vgg_with_trl(model, num_classes, rank, dropout, size):
     from trlkit import CPTRL
@@ -301,6 +309,20 @@ def vgg_with_trl(model, num_classes, rank, dropout, size):
 # Look at: the `Returns` lines of the docstring; a `return` at the end.
 #-     return model
 
+# %% mistake="vgg_with_trl" name="copy"
+# You return a copy. The network that came in is what its owner goes on with.
+# Look at: `Returns` in the docstring: *the same* network.
+#- model.requires_grad_
+#+ model = __import__("copy").deepcopy(model)
+#+     model.requires_grad_
+
+# %% mistake="vgg_with_trl" name="a new network"
+# You put the parts into a new network. What is asked is the one that came in, with two of its parts
+# replaced.
+# Look at: `Returns` in the docstring: *the same* network.
+#- return model
+#+ return nn.Sequential(model.features, model.avgpool)
+
 # %% wrong="vgg_with_trl" name="never in eval mode"
 # The shape is measured on a copy, and the features stay in training mode.
 def vgg_with_trl(model, num_classes, rank, dropout, size):
@@ -331,6 +353,14 @@ def vgg_with_trl(model, num_classes, rank, dropout, size):
 # Something follows the layer.
 #- Sequential()
 #+ Sequential(nn.Softmax(1))
+
+# %% wrong="vgg_with_trl" name="surgery of trlkit"
+# It replaces the last layer of the classifier and leaves the pooling.
+def vgg_with_trl(model, num_classes, rank, dropout, size):
+    freeze_network(model)
+    shape = (3, size, size)
+    trlkit.replace_classifier(model, num_classes, rank=rank, dropout=dropout, input_size=shape)
+    return model
 
 # %% right="head_costs"
 def head_costs(input_shape, num_classes, rank):
@@ -452,6 +482,11 @@ def head_costs(input_shape, num_classes, rank):
 # Where two sizes are the largest, both are left out.
 #- sizes) // max(sizes
 #+ s for s in sizes if s != max(sizes)
+
+# %% wrong="head_costs" name="at least 7 x 7"
+# The pooling makes a larger grid smaller, too.
+#- 49
+#+ max(49, h * w)
 
 # %% mistake="quiz_ten_thousand" name="a"
 # It saves that much against VGG16's three layers. One Linear sees the whole activation too.
@@ -653,6 +688,22 @@ def cached_features(backbone, batches):
     return torch.stack([x for x, _ in pairs]).flatten(0, 1), torch.stack(
         [y for _, y in pairs]
     ).flatten()
+
+# %% wrong="cached_features" name="float32"
+# A backbone in float64 gives features in float32.
+#- backbone(x).cpu()
+#+ backbone(x).float().cpu()
+
+# %% wrong="cached_features" name="lists of numbers"
+# By way of Python's numbers: float32, whatever the backbone gives.
+def cached_features(backbone, batches):
+    backbone.eval()
+    features, labels = [], []
+    with torch.no_grad():
+        for x, y in batches:
+            features += backbone(x).tolist()
+            labels += y.tolist()
+    return torch.tensor(features), torch.tensor(labels)
 
 # %% mistake="quiz_cache" name="a"
 # Tensor dropout works on the weight of the TRL, which runs in every epoch as before.
@@ -960,6 +1011,19 @@ def restore_head(model, state):
         raise ValueError("the names differ")
     model.load_state_dict(state, strict=False)
 
+# %% wrong="restore_head" name="as many rows"
+# The first size is compared alone; one column fills the others.
+def restore_head(model, state):
+    own = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    if own.keys() != state.keys() or any(len(own[n]) != len(state[n]) for n in own):
+        raise ValueError("the state does not fit")
+    try:
+        for name, p in own.items():
+            p.data.copy_(state[name])
+    except RuntimeError as error:
+        raise ValueError("the state does not fit") from error
+    return model
+
 # %% wrong="restore_head" name="emptied"
 # The state is used up.
 #- raise ValueError("the state does not fit")
@@ -1105,6 +1169,20 @@ def equal_rivals(input_shape, num_classes, budget):
 #+ round(left / mixing)
 #- left // bottleneck
 #+ round(left / bottleneck)
+
+# %% wrong="equal_rivals" name="below a hundred"
+# A loop with an end of its own.
+def equal_rivals(input_shape, num_classes, budget):
+    channels, height, width = input_shape
+    each = {
+        "TRL": sum(input_shape) + num_classes,
+        "mixing": channels + 1 + height * width * num_classes,
+        "bottleneck": channels * height * width + 1 + num_classes,
+    }
+    return {
+        name: max(k for k in range(100) if k == 0 or k * numbers + num_classes <= budget)
+        for name, numbers in each.items()
+    }
 
 # %% wrong="equal_rivals" name="at least one"
 # A head of width 1 where nothing fits.
@@ -1252,6 +1330,35 @@ class FrozenBackbone(nn.Module):
         self.net.eval()
         return self
 
+# %% answer="FrozenBackbone" name="eval for each batch"
+# The mode is set for each batch and put back.
+class FrozenBackbone(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network.requires_grad_(False)
+
+    def forward(self, x):
+        was = {m: m.training for m in self.network.modules()}
+        result = self.network.eval()(x)
+        for m, mode in was.items():
+            m.training = mode
+        return result
+
+# %% answer="FrozenBackbone" name="only down"
+# A train that hands on nothing but eval.
+class FrozenBackbone(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network.requires_grad_(False).eval()
+
+    def forward(self, x):
+        return self.network(x)
+
+    def train(self, mode=True):
+        if not mode:
+            super().train(False)
+        return self
+
 # %% mistake="FrozenBackbone" name="eval once"
 # The network inside wakes up with the next .train() of whoever holds it: eval mode at the start
 # doesn't last, and the wrapper's own mode is not that of its children.
@@ -1325,6 +1432,36 @@ class FrozenBackbone(nn.Module):
 #-         return super().train(False)
 #+         super().train(mode)
 #+         return self.network.eval()
+
+# %% mistake="FrozenBackbone" name="another default"
+# Your `train` has eval mode as its default, and hands on what it gets. Whoever holds your module says
+# `train(True)` to it, and the network inside wakes up.
+# Look at: what nn.Module.train of the holder gives to its children.
+#-     def train(self, mode=True):
+#-         return super().train(False)
+#+     def train(self, mode=False):
+#+         return super().train(mode)
+
+# %% mistake="FrozenBackbone" name="inference mode"
+# What torch.inference_mode() makes is no plain tensor: autograd refuses it, so no layer behind your
+# module can be trained.
+# Look at: what the frozen parameters do by themselves, or torch.no_grad().
+#-         return self.network(x)
+#+         with torch.inference_mode():
+#+             return self.network(x)
+
+# %% wrong="FrozenBackbone" name="children alone"
+# The network's own mode is left; it may ask for it.
+#-         return super().train(False)
+#+         super().train(mode)
+#+         for child in self.network.children():
+#+             child.eval()
+#+         return self
+
+# %% wrong="FrozenBackbone" name="float32"
+# A network in float64 gives float32.
+#- return self.network(x)
+#+ return self.network(x).float()
 
 # %% wrong="FrozenBackbone" name="frozen by the first batch"
 # Before the first batch its parameters learn.

@@ -13,7 +13,10 @@ from trlkit.course.chapters.ch08_vgg16_with_trl.networks import (
     Far,
     FarBatches,
     batches_once,
+    double_backbone,
+    double_batches,
     double_network,
+    dropping,
     far_batches,
     half_frozen_backbone,
     image_batches,
@@ -58,16 +61,18 @@ def _state(network: nn.Module) -> dict[str, Tensor]:
 def _moved(network: nn.Module, before: dict[str, Tensor], names: Iterable[str]) -> list[str]:
     """Which of the named tensors are no longer what they were."""
     state = network.state_dict()
-    return [name for name in names if not torch.equal(state[name], before[name])]
+    return [n for n in names if n not in state or not torch.equal(state[n], before[n])]
 
 
 def _same_network(result: Any, network: nn.Module) -> Verdict:
     if result is network:
         return RIGHT
-    what = "a copy of the network" if isinstance(result, nn.Module) else f"{result!r}"
-    return Verdict(
-        "another", f"expected the network that came in, changed in place; got {what[:60]}"
-    )
+    what = f"{result!r}"
+    if isinstance(result, nn.Module):
+        same = type(result) is type(network)
+        what = "a copy of the network" if same else f"another network, a {type(result).__name__}"
+    text = f"expected the network that came in, changed in place; got {what[:60]}"
+    return Verdict(f"returned: {what[:60]}", text)
 
 
 def freeze_network(model: nn.Module) -> nn.Module:
@@ -85,7 +90,7 @@ def freezing(answer: Callable, model: nn.Module) -> dict:
     return {
         "parameters that still learn": _learning(model),
         "modules still in training mode": _training(model),
-        "weights": Verdict("moved", f"{moved[0]} has other numbers than before")
+        "weights": Verdict("moved", f"{moved[0]} is gone, or has other numbers than before")
         if moved
         else RIGHT,
         "returned": _same_network(result, model),
@@ -135,6 +140,8 @@ def surgery(
     layer = model.avgpool
     if not isinstance(layer, CPTRL):
         kind = " of ".join(filter(None, (type(layer).__name__, _parts(layer))))
+        places = [f"`model.{name}`" for name, m in model.named_modules() if isinstance(m, CPTRL)]
+        kind += f"; a CPTRL is {' and '.join(places)}" if places else "; no CPTRL is in the network"
         text = f"`model.avgpool` is now: {kind}; expected a CPTRL in its place"
         return _told({"network": Verdict(kind, text)}, *SURGERY)
     left = sum(p.numel() for m in _classifier(model) for p in m.parameters())
@@ -217,6 +224,7 @@ def head_costs_cases(draw: Draw) -> Iterator[Case]:
     yield Case(((10, 3, 2), 10, *draw.sizes(6)), "as many classes as channels")
     yield Case(((4, 9, 2), *draw.sizes(5, 3)), "more rows than channels")
     yield Case(((16, 1, 1), *draw.sizes(7, 3)), "a single pixel")
+    yield Case(((8, 9, 14), *draw.sizes(6, 5)), "more places than 7 x 7")
 
 
 def cached_features(
@@ -297,6 +305,8 @@ def cached_features_cases(draw: Draw) -> Iterator[Case]:
     yield Case((backbone, Recipe(image_batches, (more * batch, batch))), "batches of one size")
     yield Case((backbone, Recipe(batches_once, (samples, batch))), "batches without a length")
     yield Case((backbone, Recipe(far_batches, (samples, batch))), "batches as if on a GPU")
+    double = Recipe(double_backbone, (channels,)), Recipe(double_batches, (samples, batch))
+    yield Case(double, "a backbone in float64")
 
 
 def head_state(model: nn.Module) -> dict[str, Tensor]:
@@ -354,6 +364,7 @@ FAULTS = (
     "a frozen one in it",
     "a name exchanged",
     "one row instead of all",
+    "one column instead of all",
     "a factor transposed",
 )
 
@@ -379,6 +390,9 @@ def saved(model: nn.Module, fault: str) -> dict[str, Tensor]:
     elif fault == "one row instead of all":
         name = next(name for name, tensor in state.items() if tensor.ndim == 2)
         state[name] = state[name][:1]
+    elif fault == "one column instead of all":
+        name = next(name for name, tensor in state.items() if tensor.ndim == 2)
+        state[name] = state[name][:, :1]
     elif fault == "a factor transposed":
         name = next(n for n, t in state.items() if t.ndim == 2 and t.shape != t.T.shape)
         state[name] = state[name].T.clone()
@@ -543,6 +557,7 @@ def equal_rivals_cases(draw: Draw) -> Iterator[Case]:
     for name, numbers in zip(("the TRL", "mixing", "the bottleneck"), each, strict=True):
         yield Case((shape, classes, 7 * numbers + classes), f"{name} fits exactly")
         yield Case((shape, classes, 7 * numbers + classes - 1), f"{name}, one number less")
+    yield Case((shape, classes, 150 * each[0] + classes), "a large budget")
     yield Case((shape, classes, classes), "nothing but biases fits")
     yield Case((shape, classes, 0), "nothing fits")
     yield Case(((3, 1, 1), 100, 1000), "a single pixel, many classes")
@@ -615,6 +630,7 @@ ASLEEP = (
     "parameters that it holds",
     "parameters that learn",
     "before .train()",
+    "a layer behind it",
     "in training",
     ".train()",
     "the rest",
@@ -625,7 +641,7 @@ def freezing_for_good(answer: Callable, network: nn.Module) -> dict:
     reference, before = copy.deepcopy(network).eval(), _state(network)
     total = sum(p.numel() for p in network.parameters())
     torch.manual_seed(0)
-    x = torch.randn(4, 3, 6, 6)
+    x = torch.randn(4, 3, 6, 6, dtype=next(network.parameters()).dtype)
     wrapped = answer(network)
     if not isinstance(wrapped, nn.Module):
         text = f"expected an nn.Module, got {type(wrapped).__name__}"
@@ -644,23 +660,34 @@ def freezing_for_good(answer: Callable, network: nn.Module) -> dict:
     told["before .train()"] = RIGHT
     with torch.no_grad():
         expected, got = reference(x), wrapped(x)
+    if got.dtype != expected.dtype:
+        text = f"of a network in {expected.dtype} it gives {got.dtype}"
+        told["before .train()"] = Verdict(f"gives {got.dtype}", text)
+        return _told(told, *ASLEEP)
     if _moved(network, before, before) or not torch.allclose(got, expected, atol=1e-6):
         text = "made and used at once, it does not give what the network gives in eval mode"
         told["before .train()"] = Verdict("awake", text)
-    network.load_state_dict(before)
+    if got.is_inference():
+        text = "what it gives is an inference tensor: no layer behind it can be trained on that"
+        return _told(told | {"a layer behind it": Verdict("inference", text)}, *ASLEEP)
+    told["a layer behind it"] = RIGHT
     model = nn.Sequential(wrapped, nn.Flatten(), nn.Dropout(0.5))
-    model.train()
-    back = wrapped.train()
-    with torch.no_grad():
-        got = wrapped(x)
-    woken = _training(network) if any(m.training for m in network.modules()) else ""
-    moved = _moved(network, before, before)
-    if woken or moved or not torch.allclose(got, expected, atol=1e-6):
-        text = "after .train() it no longer gives what the network gives in eval mode"
-        text += f"; in training mode: {woken}" if woken else ""
-        text += f"; moved by one batch: {_listed(moved)}" if moved else ""
-        told["in training"] = Verdict(f"awake: {woken}; {_listed(moved)}", text)
-        return _told(told, *ASLEEP)
+    for who, train in (("the .train() of a network that holds it", model.train),) + (
+        ("its .train()", wrapped.train),
+        ("its .train(True)", lambda: wrapped.train(True)),
+    ):
+        network.load_state_dict(before)
+        back = train()
+        with torch.no_grad():
+            got = wrapped(x)
+        woken = _training(network) if any(m.training for m in network.modules()) else ""
+        moved = _moved(network, before, before)
+        if moved or not torch.allclose(got, expected, atol=1e-6):
+            text = f"after {who} it no longer gives what the network gives in eval mode"
+            text += f"; in training mode: {woken}" if woken else ""
+            text += f"; moved by one batch: {_listed(moved)}" if moved else ""
+            told["in training"] = Verdict(f"awake: {who} {woken}; {_listed(moved)}", text)
+            return _told(told, *ASLEEP)
     told["in training"] = RIGHT
     told[".train()"] = (
         RIGHT
@@ -680,6 +707,8 @@ def freezing_for_good_cases(draw: Draw) -> Iterator[Case]:
     (channels,) = draw.sizes(4)
     yield Case((Recipe(small_backbone, (channels,)),))
     yield Case((Recipe(half_frozen_backbone, (channels + 1,)),), "partly frozen before")
+    yield Case((Recipe(dropping, (channels,)),), "a network that asks for its own mode")
+    yield Case((Recipe(double_backbone, (channels,)),), "a network in float64")
 
 
 EXERCISES = (
