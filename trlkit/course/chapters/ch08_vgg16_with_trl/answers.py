@@ -357,6 +357,8 @@ def vgg_with_trl(model, num_classes, rank, dropout, size):
 # %% wrong="vgg_with_trl" name="surgery of trlkit"
 # It replaces the last layer of the classifier and leaves the pooling.
 def vgg_with_trl(model, num_classes, rank, dropout, size):
+    import trlkit
+
     freeze_network(model)
     shape = (3, size, size)
     trlkit.replace_classifier(model, num_classes, rank=rank, dropout=dropout, input_size=shape)
@@ -762,9 +764,9 @@ def head_state(model):
     return {n: p.detach().clone() for n, p in model.named_parameters() if not p.requires_grad}
 
 # %% mistake="head_state" name="filtered state_dict"
-# You asked the tensors of the state_dict whether they learn. They are detached already: none of
-# them requires a gradient, so nothing is saved.
-# Look at: where the Parameters themselves can be had with their names.
+# Nothing is saved: no tensor that you asked passes your condition. Those of a state_dict are detached, and none of
+# them requires a gradient; and `grad` is there after a backward pass only.
+# Look at: what your condition asks of the Parameters.
 def head_state(model):
     return {n: t.clone() for n, t in model.state_dict().items() if t.requires_grad}
 
@@ -787,6 +789,21 @@ def head_state(model):
 # Look at: how to get a tensor of its own memory, without a graph.
 def head_state(model):
     return {n: p for n, p in model.named_parameters() if p.requires_grad}
+
+# %% mistake="head_state" name="Parameters of their own"
+# Your tensors are Parameters of their own, and require a gradient again. A snapshot is to be numbers alone.
+# Look at: `copy.deepcopy` and `nn.Parameter`, and what `requires_grad` says of what they give.
+def head_state(model):
+    import copy
+
+    return {n: copy.deepcopy(p) for n, p in model.named_parameters() if p.requires_grad}
+
+# %% mistake="head_state" name="network frozen"
+# After your function the parameters of the network learn no longer.
+# Look at: the methods with an underscore at the end: they change the parameter itself.
+def head_state(model):
+    learning = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    return {n: p.requires_grad_(False).clone() for n, p in learning.items()}
 
 # %% mistake="head_state" name="list without names"
 # You return the tensors without their names. Nobody can tell then whether they fit.
@@ -811,6 +828,26 @@ def head_state(model):
 # Look at: who is asked for the names.
 def head_state(model):
     return {n: t.clone() for n, t in model.avgpool.state_dict().items()}
+
+# %% wrong="head_state" name="children alone"
+# A parameter of the network itself is in no child.
+def head_state(model):
+    return {
+        f"{child}.{n}": p.detach().clone()
+        for child, module in model.named_children()
+        for n, p in module.named_parameters()
+        if p.requires_grad
+    }
+
+# %% wrong="head_state" name="whole layers"
+# A layer of which the bias alone learns is saved with its weight.
+def head_state(model):
+    names = {n.rpartition(".")[0] for n, p in model.named_parameters() if p.requires_grad}
+    return {
+        n: p.detach().clone()
+        for n, p in model.named_parameters()
+        if n.rpartition(".")[0] in names
+    }
 
 # %% wrong="head_state" name="float32"
 # A network in float64 is saved in float32.
@@ -1275,6 +1312,22 @@ def pooled_head(channels, num_classes):
 #- mean(dim=(-2, -1
 #+ sum(dim=(2, 3
 
+# %% wrong="pooled_head" name="detached"
+# What stands before the head could not learn with it.
+#- x.mean(dim=(-2, -1))
+#+ x.mean(dim=(-2, -1)).detach()
+
+# %% wrong="pooled_head" name="one head for all"
+# Two heads of one size share their weights.
+MADE = {}
+
+
+def pooled_head(channels, num_classes):
+    if (channels, num_classes) not in MADE:
+        layers = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes)
+        MADE[channels, num_classes] = nn.Sequential(*layers)
+    return MADE[channels, num_classes]
+
 # %% wrong="pooled_head" name="mean of the rows"
 # One of the two modes is left.
 #- (-2, -1))
@@ -1411,8 +1464,7 @@ class FrozenBackbone(nn.Module):
 #+ .
 
 # %% mistake="FrozenBackbone" name="frozen later"
-# Your module freezes the network when .train() or the first batch comes. An optimizer made before
-# has taken its parameters.
+# When your module has just been made, the network in it learns. An optimizer that is made then takes its parameters.
 # Look at: what your __init__ does to the network.
 #- self.network = network.eval().requires_grad_(False)
 #+ self.network = network
@@ -1433,10 +1485,8 @@ class FrozenBackbone(nn.Module):
 #+         super().train(mode)
 #+         return self.network.eval()
 
-# %% mistake="FrozenBackbone" name="another default"
-# Your `train` has eval mode as its default, and hands on what it gets. Whoever holds your module says
-# `train(True)` to it, and the network inside wakes up.
-# Look at: what nn.Module.train of the holder gives to its children.
+# %% wrong="FrozenBackbone" name="another default"
+# Eval mode is the default; whoever holds the module says `train(True)` to it.
 #-     def train(self, mode=True):
 #-         return super().train(False)
 #+     def train(self, mode=False):
@@ -1472,11 +1522,6 @@ class FrozenBackbone(nn.Module):
 
     def forward(self, x):
         return self.network.requires_grad_(False).eval()(x)
-
-# %% wrong="FrozenBackbone" name="a copy"
-# The network that came in is left as it was, and learns.
-#- self.network = network.eval().requires_grad_(False)
-#+ self.network = network
 
 # %% wrong="FrozenBackbone" name="flags of today"
 # Only what is in training mode when it is made is put to sleep, once more before each pass.

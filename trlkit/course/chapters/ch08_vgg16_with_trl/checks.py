@@ -21,6 +21,7 @@ from trlkit.course.chapters.ch08_vgg16_with_trl.networks import (
     half_frozen_backbone,
     image_batches,
     is_tensor,
+    one_bias,
     scaled_trl,
     small_backbone,
     small_vgg,
@@ -317,27 +318,35 @@ def head_state(model: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-SAVED = ("returned", "names", "graph", "later", "tensors")
+SAVED = ("returned", "names", "network", "graph", "later", "tensors")
 
 
 def saving_head(answer: Callable, model: nn.Module) -> dict:
+    learning = _all(n for n, p in model.named_parameters() if p.requires_grad)
     result = answer(model)
     if not isinstance(result, dict):
         kind = type(result).__name__
         verdict = Verdict(f"a {kind}", f"expected a dict of tensors, got a {kind}")
         return _told({"returned": verdict}, *SAVED)
     told = {"returned": RIGHT, "names": _all(result)}
-    if told["names"] != _all(n for n, p in model.named_parameters() if p.requires_grad):
+    if told["names"] != learning:
         return _told(told, *SAVED)
     graph = [k for k, v in result.items() if is_tensor(v) and v.requires_grad]
+    own = [k for k in graph if result[k].grad_fn is None]
+    frozen = [k for k, p in model.named_parameters() if k in result and not p.requires_grad]
     before = {k: v.detach().clone() for k, v in result.items() if is_tensor(v)}
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(-2.0)
     shared = [k for k in before if not torch.equal(result[k], before[k])]
-    told["graph"] = told["later"] = RIGHT
+    told["network"] = told["graph"] = told["later"] = RIGHT
+    if frozen:
+        text = f"afterwards {frozen[0]} of the network no longer requires a gradient"
+        told["network"] = Verdict("frozen", text)
     if graph:
-        told["graph"] = Verdict("graph", f"{graph[0]} still requires a gradient: detach it")
+        what = "a Parameter" if own else "a tensor in a graph"
+        text = f"{graph[0]} is {what}, and requires a gradient"
+        told["graph"] = Verdict(what, text)
     if shared:
         text = f"when the network was trained on, the saved {shared[0]} moved with it"
         told["later"] = Verdict("shared", text)
@@ -355,6 +364,7 @@ def head_state_cases(draw: Draw) -> Iterator[Case]:
     yield Case((Recipe(trl_network, (channels, classes)),))
     yield Case((Recipe(two_learning_parts, (channels, classes)),), "another head")
     yield Case((Recipe(double_network, (channels, classes)),), "a network in float64")
+    yield Case((Recipe(one_bias, (channels, classes)),), "a scale and a bias learn")
 
 
 SOUND = "what another one saved"
@@ -567,7 +577,7 @@ def pooled_head(channels: int, num_classes: int) -> nn.Module:
     return PooledHead(channels, num_classes)
 
 
-POOLED = ("returned", "number of parameters", "runs", "output")
+POOLED = ("returned", "number of parameters", "runs", "output", "gradient", "another one")
 
 
 def pooling_head(answer: Callable, channels: int, num_classes: int, shape: tuple) -> dict:
@@ -596,9 +606,24 @@ def pooling_head(answer: Callable, channels: int, num_classes: int, shape: tuple
             parameter.copy_(values.reshape(parameter.shape))
         try:
             told["output"] = head(x)
+            told |= {"gradient": RIGHT, "another one": RIGHT}
         except Exception as error:
             text = f"on x {shape} the head raises {type(error).__name__}: {str(error)[:200]}"
             told["runs"] = Verdict(f"raises {str(error)[:200]}", text)
+            return _told(told, *POOLED)
+    x.requires_grad_()
+    output = head(x)
+    if (
+        not output.requires_grad
+        or torch.autograd.grad(output.sum(), x, allow_unused=True)[0] is None
+    ):
+        text = "no gradient reaches what comes in: nothing before this head could learn"
+        told["gradient"] = Verdict("no gradient", text)
+    if {id(p) for p in head.parameters()} & {
+        id(p) for p in answer(channels, num_classes).parameters()
+    }:
+        text = "a second head of this size has the same Parameter objects"
+        told["another one"] = Verdict("shared", text)
     return _told(told, *POOLED)
 
 
@@ -683,7 +708,7 @@ def freezing_for_good(answer: Callable, network: nn.Module) -> dict:
         woken = _training(network) if any(m.training for m in network.modules()) else ""
         moved = _moved(network, before, before)
         if moved or not torch.allclose(got, expected, atol=1e-6):
-            text = f"after {who} it no longer gives what the network gives in eval mode"
+            text = f"after {who}, what it gives is no longer what the network gives in eval mode"
             text += f"; in training mode: {woken}" if woken else ""
             text += f"; moved by one batch: {_listed(moved)}" if moved else ""
             told["in training"] = Verdict(f"awake: {who} {woken}; {_listed(moved)}", text)

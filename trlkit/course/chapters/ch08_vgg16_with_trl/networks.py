@@ -197,3 +197,23 @@ def two_learning_parts(channels: int, classes: int = 5) -> nn.Module:
 def double_network(channels: int, classes: int = 5) -> nn.Module:
     """A network of float64 parameters that learns in its last layer."""
     return two_learning_parts(channels, classes).double()
+
+
+class OneBias(nn.Module):
+    """A scale of the network itself, and two layers; of the last one the bias alone learns."""
+
+    def __init__(self, channels: int, classes: int):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(channels))
+        self.body = nn.Linear(channels, channels).requires_grad_(False)
+        self.fc = nn.Linear(channels, classes)
+        self.fc.weight.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.scale * self.body(x))
+
+
+def one_bias(channels: int, classes: int = 5) -> nn.Module:
+    """A network that learns in a parameter of its own and in one bias."""
+    torch.manual_seed(0)
+    return OneBias(channels, classes)
