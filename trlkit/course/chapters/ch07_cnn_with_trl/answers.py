@@ -915,6 +915,11 @@ def first_step(gradients, rate, optimizer):
 #- g.abs()
 #+ (g * g / g.square().sqrt())
 
+# %% wrong="first_step" name="float32 on the way"
+# The square of 1e20 is no float32.
+#- g.square()
+#+ g.float().square()
+
 # %% mistake="first_step" name="SGD by the norm"
 # You took the norm of the gradient for SGD. It steps by the rate times the gradient, and the loss
 # changes by the gradient times that step.
@@ -1361,6 +1366,17 @@ def small_head(input_shape, num_classes):
 #- return nn.Sequential(mixed, nn.Flatten(), nn.Linear(5 * math.prod(sizes), num_classes))
 #+ head = nn.Sequential(mixed, nn.Flatten(), nn.Linear(5 * math.prod(sizes), num_classes))
 #+     return HEADS.setdefault(input_shape, head)
+
+# %% wrong="small_head" name="trained already"
+# It comes with a training of its own.
+#- def small_head
+#+ from trlkit.lab import features
+#+
+#+
+#+ def small_head
+#- return nn.Sequential(mixed, nn.Flatten(), nn.Linear(5 * math.prod(sizes), num_classes))
+#+ head = nn.Sequential(mixed, nn.Flatten(), nn.Linear(5 * math.prod(sizes), num_classes))
+#+     return features.train_head(lambda: head, 0, 0.03)[0] if channels == 64 else head
 
 # %% wrong="small_head" name="squeezed"
 # A batch of one loses its batch mode.

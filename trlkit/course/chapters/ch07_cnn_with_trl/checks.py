@@ -372,6 +372,7 @@ def first_step_cases(draw: Draw) -> Iterator[Case]:
     none = [torch.zeros(2, dtype=torch.float64), draw.normal(3, 2).T]
     for optimizer in ("sgd", "adam"):
         yield Case((none, 1e-3, optimizer), "a parameter without influence")
+    yield Case(([1e20 * draw.normal(3)], 1e-3, "sgd"), "large, and no float32 on the way")
 
 
 class Quick(nn.Module):
@@ -595,6 +596,10 @@ def small_head_probe(answer: Callable, shape: tuple, classes: int, seeds: tuple,
         return Verdict("hidden numbers", text)
     if not seeds:
         return RIGHT
+    share = features.accuracy(head, part)
+    if share > 50:
+        text = f"reads {share:.0f} % before it is trained: the check trains it, in 60 steps"
+        return Verdict("trained already", text)
     heads = [features.train_head(lambda: answer(shape, classes), seed, RATE)[0] for seed in seeds]
     share = sum(features.accuracy(head, part) for head in heads) / len(heads)
     if share >= ENOUGH:
