@@ -132,9 +132,12 @@ def cp_als_sweep_cases(draw: Draw) -> Iterator[Case]:
 
 LONGEST = 1000  # sweeps that a run may take
 MOST_RUNS = 4  # runs for each start
-# What the starts of a world do, and what is said of it. "stuck", "runaway" and so on: see _end.
+# What the starts of a world do (see made_up_run), and what is said of it.
 WORLDS = {
-    "world 1": (("fast", "swamp", "stuck"), "an error may stand still for 400 sweeps and then fall"),
+    "world 1": (
+        ("fast", "swamp", "stuck"),
+        "an error may stand still for 400 sweeps and then fall",
+    ),
     "world 2": (
         ("fast", "swamp", "stuck", "large", "runaway", "rush"),
         "a term may be large and stay as it is",
@@ -183,12 +186,15 @@ def made_up_run(world: str, seeds: int, seed: int, sweeps: int) -> tuple[float, 
         "stuck": (settled, size),
         "large": (settled, 8 * size),
         "small": (1.5e-3 + 7e-3 * share + fallen, size),  # an error of less than 0.01
-        "slow": (settled, 4 * size * (1 + (0.06 + 0.1 * share) * time)),  # up to 7 % since half-time
+        "slow": (
+            settled,
+            4 * size * (1 + (0.06 + 0.1 * share) * time),
+        ),  # below 8 % in the 2nd half
         "grown": (settled, size * (1 + (2 + 2 * share) * (1 - math.exp(-sweeps / 60)))),
         "shrunk": (settled, size * (1 + 2 * math.exp(-sweeps / 400))),
         "falls": (creeping, size),
         "runaway": (creeping, growing),
-        "quiet": (creeping, size / 10 * (1 + (0.3 + 0.3 * share) * time)),  # 13 % to 23 %, and small
+        "quiet": (creeping, size / 10 * (1 + (0.3 + 0.3 * share) * time)),  # 13 % and more
         "creeps": (level * (1 + 0.01 / sweeps), growing),
         "rush": (creeping, size * (1 + sweeps) ** 1.2),
     }[kind]
@@ -550,7 +556,7 @@ def tt_ranks_cases(draw: Draw) -> Iterator[Case]:
 
 
 def _two_and_many(draw: Draw, first: float, second: float, each: float) -> Tensor:
-    """Two terms, and eight small ones of squares around ``each``, which share the first's mode 0."""
+    """Two terms, and eight small ones of squares near ``each``, with the first's vector of mode 0."""
     x = torch.zeros(2, 10, 10, dtype=torch.float64)
     x[0, 0, 0], x[1, 1, 1] = first, second
     for k in range(8):
@@ -634,7 +640,7 @@ def compression_probe(answer: Callable, shape: tuple, numbers: int, name: str) -
         rank = rank if isinstance(rank, int) else tuple(rank)
         wanted = {"tucker": tensor.ndim, "tt": tensor.ndim + 1}.get(kind)
         if wanted and (isinstance(rank, int) or len(rank) != wanted):
-            text = f"the rank {rank} does not fit: {kind!r} of {tensor.ndim} modes has {wanted} ranks"
+            text = f"the rank {rank} does not fit: {kind!r} of {tensor.ndim} modes has {wanted}"
             return Verdict(f"ranks of {kind}", text)
         if stored_by(tensor.shape, rank, kind) > numbers:
             text = (
