@@ -556,7 +556,7 @@ def tt_ranks_cases(draw: Draw) -> Iterator[Case]:
 
 
 def _two_and_many(draw: Draw, first: float, second: float, each: float) -> Tensor:
-    """Two terms, and eight small ones of squares near ``each``, with the first's vector of mode 0."""
+    """Two terms, and eight small ones, of squares near ``each``, with the first's mode 0."""
     x = torch.zeros(2, 10, 10, dtype=torch.float64)
     x[0, 0, 0], x[1, 1, 1] = first, second
     for k in range(8):
