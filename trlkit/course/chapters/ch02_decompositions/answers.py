@@ -1020,7 +1020,7 @@ def als_endings(run, seeds):
 # %% mistake="als_endings" name="twice as large"
 # You count some that run away as standing still: their terms grow since the 500th sweep, by more
 # than a tenth, and do not double.
-# Look at: how much growth makes a runaway.
+# Look at: how much growth makes a runaway, and since which sweep.
 #- 1.1 * run
 #+ 2 * run
 
