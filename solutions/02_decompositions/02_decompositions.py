@@ -99,9 +99,11 @@ print("TT ranks        ", (1, *cuts, 1))
 # products. The vectors of mode $n$ are kept side by side as the columns of a **factor** $F_n$ of shape
 # $(I_n, R)$:
 #
-# $$X_{i_0 \dots i_N} = \sum_{r=1}^{R} (F_0)_{i_0 r}\, (F_1)_{i_1 r} \cdots (F_N)_{i_N r}
-# \qquad\text{which is}\qquad
-# X_{[n]} = F_n\, \big(F_0 \odot \dots \odot F_{n-1} \odot F_{n+1} \odot \dots \odot F_N\big)^{\mathsf T}$$
+# $$X_{i_0 \dots i_N} = \sum_{r=1}^{R} (F_0)_{i_0 r}\, (F_1)_{i_1 r} \cdots (F_N)_{i_N r}$$
+#
+# which is
+#
+# $$X_{[n]} = F_n\, \big(F_0 \odot \dots \odot F_{n-1} \odot F_{n+1} \odot \dots \odot F_N\big)^{\mathsf T}$$
 #
 # on the unfoldings, with the Khatri-Rao product $\odot$ of all factors but the mode's own, in their order. (Kolda
 # and Bader write the same with the factors in reverse order, since their unfoldings let the first index run
