@@ -288,12 +288,12 @@ def _spread_verdict(answer: Callable) -> Verdict:
             name: torch.stack([p.detach() for p in parameters]).square().mean().item()
             for name, parameters in _by_name(made).items()
         }
-        variance = squares["core"] * math.prod(rank) * squares[f"factors.{len(shape)}"]
+        own = dict(made[0].named_parameters())
+        variance = squares["core"] * own["core"].numel() * squares[f"factors.{len(shape)}"]
         for k, size in enumerate(shape):
             variance *= size * squares[f"factors.{k}"]
         if 0.7 < variance < 1.4:
             continue
-        own = dict(made[0].named_parameters())
         off = []
         for name in own.keys() - {"bias"}:
             plan = _planned(name, own[name], made[0]) ** 2
