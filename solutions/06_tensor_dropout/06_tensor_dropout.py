@@ -222,7 +222,7 @@ class DropoutCP(nn.Module):
 
     DropoutCP(factors, p): factors is a list of K + 1 Tensors, factors[k] of shape (I_k, R) for the
     K input modes, the last one of shape (N, R) for the N outputs. They are the layer's only
-    parameters. p: float in [0, 1), any other p is refused with a ValueError.
+    parameters. p: float in [0, 1), any other number is refused with a ValueError.
 
     layer(x): x of shape (B, I_0, ..., I_(K-1)), of the factors' dtype, gives (B, N), also of that
     dtype: the inner product of each sample with the weight. In training mode each call drops each component with probability p.
@@ -400,7 +400,7 @@ def not_rescaled(keeps, p):
 
 # %% [markdown]
 # Its expected weight is $\mathbb{E}[\tilde W] = \sum P(\text{masks})\, \tilde W(\text{masks})$, over every combination of masks of all
-# rank modes, those of probability 0 too.
+# rank modes.
 #
 # **Predict before you run.** How many combinations has a Tucker weight of rank (2, 3, 1)? And at $p = 0.25$, how probable is the one in
 # which everything is dropped?
@@ -489,8 +489,8 @@ reveal(prediction, lambda: round(expected_weight(keeps_one, (3,), 0.9)[0].item()
 # - Right ones may look unusual. Nothing counts but the expected weight, at every $p$.
 # - A bias may sit in one entry, in one row, in one component; it may cancel in a sum or in a norm. It may be as small as
 #   one part in a hundred thousand, and show only on a stretch of $p$, anywhere, which is at least 0.1 wide.
-# - The weight is float64, of any size: its entries may be about 1 or about $10^{-12}$. Sums are rounded, so "the same" means
-#   *the same up to rounding*.
+# - The weight is float64, of any size: its entries may be about 1 or about $10^{-12}$. Sums are rounded, also those in
+#   which large components cancel, so "the same" means *the same up to rounding*.
 # - Never ask for $p = 1$, nor one dropout for more than 4000 weights.
 
 # %% solve="is_unbiased"
@@ -940,6 +940,7 @@ def doubt(passes, single):
 
     passes: Tensor of shape (S, B, N), the probabilities of N classes for B digits, by S masks.
     single: Tensor of shape (B, N), the probabilities in eval mode: its class is what is said.
+    A probability may be exactly 0.
     Returns a Tensor of shape (B,), the higher the more doubtful.
 
     >>> easy, hard = [0.9, 0.1], [0.5, 0.5]
@@ -961,6 +962,7 @@ check("doubt", doubt)
 # %%
 orders = {
     "yours": doubt(passes, single),
+    "one softmax: 1 less its largest": 1 - single.max(1).values,
     "entropy of the 32 masks' mean": torch.special.entr(passes.mean(0)).sum(1),
     "disagreement of the masks": passes.var(0).sum(1),
     "best possible": wrong.double(),
