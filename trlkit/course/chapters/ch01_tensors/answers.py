@@ -1152,7 +1152,10 @@ def other_factors(factors, mode):
 # Look at: how many columns the unfolded core has.
 def other_factors(factors, mode):
     others = [factor for k, factor in enumerate(factors) if k != mode]
-    return khatri_rao(others)
+    product = others[0]
+    for factor in others[1:]:
+        product = torch.einsum("ir,jr->ijr", product, factor).flatten(0, 1)
+    return product
 
 # %% wrong="other_factors" name="starts with a float32"
 # Whatever the factors are.

@@ -86,16 +86,6 @@ def freeze_network(model):
     model.requires_grad_(False)
     model.eval()
 
-# %% mistake="freeze_network" name="copy"
-# You froze a copy. The network that came in goes on learning.
-# Look at: `in place` in the docstring.
-def freeze_network(model):
-    import copy
-
-    model = copy.deepcopy(model)
-    model.requires_grad_(False)
-    return model.eval()
-
 # %% mistake="freeze_network" name="top level only"
 # You went through modules of the top level only. Layers lie in blocks, and blocks in blocks.
 # Look at: `recurse=False`, `children()`, and what `model.parameters()` gives by itself.
@@ -309,13 +299,6 @@ def vgg_with_trl(model, num_classes, rank, dropout, size):
 # Look at: the `Returns` lines of the docstring; a `return` at the end.
 #-     return model
 
-# %% mistake="vgg_with_trl" name="copy"
-# You return a copy. The network that came in is what its owner goes on with.
-# Look at: `Returns` in the docstring: *the same* network.
-#- model.requires_grad_
-#+ model = __import__("copy").deepcopy(model)
-#+     model.requires_grad_
-
 # %% mistake="vgg_with_trl" name="a new network"
 # You put the parts into a new network. What is asked is the one that came in, with two of its parts
 # replaced.
@@ -353,16 +336,6 @@ def vgg_with_trl(model, num_classes, rank, dropout, size):
 # Something follows the layer.
 #- Sequential()
 #+ Sequential(nn.Softmax(1))
-
-# %% wrong="vgg_with_trl" name="surgery of trlkit"
-# It replaces the last layer of the classifier and leaves the pooling.
-def vgg_with_trl(model, num_classes, rank, dropout, size):
-    import trlkit
-
-    freeze_network(model)
-    shape = (3, size, size)
-    trlkit.replace_classifier(model, num_classes, rank=rank, dropout=dropout, input_size=shape)
-    return model
 
 # %% right="head_costs"
 def head_costs(input_shape, num_classes, rank):
@@ -778,8 +751,8 @@ def head_state(model):
     return {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
 
 # %% mistake="head_state" name="not detached"
-# Your copies still hang on the graph of the parameters.
-# Look at: what stands before `.clone()`.
+# Your copies still require a gradient: they hang on the graph of the parameters, or are Parameters.
+# Look at: what stands before `.clone()`, and what `copy.deepcopy` keeps.
 def head_state(model):
     return {n: p.clone() for n, p in model.named_parameters() if p.requires_grad}
 
@@ -789,14 +762,6 @@ def head_state(model):
 # Look at: how to get a tensor of its own memory, without a graph.
 def head_state(model):
     return {n: p for n, p in model.named_parameters() if p.requires_grad}
-
-# %% mistake="head_state" name="Parameters of their own"
-# Your tensors are Parameters of their own, and require a gradient again. A snapshot is to be numbers alone.
-# Look at: `copy.deepcopy` and `nn.Parameter`, and what `requires_grad` says of what they give.
-def head_state(model):
-    import copy
-
-    return {n: copy.deepcopy(p) for n, p in model.named_parameters() if p.requires_grad}
 
 # %% mistake="head_state" name="network frozen"
 # After your function the parameters of the network learn no longer.
