@@ -671,16 +671,6 @@ class CPTRL(nn.Module):
 #- randn(size, rank)
 #+ randn(size, rank, generator=drawn)
 
-# %% mistake="CPTRL" name="Parameters in a list beside"
-# Your forward goes on with the Parameters that the layer was made with, after others have taken their
-# place in `self.factors`, as load_state_dict(state, assign=True) puts them there.
-# Look at: what forward reads. A list that `__init__` made of the factors keeps the old ones.
-#- list(self.factors)
-#+ self.parts
-#-         self.bias = nn.Parameter(torch.zeros(num_classes))
-#+         self.bias = nn.Parameter(torch.zeros(num_classes))
-#+         self.parts = list(self.factors)
-
 # %% mistake="CPTRL" name="softmax inside"
 # Your layer returns probabilities. It should return the scores as they are, as nn.Linear does: the
 # loss (cross_entropy) contains the softmax.

@@ -170,7 +170,7 @@ def tried_layer(answer: Callable, input_shape: tuple, num_classes: int, rank: in
     found = dict.fromkeys(
         ("parameters", "factors changed", "start", "output", "x afterwards", "gradient")
         + ("gradients", "in eval mode", "a batch of one", "float32", "a copy by state_dict")
-        + ("memory", "factors changed in eval mode", "factors exchanged")
+        + ("memory", "factors changed in eval mode")
     )
     torch.manual_seed(0)
     layer = answer(input_shape, num_classes, rank)
@@ -206,7 +206,6 @@ def tried_layer(answer: Callable, input_shape: tuple, num_classes: int, rank: in
         found["float32"] = layer.float()(x.float())
     found["memory"] = memory_verdict(layer, x.float())
     found["factors changed in eval mode"] = kept_verdict(layer, x.float())
-    found["factors exchanged"] = exchanged_verdict(layer, x.float())
     return found
 
 
@@ -245,21 +244,6 @@ def kept_verdict(layer: nn.Module, x: Tensor) -> Verdict:
         if torch.equal(*outputs):
             text = f"the factors change {moved}, and its output in eval mode stays what it was"
             return Verdict("stale in eval mode", text)
-    return RIGHT
-
-
-def exchanged_verdict(layer: nn.Module, x: Tensor) -> Verdict:
-    """Whether forward uses the Parameters that stand in ``factors``, not those of the making."""
-    if "_line" in vars(layer):  # of another process, whose Parameters stay there
-        return RIGHT
-    with torch.no_grad():
-        outputs = [layer(x.clone())]
-        for k, factor in enumerate(layer.factors):
-            layer.factors[k] = nn.Parameter(1.5 * factor)
-        outputs.append(layer(x.clone()))
-    if torch.equal(*outputs):
-        text = "other Parameters are put into `factors`, and its output stays what it was"
-        return Verdict("Parameters of its making", text)
     return RIGHT
 
 

@@ -1367,17 +1367,6 @@ def small_head(input_shape, num_classes):
 #+ head = nn.Sequential(mixed, nn.Flatten(), nn.Linear(5 * math.prod(sizes), num_classes))
 #+     return HEADS.setdefault(input_shape, head)
 
-# %% wrong="small_head" name="trained already"
-# It comes with a training of its own.
-#- def small_head
-#+ from trlkit.lab import features
-#+
-#+
-#+ def small_head
-#- return nn.Sequential(mixed, nn.Flatten(), nn.Linear(5 * math.prod(sizes), num_classes))
-#+ head = nn.Sequential(mixed, nn.Flatten(), nn.Linear(5 * math.prod(sizes), num_classes))
-#+     return features.train_head(lambda: head, 0, 0.03)[0] if channels == 64 else head
-
 # %% wrong="small_head" name="squeezed"
 # A batch of one loses its batch mode.
 def small_head(input_shape, num_classes):
