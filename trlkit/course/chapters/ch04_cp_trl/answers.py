@@ -1161,7 +1161,7 @@ def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
 # Look at: what `interval` returns beside the mean, and what you give to it.
 #- mean, half = interval(differences)
 #+ mean, half = interval(differences)
-#+     spread = torch.tensor(differences).std().item()
+#+     spread = torch.tensor(differences).std(correction=0).item()
 #+     half = 1.96 * spread / len(differences) ** 0.5
 
 # %% mistake="compare_heads" name="other images for each head"
