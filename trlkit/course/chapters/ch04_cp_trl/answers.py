@@ -1235,12 +1235,6 @@ def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
 #- torch.randperm(len(images))[:count]
 #+ torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:count]
 
-# %% wrong="compare_heads" name="one start for all seeds"
-# The heads of all runs start with the same numbers.
-#-             head = make()
-#+             torch.manual_seed(0)
-#+             head = make()
-
 # %% wrong="compare_heads" name="sorted"
 # The right differences, in the order of their size.
 #-     return differences, ahead

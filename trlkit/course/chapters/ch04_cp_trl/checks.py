@@ -333,6 +333,12 @@ def start_verdict(answer: Callable) -> Verdict:
         found, ratio = scale_verdict(made, shape, classes, rank)
         if wrong == RIGHT and found not in (RIGHT, OFF):
             return found
+        row, other = made[0].factors[0][0], made[0].factors[1][0]
+        if len(row.unique()) > 1 and torch.equal(row, other):
+            text = (
+                "factors.0 and factors.1 of a new layer start with the same numbers: they should "
+            )
+            return Verdict("factors alike", text + "be independent, as the rule for products asks")
         wrong = found if wrong == RIGHT else wrong
         planned = planned_ratios(shape, rank)
         rules = {rule for rule in rules if 0.8 < ratio / planned[rule] < 1.25}
@@ -344,9 +350,6 @@ def start_verdict(answer: Callable) -> Verdict:
     if all(map(torch.equal, made[0].factors, made[1].factors)):
         text = "two new layers start with the very same factors"
         return Verdict("start the same", text)
-    if torch.equal(made[0].factors[0][0], made[0].factors[1][0]):
-        text = "factors.0 and factors.1 of a new layer start with the same numbers: they should be "
-        return Verdict("factors alike", text + "independent, as the rule for products asks")
     return RIGHT
 
 
