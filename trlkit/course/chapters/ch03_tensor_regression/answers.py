@@ -375,7 +375,10 @@ def block_features(x, factors, mode):
 def block_features(x, factors, mode):
     own = torch.zeros_like(factors[mode]).requires_grad_()
     moved = [own if k == mode else factor for k, factor in enumerate(factors)]
-    y = cp_response(x, moved, x.new_zeros(()))
+    weight = moved[0]
+    for factor in moved[1:]:
+        weight = weight.unsqueeze(-2) * factor
+    y = x.flatten(1) @ weight.sum(-1).flatten()
     return torch.stack([torch.autograd.grad(one, own, create_graph=True)[0] for one in y])
 
 # %% wrong="block_features" name="three modes"
