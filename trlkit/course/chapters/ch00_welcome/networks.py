@@ -1,0 +1,18 @@
+"""Networks that the checks of chapter 00 hand to an answer, by name."""
+
+from torch import nn
+
+
+def tied_to_an_embedding(entries: int = 7, features: int = 3) -> nn.Module:
+    """An embedding and, behind it, a linear layer that holds the same weight."""
+    embedding, head = nn.Embedding(entries, features), nn.Linear(features, entries)
+    head.weight = embedding.weight
+    return nn.Sequential(embedding, nn.Tanh(), head)
+
+
+def twelve_modules(features: int = 4, classes: int = 3) -> nn.Module:
+    """A linear layer at place 1, and a bilinear one, which is not nn.Linear, at place 10."""
+    layers = [nn.Identity() for _ in range(12)]
+    layers[1] = nn.Linear(features, classes)
+    layers[10] = nn.Bilinear(classes, classes, 2)
+    return nn.Sequential(*layers)
