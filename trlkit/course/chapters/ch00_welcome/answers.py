@@ -272,6 +272,16 @@ def fc_share(model):
 #- isinstance(m, nn.Linear)
 #+ "linear" in type(m).__name__.lower()
 
+# %% wrong="fc_share" name="the end of the type's name"
+# Other types end alike.
+#- isinstance(m, nn.Linear)
+#+ type(m).__name__.endswith("Linear")
+
+# %% wrong="fc_share" name="features asked for"
+# Other types have features in and out.
+#- isinstance(m, nn.Linear)
+#+ hasattr(m, "in_features")
+
 # %% right="cp_trl_parameters"
 def cp_trl_parameters(input_shape, num_classes, rank):
     return rank * (sum(input_shape) + num_classes) + num_classes

@@ -53,7 +53,7 @@ def fc_share_cases(draw: Draw) -> Iterator[Case]:
     yield Case((Recipe(networks.meta_cnn, draw.sizes(5, 7)),), "on the meta device")
     embedding = Recipe(tied_to_an_embedding, draw.sizes(7, 3))
     yield Case((embedding,), "a linear layer shares its weight with an embedding")
-    yield Case((Recipe(twelve_modules, draw.sizes(4, 3)),), "a bilinear layer, and places up to 11")
+    yield Case((Recipe(twelve_modules, draw.sizes(4, 3)),), "others that are called linear")
 
 
 def cp_trl_parameters(input_shape: Sequence[int], num_classes: int, rank: int) -> int:
