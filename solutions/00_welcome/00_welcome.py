@@ -36,7 +36,8 @@ plotting.images(digits | mixed, rows=2)
 # - say which order a TRL sees, and which it cannot see.
 #
 # **You need** Python, and to have seen `nn.Linear` and `nn.Conv2d`. Nothing has to be downloaded.
-#
+
+# %% [markdown]
 # ## 0.1 A tensor regression layer, now { minutes: 4, difficulty: 1 }
 #
 # Sixteen fixed filters, of edges and lines, turn digits of 32 x 32 pixels into activations of 16 x 16 x 16 numbers. On

@@ -99,9 +99,11 @@ print("TT ranks        ", (1, *cuts, 1))
 # products. The vectors of mode $n$ are kept side by side as the columns of a **factor** $F_n$ of shape
 # $(I_n, R)$:
 #
-# $$X_{i_0 \dots i_N} = \sum_{r=1}^{R} (F_0)_{i_0 r}\, (F_1)_{i_1 r} \cdots (F_N)_{i_N r}
-# \qquad\text{which is}\qquad
-# X_{[n]} = F_n\, \big(F_0 \odot \dots \odot F_{n-1} \odot F_{n+1} \odot \dots \odot F_N\big)^{\mathsf T}$$
+# $$X_{i_0 \dots i_N} = \sum_{r=1}^{R} (F_0)_{i_0 r}\, (F_1)_{i_1 r} \cdots (F_N)_{i_N r}$$
+#
+# which is
+#
+# $$X_{[n]} = F_n\, \big(F_0 \odot \dots \odot F_{n-1} \odot F_{n+1} \odot \dots \odot F_N\big)^{\mathsf T}$$
 #
 # on the unfoldings, with the Khatri-Rao product $\odot$ of all factors but the mode's own, in their order. (Kolda
 # and Bader write the same with the factors in reverse order, since their unfoldings let the first index run
@@ -386,6 +388,7 @@ plotting.curves(lines, "sweeps", "error, norm", log="xy")
 # Before you blame a method, count. You get a function `run`; `run(seed, sweeps)` gives the relative error after so many sweeps from
 # the start `seed`, and the size of the largest term. Beware: an error can stand still for hundreds of sweeps, in a *swamp*, and then fall to 0; and terms may be large
 # without growing. **The check runs your experiment in made-up worlds**, in which the ends are known; then you point it at real tensors.
+# Some starts lie close to the borders that the docstring draws: keep to them.
 
 # %% solve="als_endings"
 def als_endings(run, seeds):
@@ -427,10 +430,11 @@ check("als_endings", als_endings)
 #
 # **Predict before you run.** Three tensors: `w`, to be approximated by two terms; one of rank 3 from random factors; and one of rank 3 whose
 # factors have nearly equal columns (a cosine near 0.9 between any two). From 10 random starts each, which end is the most frequent for the three?
+# (To count takes some seconds for each tensor.)
 
 # %% predict="endings"
 ### BEGIN SOLUTION
-#~ prediction = ("...", "...", "...")  # "found", "stuck" or "runaway" for w, random, nearly equal
+#~ prediction = (..., ..., ...)  # "found", "stuck" or "runaway" for w, random, nearly equal
 prediction = ("runaway", "found", "found")
 ### END SOLUTION
 
@@ -503,16 +507,19 @@ for name, run in runs.items():
 # `multi_mode_dot(core, factors)`.
 
 # %% [markdown]
-# ## 2.7 Tucker by the HOSVD { minutes: 9, difficulty: 3 }
+# ## 2.7 Tucker by the HOSVD { minutes: 9, difficulty: 4 }
 #
-# How to find core and factors? The factor $U_k$ should span what the mode-$k$ fibers of $X$ span, as well as $R_k$
-# directions can; and the mode-$k$ fibers are the columns of the unfolding. So:
+# How to find core and factors? One mode at a time. Take a matrix $F$ of shape $(I_k, j)$ with orthonormal columns. The norm of
+# $X \times_k F^{\mathsf T}$ says how much of $X$ its columns **keep**: at most all of it. What is asked of the factors:
 #
-# 1. for every mode, $U_k$ = the $R_k$ leading left singular vectors of $X_{[k]}$;
-# 2. $G = X \times_0 U_0^{\mathsf T} \times_1 U_1^{\mathsf T} \cdots \times_N U_N^{\mathsf T}$: since the columns are orthonormal,
-#    that is the best core for these factors.
+# 1. Each $U_k$ has orthonormal columns. Its first column keeps as much as one column can, its first two as much as two can, and
+#    so on, of $X$ itself, whatever the other modes do.
+# 2. The core $G$ is the one that comes closest to $X$, with these factors.
 #
 # This is the (truncated) **higher-order SVD**, HOSVD (De Lathauwer, De Moor and Vandewalle 2000; Tucker 1966). Nothing is iterated.
+#
+# **Derive both rules.** What keeps the most of a *matrix*, and which matrix has the fibers of mode $k$ as its columns? And which
+# core is left to choose?
 #
 # **Predict before you run.** `x` has shape (104, 160, 3) and `ranks` is (20, 30, 2). Which shapes have
 # the core and the factor of mode 1?
@@ -528,9 +535,8 @@ shape, ranks = (104, 160, 3), (20, 30, 2)
 reveal(prediction, lambda: (ranks, (shape[1], ranks[1])))
 
 # %% [markdown]
-# Singular vectors are defined up to their sign, so the check does not compare your numbers with its own: it tests that the
-# columns are orthonormal, that they span the right space in falling order of the singular values, and that the core goes with
-# them.
+# The columns are defined up to their sign, so the check does not compare your numbers with its own: it tests that the
+# columns are orthonormal, that the first one, two, three keep as much as one, two, three can, and that no core comes closer.
 
 # %% solve="hosvd"
 def hosvd(x, ranks):
@@ -538,7 +544,8 @@ def hosvd(x, ranks):
 
     x: Tensor of shape (I_0, ..., I_N); ranks: tuple of N + 1 ints, ranks[k] at most the rank of unfold(x, k).
     Returns (core, factors): a Tensor of shape ranks, and a list of N + 1 Tensors, factors[k] of shape
-    (I_k, ranks[k]): the leading left singular vectors of the unfolding of x itself along mode k.
+    (I_k, ranks[k]), orthonormal columns: of all such, for each j, the first j keep the most of x itself along mode k.
+    The core: of all, the one for which multi_mode_dot(core, factors) is closest to x.
 
     >>> core, factors = hosvd(torch.randn(4, 5, 6), (2, 3, 2))
     >>> core.shape, factors[1].shape
@@ -558,17 +565,17 @@ check("hosvd", hosvd)
 
 # %% [markdown]
 # <details><summary>Hint: I don't know where to begin</summary>
-# <code>torch.linalg.svd(matrix, full_matrices=False)</code> returns U, S, Vh, the singular values in falling order. Where in it are the left
-# singular vectors, and of which matrix should they be?
+# Unfold both sides of X &times;<sub>k</sub> F<sup>T</sup> along mode k: what stands there, and how large is it when F has one column? Which
+# decomposition of a matrix answers that?
 # </details>
 #
-# <details><summary>Hint: my factors keep less than the leading vectors do</summary>
+# <details><summary>Hint: my factors keep less than they can</summary>
 # Does <code>torch.linalg.eigh</code> sort upwards or downwards? And do you unfold x, or only reshape it? And is it always x that
 # you unfold, or what the modes before have left of it?
 # </details>
 #
-# <details><summary>Hint: the core does not go with the factors</summary>
-# Multiply x along <i>every</i> mode, by the <i>transposed</i> factor.
+# <details><summary>Hint: the core is not the closest one</summary>
+# With one mode: which G makes U G closest to X, when the columns of U are orthonormal? And with two modes?
 # </details>
 
 # %% [markdown]
@@ -887,7 +894,8 @@ explore("the rank of a photograph")
 # ## 2.12 Open challenge: a better cut { minutes: 10, difficulty: 4 }
 #
 # CP wins the race, after hundreds of sweeps. Without any iteration, Tucker (30, 30, 3) is the one to beat: **an error below Tucker's, with at most 10,650 numbers**, by a Tucker form, a TT or
-# the SVD of a matrix. Any reshape, any order of the modes, any ranks. None of the lines above does it. One point for getting there; the real reward is the figure. (Hidden, your plan meets
+# the SVD of a matrix. One reshape, whichever you like, then any order of the modes, any ranks. (So a matrix is the photograph reshaped to two modes; one of
+# blocks would need a second reshape, which no plan has.) None of the lines above does it. One point for getting there; the real reward is the figure. (Hidden, your plan meets
 # another photograph, too, beside that one's Tucker form.)
 
 # %% solve="compression_plan"

@@ -17,7 +17,7 @@
 # **You need** chapter 1, the CP decomposition from chapter 2 (a sum of outer products, one for each column of the
 # factors), and what least squares is.
 #
-# **What the checks ask of every answer:** keep the dtype (bfloat16 too), take tensors that are not contiguous in memory, leave the
+# **What the checks ask of every answer:** keep the dtype (in 3.2 and 3.3 bfloat16 too), take tensors that are not contiguous in memory, leave the
 # arguments as they are, and stay in torch. Gradients must get through in 3.2 and 3.3. You may use all of `trlkit` here.
 
 # %% lock="imports_03"
@@ -247,6 +247,7 @@ for c in (1, 5, 10):
     print(f"{c:5d}  " + "".join(f"{loss:17s}" for loss in ends))
 
 # %% [markdown]
+# Read each row at the best of its step sizes: the more uneven the start, the worse. (At 0.002 all three are hardly under way.)
 # The gradient of one factor is made of the *other* one. A step size that is small enough not to explode is too small for the
 # large factor: it stands nearly still, and only the small one learns. A network with a layer of factors has many such scales.
 #
@@ -559,8 +560,9 @@ error = torch.from_numpy(ridge.predict(x.flatten(1).numpy())) - y
 print(f"ridge regression's training loss: {error.square().mean():.5f}, with the penalty {ridge.alpha_:g} that it chose")
 
 # %% [markdown]
-# So a training loss tells more than it seems to: how far it lies below the noise counts the unknowns that were really used. Of
-# the truth it tells nothing; only samples that were held back do.
+# So a training loss tells more than it seems to: how far it lies below the noise counts the unknowns that were really used, where nothing
+# holds the fit back. Ridge's loss does not lie below the noise: its penalty keeps it from the true weight, too, and that error is in the loss.
+# Of the truth a training loss tells nothing; only samples that were held back do.
 
 # %% [markdown]
 # ## 3.9 The experiment: what decides? { minutes: 20, difficulty: 5 }
@@ -771,7 +773,7 @@ plotting.curves(
 
 # %% [markdown]
 # Left of the mark a penalty keeps the error at 1 or below, where the plain fit is lost. Right of it the plain fit of rank 2 catches up, and is best from
-# about twice the degrees of freedom on: your law. There the penalty costs a little, and so does a rank that is too high. Ridge on pixels would need a
+# about one and a half times the degrees of freedom on: your law. There the penalty costs a little, and so does a rank that is too high. Ridge on pixels would need a
 # number of samples like that of the pixels, 1024. (Yours may differ a little, near the mark most: there it is a matter of luck.)
 
 # %% [markdown]

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 4. The CP tensor regression layer { minutes: 105, difficulty: 4 }
 #
-# **A layer with a fiftieth of the numbers: is it faster? And does it learn from fewer examples?** Both seem plain. You
+# **A layer with a hundredth of the numbers: is it faster? And does it learn from fewer examples?** Both seem plain. You
 # will write the layer, `CPTRL`, and find out by counting, by the clock and by an experiment of your own design. One of
 # the two answers is *it depends*, and you will derive on what; about the other most people would lose a bet.
 #
@@ -351,8 +351,9 @@ if prediction in (53_610, 53_600):
 #   (indexing, slicing and loops work as with a list);
 # - `self.bias` is an `nn.Parameter` of shape (num_classes,), starting with zeros (or small, as `nn.Linear`'s);
 # - these are all its parameters, and its `state_dict` holds nothing else;
-# - they are made in PyTorch's default dtype (float32), as `torch.randn` does; `layer.double()` makes a float64 layer of it;
-# - the factors start random around 0, other ones for each new layer, so that an entry of the weight has the variance of 4.4;
+# - they are float32, as `torch.randn` makes tensors if nobody says otherwise; `layer.double()` makes a float64 layer of it;
+# - the factors start random around 0, independent of each other and other ones for each new layer, so that an entry of the
+#   weight has the variance of 4.4;
 # - `forward` takes (B, *input_shape) to (B, num_classes) for any B and any number of input modes, in the layer's
 #   dtype, the same in training and in eval mode, with the factors as they are at that moment.
 #
@@ -428,7 +429,7 @@ print("the careless layer passes it:", first_test(Careless((4, 4), 3, 5), torch.
 # whether the layer is **sound**: whatever its parameters hold, and whatever it was called with before, in training and in eval
 # mode, for any batch, its output is the CP regression with the parameters *as they are now*; and the gradients of all
 # parameters and of the batch are those of that regression. You may do anything to the layer, as long as it is afterwards what
-# it was, numbers and mode.
+# it was, numbers and mode; and the batch stays as it came.
 #
 # The check hands you sound layers of several makes (they sum in another order, or are in float32) and fifteen broken ones,
 # no two with the same fault. It tells how many get past your test, not which. All must be told apart.
@@ -439,7 +440,7 @@ def is_sound(layer, x):
 
     layer: an nn.Module with layer.factors, an nn.ParameterList of N + 2 factors, and layer.bias, and
     no other parameters; x: Tensor of shape (B, I_0, ..., I_N) of their dtype, B >= 2.
-    Returns True or False; the layer's parameters and its mode are afterwards what they were.
+    Returns True or False; the layer's parameters, its mode and x are afterwards what they were.
 
     For example, is_sound(CPTRL((4, 4), 3, 5), torch.randn(2, 4, 4)) is True for a right CPTRL.
     """
@@ -580,13 +581,14 @@ prediction = ("CP", "Linear")
 
 # %% [markdown]
 # Now the experiment. One run with one seed says little: images are drawn, and both heads start at random. So design it for
-# **pairs**: in each run both heads learn from the same `count` images; everything that chance draws in a run is settled by
-# that run's seed, and by nothing else; what you keep of a run is a *difference*. Then `interval(differences)` gives their mean
-# and half the width of its 95 % interval, and you name a winner only where 0 lies outside.
+# **pairs**: in each run both heads learn from the same `count` images, drawn for that run; everything that chance draws in a
+# run is settled by that run's seed, and by nothing else; what you keep of a run is a *difference*. Then
+# `interval(differences)` gives their mean and half the width of its 95 % interval, and you name a winner only where 0 lies
+# outside.
 #
 # Write it for any two heads: `first` and `second` are functions that make a fresh one when they are called. The check
-# runs yours with two makers of its own: where nobody can be right, from one example, the heads in both orders; and it compares
-# your conclusion with what **you** measured.
+# runs yours with makers of its own: where nobody can be right, from one example, the heads in both orders, and with heads that
+# note what they learn from; and it compares your conclusion with what **you** measured.
 
 # %% solve="compare_heads"
 def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
@@ -858,10 +860,9 @@ print()
 print(trlkit.CPTRL((512, 7, 7), 1000, rank=100).explain(batch_size=128))
 
 # %% [markdown]
-# These are forward and backward together: three times the operations of `cp_flops`, and a little for the Khatri-Rao
-# products. `khatri_rao` is a third way: multiply the input factors with each other (but not with the classes'), then one
-# matrix product with the batch. "MB held" is what training keeps beside batch, output and factors: another reason not to build
-# a large weight.
+# These are forward and backward together: within a thousandth, three times the operations of `cp_flops`. `khatri_rao` is a
+# third way: multiply the input factors with each other (but not with the classes'), then one matrix product with the batch.
+# "MB held" is what training keeps beside batch, output and factors: another reason not to build a large weight.
 
 # %% [markdown]
 # ## 4.10 What is saved, and against what { minutes: 4, difficulty: 3 }

@@ -46,7 +46,8 @@ plotting.curves(lines, "pass", "one output, as a share of its largest")
 # Layer A is `trlkit`'s, layer B is one of tensorly-torch 0.5.0. Its `tensor_dropout` puts a **forward hook** on the weight: a
 # function that PyTorch runs whenever the weight is *called*, as `weight()`. But the forward of that layer reads the
 # weight and never calls it. No error, no warning, a loss that goes down as ever: such a fault can sit in an experiment for years.
-#
+
+# %% [markdown]
 # ## 6.1 Does it drop at all? { minutes: 10, difficulty: 3 }
 #
 # The only way to notice is to look at what a layer *does*. Before you write that test:
@@ -221,7 +222,7 @@ class DropoutCP(nn.Module):
 
     DropoutCP(factors, p): factors is a list of K + 1 Tensors, factors[k] of shape (I_k, R) for the
     K input modes, the last one of shape (N, R) for the N outputs. They are the layer's only
-    parameters. p: float in [0, 1), any other p is refused with a ValueError.
+    parameters. p: float in [0, 1), any other number is refused with a ValueError.
 
     layer(x): x of shape (B, I_0, ..., I_(K-1)), of the factors' dtype, gives (B, N), also of that
     dtype: the inner product of each sample with the weight. In training mode each call drops each component with probability p.
@@ -399,7 +400,7 @@ def not_rescaled(keeps, p):
 
 # %% [markdown]
 # Its expected weight is $\mathbb{E}[\tilde W] = \sum P(\text{masks})\, \tilde W(\text{masks})$, over every combination of masks of all
-# rank modes, those of probability 0 too.
+# rank modes.
 #
 # **Predict before you run.** How many combinations has a Tucker weight of rank (2, 3, 1)? And at $p = 0.25$, how probable is the one in
 # which everything is dropped?
@@ -488,8 +489,8 @@ reveal(prediction, lambda: round(expected_weight(keeps_one, (3,), 0.9)[0].item()
 # - Right ones may look unusual. Nothing counts but the expected weight, at every $p$.
 # - A bias may sit in one entry, in one row, in one component; it may cancel in a sum or in a norm. It may be as small as
 #   one part in a hundred thousand, and show only on a stretch of $p$, anywhere, which is at least 0.1 wide.
-# - The weight is float64, of any size: its entries may be about 1 or about $10^{-12}$. Sums are rounded, so "the same" means
-#   *the same up to rounding*.
+# - The weight is float64, of any size: its entries may be about 1 or about $10^{-12}$. Sums are rounded, also those in
+#   which large components cancel, so "the same" means *the same up to rounding*.
 # - Never ask for $p = 1$, nor one dropout for more than 4000 weights.
 
 # %% solve="is_unbiased"
@@ -844,7 +845,8 @@ for arm in list(arms)[1:]:
 # %% [markdown]
 # Read it as a skeptic. An interval that holds 0 shows nothing, and three seeds make wide ones. Where tensor dropout gains, does ordinary
 # dropout gain less? Only a difference between *these two* would say that it is the *tensor* that helps.
-#
+
+# %% [markdown]
 # ## 6.10 Helped and hurt by the same dropout { minutes: 10, difficulty: 4 }
 #
 # Here is your experiment. Choose one $p$ (at most 0.8) and one number of steps (at most 300), and two disturbances with strengths, such that **the
@@ -909,7 +911,8 @@ plotting.curves(lines, "strength", "accuracy in percent")
 # Whatever one large step can do, ten small ones can do as well. So where the curve of FGSM lies above that of PGD, it tells how weak the attack is, and
 # not how strong the network. **A claim of
 # robustness is as good as the strongest attack that was tried.** Many papers have been corrected on this point (Athalye and others, below).
-#
+
+# %% [markdown]
 # ## 6.11 Open challenge: which digits would you hand over? { minutes: 8, difficulty: 3 }
 #
 # A trained layer that still drops gives another opinion with every mask. A network may hand the digits that it is least sure of to a person. Which
@@ -937,6 +940,7 @@ def doubt(passes, single):
 
     passes: Tensor of shape (S, B, N), the probabilities of N classes for B digits, by S masks.
     single: Tensor of shape (B, N), the probabilities in eval mode: its class is what is said.
+    A probability may be exactly 0.
     Returns a Tensor of shape (B,), the higher the more doubtful.
 
     >>> easy, hard = [0.9, 0.1], [0.5, 0.5]
@@ -958,6 +962,7 @@ check("doubt", doubt)
 # %%
 orders = {
     "yours": doubt(passes, single),
+    "one softmax: 1 less its largest": 1 - single.max(1).values,
     "entropy of the 32 masks' mean": torch.special.entr(passes.mean(0)).sum(1),
     "disagreement of the masks": passes.var(0).sum(1),
     "best possible": wrong.double(),

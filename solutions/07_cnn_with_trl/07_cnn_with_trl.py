@@ -39,7 +39,7 @@ def smooth(losses):
 
 race = {"flatten and one linear layer": linear_head, "TRL of rank 16": trl_head}
 lines = {}
-for name, make in race.items():
+for name, make in tqdm(race.items(), file=sys.stdout):
     trained_head, losses = features.train_head(make, seed=0, rate=0.001)
     numbers = sum(p.numel() for p in trained_head.parameters())
     label = f"{name}: {numbers:,} numbers, {features.accuracy(trained_head):.0f} % read right"
@@ -78,7 +78,8 @@ reveal(prediction, nearest_rate)
 # <details><summary>If you predicted 0.02</summary>
 # There it is ahead by far. The first step alone would ask for that much; 7.6 shows why the later ones don't.
 # </details>
-#
+
+# %% [markdown]
 # ## 7.1 The activation's shape { minutes: 9, difficulty: 2 }
 #
 # First the layer has to get into a network, and a TRL must be told the shape of what it takes.
@@ -172,7 +173,8 @@ check("activation_shape", activation_shape)
 # <details><summary>Hint: I am off by one</summary>
 # The number of steps is not the number of places: with no step at all the window already stands in one place.
 # </details>
-#
+
+# %% [markdown]
 # ## 7.2 What the head costs { minutes: 6, difficulty: 2 }
 #
 # The part behind the activation is called the **head**. The one above flattens, has a linear layer to `hidden`
@@ -254,7 +256,7 @@ plotting.parameter_bars({name: {"convolutions": convolutions, "head": head} for 
 #
 # Build the same network with a TRL. The convolutions and the pooling stay as they are in `CNNWithFC`, under the same
 # names (they are there already); flatten, `fc1`, `relu1` and `fc2` are gone, and one layer called `trl` comes:
-# `trlkit.CPTRL(input_shape, num_classes, rank)`, with its bias. Two things to keep in mind:
+# `trlkit.CPTRL(input_shape, output_shape, rank)`, whose output is the classes, with its bias. Two things to keep in mind:
 #
 # - **The shape belongs to the image size.** `CNNWithTRL(7, 16, image_size=48)` must work as well; you have
 #   `activation_shape`.
@@ -457,7 +459,7 @@ plotting.curves({"loss": (range(len(losses)), losses)}, "batches of 64 images", 
 # - **no gradients**: a measurement needs none, and storing for a backward pass what will never come costs memory.
 #
 # What you find you leave: a measurement in the middle of training must not leave the model in eval mode, nor one of a
-# finished model put it in training mode; and gradients are recorded again afterwards, for everybody.
+# finished model put it in training mode; and gradients are recorded afterwards as they were before, for everybody.
 
 # %% solve="accuracy_of"
 def accuracy_of(model, x, labels):
@@ -521,7 +523,7 @@ for name, make in race.items():
     print(f"{name:30s} norm of the gradient {flat.norm():.2f}, of {len(flat):,} numbers")
 
 # %% [markdown]
-# Smaller, but not by twenty times. So ask what counts: by how much does the **first step** of an optimizer change the loss? To first order, by the gradient times the step,
+# Five times smaller, and five times the rate was enough: is that the reason? Ask what counts: by how much does the **first step** of an optimizer change the loss? To first order, by the gradient times the step,
 # $\sum_i g_i\, \Delta\theta_i$. Plain gradient descent steps by $-\text{rate} \cdot g_i$. Adam divides a running mean of each number's gradients by the root of a running mean of
 # their squares, both made right for their start at 0. Before the first step each has seen one gradient. Derive what is left of the step (its tiny `eps`
 # left aside), and write the change of the loss. The check lets `torch.optim` make the step.
@@ -568,7 +570,7 @@ for name, make in heads.items():
 
 # %% [markdown]
 # That is the answer. **Adam moves every number by the rate, whatever its gradient. A layer with few numbers moves little**, and needs a larger rate to
-# change as much; that has nothing to do with tensors, as the 1x1 convolution shows. Whoever compares a small layer and a large one at one rate of Adam compares their sizes.
+# change as much; that has nothing to do with tensors, as the 1x1 convolution shows, nor with the norm of the gradient, which Adam divides out. Whoever compares a small layer and a large one at one rate of Adam compares their sizes.
 #
 # The first step of the TRL does a twentieth, but five times the rate was enough. The same measure, as training goes on:
 
@@ -584,12 +586,16 @@ def step_size(make, rate, steps):
 runs = {"linear layer, rate 0.001": (linear_head, 0.001), "TRL, rate 0.001": (trl_head, 0.001)}
 runs |= {"TRL, rate 0.005": (trl_head, 0.005)}
 stops = range(0, 61, 10)
-lines = {name: (stops, [step_size(*run, steps) for steps in stops]) for name, run in runs.items()}
+lines = {
+    name: (stops, [step_size(*run, steps) for steps in stops])
+    for name, run in tqdm(runs.items(), file=sys.stdout)
+}
 plotting.curves(lines, "step", "what one step can change in the loss", log="y")
 
 # %% [markdown]
 # The linear layer slows down and the TRL speeds up: its weight is a *product*, and as one factor grows, so do the gradients of the others.
-#
+
+# %% [markdown]
 # ## 7.7 The same layer, as quick as you like { minutes: 14, difficulty: 5 }
 #
 # So one can raise the rate. A puzzle: leave Adam's rate as it is, and mend the *layer*. Write a module that computes what a given layer computes, has as many parameters,
@@ -600,7 +606,8 @@ class Quick(nn.Module):
     """A layer that learns by Adam as if its rate were larger.
 
     Quick(layer, times): layer is any nn.Module without buffers, for one Tensor; it is left as it is.
-    times: float above 1. The numbers in its parameters are as many as those of the layer.
+    times: float above 1. The numbers in its parameters are as many as those of the layer; what is
+    frozen there is frozen here, and quick.eval() and quick.train() do what they do to the layer.
 
     quick(x) at first equals layer(x), and after any number of steps of Adam at some rate it equals
     the layer after as many steps at times * rate (but for Adam's eps).
@@ -749,11 +756,14 @@ reveal(prediction, tuple(row[-1] for row in found))
 # Look at its mean, and at the interval: with four seeds, a difference of that size is not shown. Would it be with ten?
 # </details>
 #
-# And the conclusion must not be larger than the experiment: untrained convolutions, digits, 60 steps. Does the whole network tell the same? Chapter 8 asks it of real features.
+# One rival chose the last rate of the list: put 0.3 behind it, and see whether the list was long enough.
 #
+# And the conclusion must not be larger than the experiment: untrained convolutions, digits, 60 steps. Does the whole network tell the same? Chapter 8 asks it of real features.
+
+# %% [markdown]
 # ## 7.9 Open challenge: two thousand numbers { minutes: 10, difficulty: 3 }
 #
-# Any head for (64, 5, 5) and ten classes, with **at most 2,000 numbers** in parameters and buffers. It is trained as above at a rate of 0.03. `Quick` is allowed: is 0.03 the rate that suits yours?
+# Any head for (64, 5, 5) and ten classes, with **at most 2,000 numbers** in parameters and buffers, and no others in it: two heads with the same numbers give the same. It is trained as above at a rate of 0.03. `Quick` is allowed: is 0.03 the rate that suits yours?
 # The point is yours at 85 percent on digits not seen before; what counts beyond it is your mark in the picture. Nobody knows the bound; the linear layer with
 # its 16,010 numbers is the mark to reach.
 

@@ -185,7 +185,7 @@ def _dotted(prediction: Any) -> bool:
     """Whether dots are left in a prediction, at any depth."""
     if isinstance(prediction, tuple | list):
         return any(map(_dotted, prediction))
-    return prediction is Ellipsis or prediction is None
+    return prediction is Ellipsis or prediction is None or str(prediction) == "..."
 
 
 def _in_notebook() -> bool:

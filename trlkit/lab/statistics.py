@@ -36,6 +36,7 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     """
     from scipy.special import stdtrit
 
+    values = [float(value) for value in values]
     if not values:
         raise ValueError("interval needs one value at least, got none")
     count = len(values)

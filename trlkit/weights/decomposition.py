@@ -211,7 +211,5 @@ def _tensorly():
     try:
         import tensorly
     except ImportError as error:
-        raise ImportError(
-            'decomposing a weight needs tensorly: pip install "trlkit[course]", or tensorly'
-        ) from error
+        raise ImportError("decomposing a weight needs tensorly: pip install tensorly") from error
     return tensorly, tensorly.backend_context("numpy", local_threadsafe=True)

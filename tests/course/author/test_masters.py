@@ -72,6 +72,7 @@ FAULTS = [
     ("# ## 1.1", "# ### BEGIN MARK SCHEME\n# ### END MARK SCHEME\n# ## 1.1", 8,
      "a mark scheme stands in a cell that is not a markdown cell marked lock"),
     (" { minutes: 5, difficulty: 2 }", "", CHECK, "its title has no { minutes"),
+    ("# ## 1.1", "# First words.\n#\n# ## 1.1", 11, "stands inside a cell: it starts one"),
     ("minutes: 5, difficulty: 2", "minutes: soon", 8, "a title's facts are"),
     (" { minutes: 5, difficulty: 1 }", "", 1, "a chapter starts with a title"),
 ]  # fmt: skip

@@ -148,6 +148,15 @@ def test_a_mistake_is_named_where_the_answer_also_raises():
     assert "You exchanged mode 0 with the mode that you unfold." in story("unfold", unfold)
 
 
+def test_what_torch_has_not_implemented_is_an_error_and_no_empty_answer():
+    def moved_off_meta(x, mode):
+        return torch.empty(2, 3, device="meta").cpu()
+
+    text = story("unfold", moved_off_meta)
+    assert "not written yet" not in text
+    assert "raises NotImplementedError: Cannot copy out of meta tensor" in text
+
+
 def test_an_error_names_the_functions_it_came_through():
     space = {}
     source = "def helper(x):\n    return x.nothing\ndef unfold(x, mode):\n    return helper(x)\n"

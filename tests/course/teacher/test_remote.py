@@ -10,7 +10,7 @@ from filled import released
 from trlkit.course.chapters import bank, manifest
 from trlkit.course.chapters.exercises import EXERCISES, PIECES, judge, used
 from trlkit.course.checking.answer import LocalAnswer
-from trlkit.course.checking.exercise import Quiz
+from trlkit.course.checking.exercise import Draw, Quiz
 from trlkit.course.checking.mistake import KINDS
 from trlkit.course.teacher import sandbox
 from trlkit.course.teacher.remote import RemoteAnswer
@@ -88,8 +88,16 @@ def both(key, seed):
 def compared(key, seed):
     local, remote = both(key, seed)
     assert (remote.passed, remote.mistake) == (local.passed, local.mistake), remote.render()
-    assert said(remote) == said(local)
+    assert without_confined(said(remote), key[0], seed) == said(local)
     return remote
+
+
+def without_confined(text, name, seed):
+    """What is said of the cases that both try: some need limits, which a notebook has not."""
+    if isinstance(EXERCISES[name], Quiz):
+        return text
+    notes = {case.note for case in EXERCISES[name].cases(Draw(seed)) if case.confined}
+    return "\n".join(line for line in text.split("\n") if line.rpartition(": ")[2] not in notes)
 
 
 @pytest.mark.parametrize("key", by_chapter(KNOWN))

@@ -198,6 +198,11 @@ def _describe(master: Master) -> Iterator[str]:
     """Read titles and their facts; yield what is missing."""
     title, facts, exercise = "", {}, Counter()
     for cell in master.cells:
+        for number, line in enumerate(cell.source.split("\n")):
+            inside = TITLE.match(line) if cell.kind == "markdown" and number else None
+            if inside and inside["facts"]:
+                fault = f"the title {inside['text']!r} stands inside a cell: it starts one"
+                yield master.fault(cell.line + 1 + number, fault)
         match = TITLE.match(cell.source.split("\n")[0]) if cell.kind == "markdown" else None
         if match:
             title, facts = match["text"], {}

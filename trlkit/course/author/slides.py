@@ -33,9 +33,13 @@ def build(root: Path) -> Path:
 
     Raises
     ------
+    ModuleNotFoundError
+        If Sphinx or its builder of slides is not installed.
     subprocess.CalledProcessError
         If Sphinx finds anything to warn of; it has said what.
     """
+    import sphinx_revealjs  # noqa: F401
+
     html = root / "build/slides/html"
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "revealjs"]
     subprocess.run([*command, str(root / "slides"), str(html)], check=True, cwd=root)

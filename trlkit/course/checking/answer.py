@@ -371,10 +371,11 @@ def _gradients(result: Any, leaves: list[Tensor]) -> tuple[Tensor | None, ...]:
     if not outputs or not leaves:
         return (None,) * len(leaves)
     generator = torch.Generator().manual_seed(0)
-    weights = [
-        torch.randn(out.shape, generator=generator, dtype=torch.float32).to(out.dtype)
-        for out in outputs
-    ]
+    weights = []
+    for out in outputs:
+        drawn = torch.randn(out.shape, generator=generator, dtype=torch.float32)
+        # In half precision a sum depends on its order, but not one of whole numbers.
+        weights.append((drawn.sign() if out.dtype.itemsize == 2 else drawn).to(out.dtype))
     grads = torch.autograd.grad(outputs, leaves, weights, allow_unused=True)
     return tuple(None if grad is None else grad.detach().clone() for grad in grads)
 

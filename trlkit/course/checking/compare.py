@@ -33,7 +33,7 @@ def describe(value: Any) -> str:
         return f"a tensor of shape {tuple(value.shape)}"
     if isinstance(value, Foreign):
         return f"a {value.type}"
-    if isinstance(value, tuple | list) and any(isinstance(item, Tensor) for item in value):
+    if isinstance(value, tuple | list) and any(isinstance(i, Tensor | Foreign) for i in value):
         items = [describe(item) for item in value[:3]] + ["..."] * (len(value) > 3)
         return f"a {type(value).__name__} of " + " and ".join(items)
     return repr(value)
@@ -104,7 +104,9 @@ def difference(expected: Any, got: Any) -> Difference | None:
     if type(got) not in (int, float):
         return _type("a Python float", got)
     got = got if abs(got) < 1e308 or type(got) is float else math.inf  # Python's have no end
-    if abs(got - expected) <= 1e-6 * max(1.0, abs(expected)):
+    if got == expected or (math.isnan(got) and math.isnan(expected)):
+        return None
+    if math.isfinite(expected) and abs(got - expected) <= 1e-6 * max(1.0, abs(expected)):
         return None
     return _values(f"{expected:.6g}", f"{got:.6g}")
 

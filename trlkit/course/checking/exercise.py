@@ -206,7 +206,8 @@ class Exercise:
 
     def _accepts(self, report: Report, case: Case, expected: Outcome, got: Outcome) -> bool:
         call = self._written(case)
-        if got.problem and got.problem.type == "NotImplementedError":
+        problem = got.problem
+        if problem and problem.type == "NotImplementedError" and not problem.message:
             report.no(f"`{self.name}` is not written yet")
         elif got.borrowed:
             text = f"`{self.name}` calls a library's own function: write it yourself"
@@ -249,8 +250,9 @@ class Exercise:
             if want is not None and have is None:
                 report.no(
                     f"{call}: no gradient reaches `{name}`",
-                    "Something cuts the graph: `.detach()`, `.data`, `.item()`, numpy, or a "
-                    "new tensor made from numbers with torch.tensor(...).",
+                    "Something cuts the graph: `.detach()`, `.data`, `.item()`, numpy, a new "
+                    "tensor made from numbers with torch.tensor(...), torch.autograd.grad "
+                    "without create_graph=True; or the result was kept from an earlier call.",
                 )
                 return False
             found = difference(want, have) if want is not None else None

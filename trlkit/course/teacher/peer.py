@@ -249,8 +249,8 @@ class Peer:
         """
         if not isinstance(left, dict):
             raise Broken("no settings")
-        if left.get("grad") is False:
-            torch.set_grad_enabled(False)
+        if type(left.get("grad")) is bool:
+            torch.set_grad_enabled(left["grad"])
         for dtype in FLOATS:
             if left.get("dtype") == NAMES[dtype]:
                 torch.set_default_dtype(dtype)

@@ -90,6 +90,24 @@ def fc_share(model):
 #- for p in model.parameters()
 #+ for p in model.parameters() if p.requires_grad
 
+# %% mistake="fc_share" name="a bias taken for granted"
+# Your code stops at a linear layer without a bias: there `layer.bias` is None.
+# Look at: what `nn.Linear(2, 3, bias=False).bias` is.
+def fc_share(model):
+    total = sum(p.numel() for p in model.parameters())
+    layers = [m for m in model.modules() if isinstance(m, nn.Linear)]
+    linear = sum(m.weight.numel() + m.bias.numel() for m in layers)
+    return total, linear, linear / total
+
+# %% mistake="fc_share" name="a bias taken for granted, shared weights once"
+# Your code stops at a linear layer without a bias: there `layer.bias` is None.
+# Look at: what `nn.Linear(2, 3, bias=False).bias` is.
+def fc_share(model):
+    total = sum(p.numel() for p in model.parameters())
+    layers = [m for m in model.modules() if isinstance(m, nn.Linear)]
+    linear = sum(p.numel() for p in {p for m in layers for p in (m.weight, m.bias)})
+    return total, linear, linear / total
+
 # %% mistake="fc_share" name="shared weights counted twice"
 # You counted a weight once for each layer that holds it. Two layers can hold the same tensor; it
 # is stored once.
@@ -143,6 +161,17 @@ def fc_share(model):
 #- model.modules()
 #+ model.children()
 
+# %% mistake="fc_share" name="top level only, shared weights twice"
+# You looked at the layers of the top level only; networks keep their linear layers inside
+# other modules.
+# Look at: the difference between model.children() and model.modules().
+def fc_share(model):
+    total = sum(p.numel() for p in model.parameters())
+    linear = sum(
+        p.numel() for m in model.children() if isinstance(m, nn.Linear) for p in m.parameters()
+    )
+    return total, linear, linear / total
+
 # %% mistake="fc_share" name="last layer only"
 # You counted only the last linear layer. All of them are asked for.
 # Look at: whether your count adds up or starts again at each layer.
@@ -156,6 +185,14 @@ def fc_share(model):
     total = sum(p.numel() for p in model.parameters())
     linear = {m.weight for m in model.modules() if isinstance(m, nn.Linear)}
     linear = sum(p.numel() for p in linear)
+    return total, linear, linear / total
+
+# %% mistake="fc_share" name="biases left out, shared weights twice"
+# You left out the biases of the linear layers.
+# Look at: which parameters nn.Linear has besides its weight.
+def fc_share(model):
+    total = sum(p.numel() for p in model.parameters())
+    linear = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear))
     return total, linear, linear / total
 
 # %% mistake="fc_share" name="percent"
@@ -201,6 +238,49 @@ def fc_share(model):
     total = sum(p.numel() for p in model.parameters())
     linear = sum(p.numel() for m in layers if isinstance(m, nn.Linear) for p in m.parameters())
     return total, linear, linear / total
+
+# %% wrong="fc_share" name="by the first name"
+# A weight that an embedding holds too has its name, and is left out.
+def fc_share(model):
+    layers = {name for name, m in model.named_modules() if isinstance(m, nn.Linear)}
+    total = sum(p.numel() for p in model.parameters())
+    named = model.named_parameters()
+    linear = sum(p.numel() for name, p in named if name.rpartition(".")[0] in layers)
+    return total, linear, linear / total
+
+# %% wrong="fc_share" name="all less the others"
+# A weight that an embedding holds too is taken away.
+def fc_share(model):
+    others = [m for m in model.modules() if not isinstance(m, nn.Linear)]
+    others = {p for m in others for p in m.parameters(recurse=False)}
+    total = sum(p.numel() for p in model.parameters())
+    linear = total - sum(p.numel() for p in others)
+    return total, linear, linear / total
+
+# %% wrong="fc_share" name="names that begin alike"
+# Place 10 begins with a 1, too; a layer that is the network has no name.
+def fc_share(model):
+    layers = [name for name, m in model.named_modules() if isinstance(m, nn.Linear)]
+    total = sum(p.numel() for p in model.parameters())
+    named = list(model.named_parameters(remove_duplicate=False))
+    linear = {p for name, p in named if any(name.startswith(layer) for layer in layers)}
+    linear = sum(p.numel() for p in linear)
+    return total, linear, linear / total
+
+# %% wrong="fc_share" name="the word in the type's name"
+# A bilinear layer has it too.
+#- isinstance(m, nn.Linear)
+#+ "linear" in type(m).__name__.lower()
+
+# %% wrong="fc_share" name="the end of the type's name"
+# Other types end alike.
+#- isinstance(m, nn.Linear)
+#+ type(m).__name__.endswith("Linear")
+
+# %% wrong="fc_share" name="features asked for"
+# Other types have features in and out.
+#- isinstance(m, nn.Linear)
+#+ hasattr(m, "in_features")
 
 # %% right="cp_trl_parameters"
 def cp_trl_parameters(input_shape, num_classes, rank):
@@ -323,6 +403,18 @@ def counter_tests():
 #- ((6,), 4, 3)
 #+ ((6,), 4, 3), ((2, 3), 4, 5)
 
+# %% mistake="counter_tests" name="no test"
+# Your list is empty.
+# Look at: what `return` gives back.
+def counter_tests():
+    return []
+
+# %% mistake="counter_tests" name="a test without a list"
+# You return one test; a list of tests is asked, also where it holds one.
+# Look at: the brackets of the docstring's example.
+def counter_tests():
+    return (512, 7, 7), 10, 1, 546
+
 # %% mistake="counter_tests" name="without the bias"
 # One of your tests asks for another number than the right one, so it refuses right counters.
 # Look at: what a CP layer has besides its factors, and whether you take the number from your
@@ -423,6 +515,39 @@ def shuffle_study(score, interval, names, seeds):
     found = {}
     for name in names:
         loss, half = interval([plain - score(name, seed) for seed in seeds])
+        conclusion = "worse" if loss - half > 0 else "better" if loss + half < 0 else "can't tell"
+        found[name] = (loss, half, conclusion)
+    return found
+
+# %% mistake="shuffle_study" name="border below 0 taken for a result"
+# Where the interval ends exactly at 0, you draw a conclusion; 0 on the border is still in it.
+# Look at: `<` and `<=`.
+#- loss + half < 0
+#+ loss + half <= 0 and loss < 0
+
+# %% wrong="shuffle_study" name="border at a mean of 0 alone"
+# A border has 0 also where the mean is something else.
+#- "worse" if loss - half > 0 else "better" if loss + half < 0 else "can't tell"
+#+ "can't tell" if loss == 0 or abs(loss) < half else "worse" if loss > 0 else "better"
+
+# %% wrong="shuffle_study" name="all seeds agree"
+# The signs of the differences, not the interval, decide.
+def shuffle_study(score, interval, names, seeds):
+    found = {}
+    for name in names:
+        losses = [score("none", seed) - score(name, seed) for seed in seeds]
+        conclusion = "worse" if min(losses) > 0 else "better" if max(losses) < 0 else "can't tell"
+        found[name] = (*interval(losses), conclusion)
+    return found
+
+# %% wrong="shuffle_study" name="the course's interval"
+# The interval is the one that is given.
+def shuffle_study(score, interval, names, seeds):
+    from trlkit.lab.statistics import interval as own
+
+    found = {}
+    for name in names:
+        loss, half = own([score("none", seed) - score(name, seed) for seed in seeds])
         conclusion = "worse" if loss - half > 0 else "better" if loss + half < 0 else "can't tell"
         found[name] = (loss, half, conclusion)
     return found
@@ -566,10 +691,16 @@ def tiny_head():
     return (8, 8), (4, 4)
 
 # %% mistake="tiny_head" name="other shape"
-# Your shape does not have 64 entries in at most 6 modes.
+# Your shape does not have 64 entries.
 # Look at: the product of its sizes.
 def tiny_head():
     return (8, 4), 8
+
+# %% mistake="tiny_head" name="too many modes"
+# Your shape has more than 6 modes.
+# Look at: how many sizes it has, those of size 1 included.
+def tiny_head():
+    return (2, 2, 2, 2, 2, 2, 1), 8
 
 # %% wrong="tiny_head" name="flattened"
 # The places in one line: a matrix of rank 3.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trlkit import CPTRL, TuckerTRL
+from trlkit.course.chapters.ch00_welcome.networks import tied_to_an_embedding, twelve_modules
 from trlkit.course.checking import networks
 from trlkit.course.checking.answer import RIGHT, Recipe, Verdict, plain
 from trlkit.course.checking.compare import describe
@@ -50,6 +51,9 @@ def fc_share_cases(draw: Draw) -> Iterator[Case]:
     yield Case((Recipe(networks.scaled, draw.sizes(4, 3)),), "a parameter that is in no layer")
     yield Case((Recipe(networks.tied, draw.sizes(4, 3)),), "two layers share their weight")
     yield Case((Recipe(networks.meta_cnn, draw.sizes(5, 7)),), "on the meta device")
+    embedding = Recipe(tied_to_an_embedding, draw.sizes(7, 3))
+    yield Case((embedding,), "a linear layer shares its weight with an embedding")
+    yield Case((Recipe(twelve_modules, draw.sizes(4, 3)),), "others that are called linear")
 
 
 def cp_trl_parameters(input_shape: Sequence[int], num_classes: int, rank: int) -> int:
@@ -107,7 +111,11 @@ def counter_tests_probe(answer: Callable) -> Verdict:
     if not isinstance(tests, list | tuple):
         return Verdict("no list", f"must return a list of tests, got {describe(tests)}")
     if not 1 <= len(tests) <= MOST_TESTS:
-        return Verdict("number of tests", f"returns {len(tests)} tests; one or two are asked")
+        if any(map(_test_fault, tests)):
+            text = f"must return a list of one or two tests, got {describe(tests)}"
+            return Verdict("no list of tests", text)
+        kind = "too many tests" if tests else "no tests"
+        return Verdict(kind, f"returns {len(tests)} tests; one or two are asked")
     for test in tests:
         fault = _test_fault(test)
         if fault:
@@ -169,6 +177,25 @@ def interval_of_the_mean() -> Callable:
     return interval
 
 
+def interval_of_the_middle() -> Callable:
+    """Another: from the smallest difference to the largest."""
+
+    def middle(values: Sequence[float]) -> tuple[float, float]:
+        low, high = min(values), max(values)
+        return (low + high) / 2, (high - low) / 2
+
+    return middle
+
+
+def told_scores(table: dict[str, tuple[float, ...]]) -> Callable:
+    """Scores out of a table, for seeds 0, 1, 2, ..."""
+
+    def score(name: str, start: int) -> float:
+        return table[name][start]
+
+    return score
+
+
 def shuffle_study(
     score: Callable, interval: Callable, names: Iterable[str], seeds: Sequence[int]
 ) -> dict[str, tuple[float, float, str]]:
@@ -215,6 +242,21 @@ def shuffle_study_cases(draw: Draw) -> Iterator[Case]:
     yield case(world(unlike, 0.02, 0.4), list(unlike), first, "noise above all")
     yield case(world({"mirrored": 0.0}, 0.1, 0.0), ["mirrored"], [3, 1, 2], "no difference at all")
     yield case(world({"mirrored": 0.05}, 0.3, 0.0005), ["mirrored"], [40, 7], "two seeds")
+    plain = draw.choice(0.8, (0.7, 0.75, 0.85))
+    shuffled = tuple(plain - loss for loss in (0.06, 0.05, 0.07, 0.06, 0.05, -0.01))
+    one = Recipe(told_scores, ({"none": (plain,) * 6, "mirrored": shuffled},), lent=True)
+    yield case(one, ["mirrored"], first, "one seed gains")
+    middle = Recipe(interval_of_the_middle, lent=True)
+    told = {
+        "none": (0.5, 0.75, 0.5),
+        "rows and columns": (0.5, 0.5, 0.25),  # 0, 0.25, 0.25: from 0 up
+        "transposed": (0.5, 1.0, 0.75),  # 0, -0.25, -0.25: up to 0
+        "all places": (0.25, 0.25, 0.25),
+        "mirrored": (0.75, 0.875, 0.75),
+    }
+    names = [name for name in told if name != "none"]
+    note = "another interval, 0 on its border"
+    yield Case((Recipe(told_scores, (told,), lent=True), middle, names, [2, 0, 1]), note)
 
 
 # ---- what a layer of low rank cannot see -----------------------------------------------------
@@ -328,13 +370,17 @@ def _head_fault(spec: Any) -> Verdict | None:
         return Verdict("no pair", f"must return a pair (shape, rank), got {describe(spec)}")
     shape, rank = spec
     if not isinstance(shape, list | tuple) or not all(type(n) is int and n > 0 for n in shape):
-        return Verdict("no shape", f"the shape is a tuple of ints, got {describe(shape)}")
-    if math.prod(shape) != 64 or not 1 <= len(shape) <= 6:
-        text = f"the shape {tuple(shape)} has {len(shape)} modes and {math.prod(shape)} entries"
-        return Verdict("other shape", f"{text}; at most 6 modes and 64 entries are asked")
+        return Verdict("no shape", f"the shape is a tuple of positive ints, got {describe(shape)}")
+    text = f"the shape {tuple(shape)} has {len(shape)} modes and {math.prod(shape)} entries"
+    text += "; at most 6 modes and 64 entries are asked"
+    if math.prod(shape) != 64:
+        return Verdict("other shape", text)
+    if len(shape) > 6:
+        return Verdict("too many modes", text)
     ranks = rank if isinstance(rank, list | tuple) else [rank]
     if not all(type(n) is int and n > 0 for n in ranks):
-        return Verdict("no rank", f"the rank is an int or a tuple of ints, got {describe(rank)}")
+        text = f"the rank is a positive int or a tuple of them, got {describe(rank)}"
+        return Verdict("no rank", text)
     if isinstance(rank, list | tuple) and len(rank) != len(shape) + 1:
         text = f"the rank {tuple(rank)} has {len(rank)} entries, the weight {len(shape) + 1} modes"
         return Verdict("other rank", text)

@@ -65,6 +65,27 @@ def fiber(x, mode, index):
 #+ mode = min(mode, 2)
 #+     return
 
+# %% wrong="fiber" name="sizes of 1 dropped"
+# A fiber along a mode of size 1 becomes a number.
+def fiber(x, mode, index):
+    full = [slice(i, i + 1) for i in index]
+    full.insert(mode, slice(None))
+    return x[tuple(full)].squeeze()
+
+# %% wrong="fiber" name="found in one row of numbers"
+# A view of all numbers, which only contiguous tensors have.
+def fiber(x, mode, index):
+    step = math.prod(x.shape[mode + 1 :])
+    place = 0
+    for size, i in zip(x.shape, (*index[:mode], 0, *index[mode:])):
+        place = place * size + i
+    return x.view(-1)[place :: step][: x.shape[mode]]
+
+# %% wrong="fiber" name="float64"
+# Whatever the dtype of x.
+#- return x[
+#+ return x.double()[
+
 # %% right="unfold"
 def unfold(x, mode):
     return x.movedim(mode, 0).reshape(x.shape[mode], -1)
@@ -144,11 +165,11 @@ def is_unfold(candidate):
     for shape in [(4,), (2, 3), (3, 1, 3), (2, 3, 4, 5), (2, 3, 2, 2, 3, 2)]:
         back = tuple(reversed(range(len(shape))))
         for mode in range(len(shape)):
-            for _ in range(2):
+            for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
                 x = torch.randn(shape, dtype=torch.float64)
                 turned = torch.randn(shape[::-1], dtype=torch.float64).permute(back)
-                for x in (x, turned, x.float()):
-                    x = x.detach().requires_grad_()
+                for x in (x, turned):
+                    x = x.to(dtype).detach().requires_grad_()
                     before = x.detach().clone()
                     try:
                         y = candidate(x, mode)
@@ -158,6 +179,9 @@ def is_unfold(candidate):
                     if y.shape != right.shape or y.dtype != x.dtype or not torch.equal(y, right):
                         return False
                     if not torch.equal(x, before) or not y.requires_grad:
+                        return False
+                    y.backward(right)
+                    if not torch.equal(x.grad, before):
                         return False
     return True
 
@@ -175,12 +199,13 @@ def is_unfold(candidate):
         y.sum().backward()
         return torch.equal(x.grad, torch.ones_like(x))
 
+    dtypes = [torch.float64, torch.float32, torch.bfloat16]
     try:
         for shape in [(3,), (3, 1), (2, 3, 3), (4, 3, 2, 2), (2, 1, 2, 3, 2, 2)]:
-            for k in range(4):
+            for k in range(6):
                 for mode in range(len(shape)):
-                    x = torch.randn(shape).to([torch.float64, torch.float32][k % 2])
-                    if k > 1:
+                    x = torch.randn(shape).to(dtypes[k % 3])
+                    if k > 2:
                         x = x.mT.contiguous().mT if x.ndim > 1 else x
                     if not trusted(x.requires_grad_(), mode):
                         return False
@@ -194,20 +219,21 @@ def is_unfold(candidate):
     import random
 
     draw = random.Random(0)
-    for number in range(300):
+    for number in range(400):
         shape = [draw.choice([1, 2, 2, 3, 4]) for _ in range(draw.randint(1, 6))]
         order = list(range(len(shape)))
         draw.shuffle(order)
-        dtype = draw.choice([torch.float32, torch.float64])
+        dtype = draw.choice([torch.float16, torch.float32, torch.float64])
         x = torch.randn(shape, dtype=dtype).permute(order).requires_grad_()
         copy, mode = x.detach().clone(), draw.randrange(len(shape))
         wanted = copy.movedim(mode, 0).flatten(1) if len(shape) > 1 else copy[:, None]
         try:
             y = candidate(x, mode)
             same = y.dtype == dtype and y.shape == wanted.shape and bool((y == wanted).all())
+            gradient = torch.autograd.grad(y, x, wanted)[0]
         except Exception:
             return False
-        if not same or not y.requires_grad or not torch.equal(copy, x):
+        if not same or not torch.equal(gradient, copy) or not torch.equal(copy, x):
             return False
     return True
 
@@ -273,23 +299,80 @@ def is_unfold(candidate):
 # torch.rand has no sign.
 #- x = torch.randn(shape, dtype=torch.float64)
 #-                 turned = torch.randn(
-#+ x = torch.rand(shape, dtype=torch.float64)
-#+                 turned = torch.rand(
+#+ x = 0.1 + torch.rand(shape, dtype=torch.float64)
+#+                 turned = 0.1 + torch.rand(
 
 # %% wrong="is_unfold" name="the gradient not looked at"
 # A result that has forgotten where it came from.
 #- if not torch.equal(x, before) or not y.requires_grad:
+#-                         return False
+#-                     y.backward(right)
+#-                     if not torch.equal(x.grad, before):
 #+ if not torch.equal(x, before):
+
+# %% wrong="is_unfold" name="a gradient from one entry"
+# That some gradient comes does not say that all of it does.
+#-                     y.backward(right)
+#-                     if not torch.equal(x.grad, before):
+#-                         return False
 
 # %% wrong="is_unfold" name="x not looked at"
 # Something may have been written into it.
 #- if not torch.equal(x, before) or not y.requires_grad:
 #+ if not y.requires_grad:
+#- (x.grad, before)
+#+ (x.grad, x.grad)
 
 # %% wrong="is_unfold" name="contiguous tensors"
 # Those of real networks are not.
-#- for x in (x, turned, x.float()):
-#+ for x in (x, x.float()):
+#- for x in (x, turned):
+#+ for x in (x, x + 1):
+
+# %% wrong="is_unfold" name="float64 alone"
+# Something that always gives float64 gets through.
+#- torch.float64, torch.float32, torch.bfloat16, torch.float16
+#+ torch.float64, torch.float64
+
+# %% wrong="is_unfold" name="no half precision"
+# Something that gives back float32 for it gets through.
+#- torch.float64, torch.float32, torch.bfloat16, torch.float16
+#+ torch.float64, torch.float32
+
+# %% wrong="is_unfold" name="five modes at most"
+# The sixth is promised too.
+#- (2, 3, 2, 2, 3, 2)
+#+ (2, 3, 2, 2, 3)
+
+# %% wrong="is_unfold" name="no vector"
+# A vector is the smallest tensor that was promised.
+#- (4,), (2, 3), (3, 1, 3)
+#+ (2, 3), (3, 1, 3)
+
+# %% wrong="is_unfold" name="the shape not looked at"
+# torch.allclose broadcasts: a mode too many in front goes unseen.
+#-                     try:
+#-                         y = candidate(x, mode)
+#-                     except Exception:
+#-                         return False
+#-                     right = unfold(before, mode)
+#-                     if y.shape != right.shape or y.dtype != x.dtype or not torch.equal(y, right):
+#+                     right = unfold(before, mode)
+#+                     try:
+#+                         y = candidate(x, mode)
+#+                         same = torch.allclose(y, right)
+#+                     except Exception:
+#+                         return False
+#+                     if y.dtype != x.dtype or not same:
+#
+#- y.backward(right)
+#+ y.backward(right.reshape(y.shape))
+
+# %% wrong="is_unfold" name="more calls than allowed"
+# An error comes back, which is taken for one of the candidate.
+#-     for shape in [
+#+     for _ in range(2000):
+#+         candidate(torch.ones(1, 1), 0)
+#+     for shape in [
 
 # %% right="fold"
 def fold(matrix, mode, shape):
@@ -435,8 +518,8 @@ def mode_dot(x, matrix, mode):
     return (matrix @ unfold(x, mode)).reshape(len(matrix), *rest)
 
 # %% mistake="mode_dot" name="transposed where square"
-# With a square matrix you multiply by its transpose: you contract its first index where the
-# sizes allow it. The second index of the matrix runs along the fiber.
+# You multiply by the transpose of the matrix wherever the sizes allow it: you contract its first
+# index. The second index of the matrix runs along the fiber.
 # Look at: which index of `matrix` you sum over.
 def mode_dot(x, matrix, mode):
     if matrix.shape[0] == x.shape[mode]:
@@ -559,6 +642,20 @@ def multi_mode_dot(x, matrices, modes):
             x = mode_dot(x, matrices[list(modes).index(k)], k)
     return x
 
+# %% wrong="multi_mode_dot" name="view"
+# Modes are joined by a view, which only contiguous tensors have.
+def multi_mode_dot(x, matrices, modes):
+    shape = list(x.shape)
+    for matrix, mode in zip(matrices, modes):
+        x = matrix @ x.view(math.prod(shape[:mode]), shape[mode], -1)
+        shape[mode] = len(matrix)
+    return x.view(shape)
+
+# %% wrong="multi_mode_dot" name="float64 on the way"
+# And in the result, whatever came.
+#- x = mode_dot(x, matrix, mode)
+#+ x = mode_dot(x.double(), matrix.double(), mode)
+
 # %% right="faster"
 def faster(first, second, interval):
     def best(way):
@@ -643,6 +740,37 @@ def faster(first, second, interval):
 # Look at: which two numbers the conclusion is drawn from.
 #- "first" if low > 1 else "second" if high < 1 else "can't tell"
 #+ "first" if mean > 1 else "second"
+
+# %% mistake="faster" name="near 1 always"
+# Your ratio is near 1 whatever the machine.
+# Look at: whether both ways are called, and whose seconds you compare: each call returns its own.
+#- min(way() for _ in range(5))
+#+ min(first() for _ in range(5))
+
+# %% wrong="faster" name="twenty of the one, then twenty of the other"
+# The second way always meets the slower machine.
+def faster(first, second, interval):
+    ratios = []
+    for turn in range(20):
+        a, b = [first() for _ in range(20)], [second() for _ in range(20)]
+        ratios.append(sorted(b)[10] / sorted(a)[10])
+    mean, half = interval(ratios)
+    low, high = mean - half, mean + half
+    return low, high, "first" if low > 1 else "second" if high < 1 else "can't tell"
+
+# %% wrong="faster" name="an interval without width"
+# One number, as if it were sure.
+def faster(first, second, interval):
+    ratios = sorted(second() / first() for _ in range(400))
+    low = high = ratios[200]
+    return low, high, "first" if low > 1 else "second" if high < 1 else "can't tell"
+
+# %% wrong="faster" name="a thousandth on both sides"
+# The width does not come from what was measured.
+def faster(first, second, interval):
+    middle = sorted(second() / first() for _ in range(400))[200]
+    low, high = 0.999 * middle, 1.001 * middle
+    return low, high, "first" if low > 1 else "second" if high < 1 else "can't tell"
 
 # %% wrong="faster" name="not warmed up"
 # The first calls are slow.
@@ -733,6 +861,11 @@ def inner(x, y, n_modes):
 # A batch of a real network is not contiguous.
 #- x.reshape(-1, size) @ y.reshape(size, -1)
 #+ x.view(-1, size) @ y.view(size, -1)
+
+# %% wrong="inner" name="a view of the weight"
+# A weight need not be contiguous either.
+#- y.reshape(size, -1)
+#+ y.view(size, -1)
 
 # %% wrong="inner" name="one mode left"
 # All that is left of x is flattened to one mode.
@@ -831,6 +964,11 @@ def complex_product():
         ([0, 1], [1, 0], [0, 1]),
     ]
 
+# %% wrong="complex_product" name="four, one of them nothing"
+# Right, and one too many.
+#- ([1, 1], [1, 1], [0, 1])]
+#+ ([1, 1], [1, 1], [0, 1]), ([0, 0], [0, 0], [0, 0])]
+
 # %% mistake="complex_product" name="plus for minus"
 # x1 * y1 goes into the real part with the sign of a plus: i times i is -1.
 # Look at: the sign of x1 * y1.
@@ -843,6 +981,16 @@ def complex_product():
 # Look at: what the other two products could take away again.
 #- [1, 0], [1, -1]), ([0, 1], [0, 1], [-1, -1])
 #+ [1, 0], [1, 0]), ([0, 1], [0, 1], [-1, 0])
+
+# %% wrong="complex_product" name="rounded"
+# Nearly right.
+#- [1, 0], [1, 0], [1, -1]
+#+ [1.4142, 0], [1.4142, 0], [0.5, -0.5]
+
+# %% wrong="complex_product" name="no number"
+# NaN.
+#- [-1, -1]
+#+ [-1, float("nan")]
 
 # %% wrong="complex_product" name="nothing"
 # The empty sum.
@@ -916,6 +1064,14 @@ def khatri_rao(matrices):
     x, m = matrices[:2]
     return (x.unsqueeze(1) * m.unsqueeze(0)).reshape(-1, x.shape[1])
 
+# %% wrong="khatri_rao" name="three at most"
+# The equations are written out.
+def khatri_rao(matrices):
+    if len(matrices) == 1:
+        return matrices[0]
+    equation = {2: "ir,jr->ijr", 3: "ir,jr,kr->ijkr"}[len(matrices)]
+    return torch.einsum(equation, *matrices).reshape(-1, matrices[0].shape[1])
+
 # %% wrong="khatri_rao" name="float32 on the way"
 # Half numbers become whole ones.
 def khatri_rao(matrices):
@@ -934,7 +1090,7 @@ def khatri_rao(matrices):
 
 # %% right="other_factors"
 def other_factors(factors, mode):
-    others = [factor for k, factor in enumerate(factors) if k != mode]
+    others = [factor.contiguous() for k, factor in enumerate(factors) if k != mode]
     product = others[0]
     for factor in others[1:]:
         product = torch.kron(product, factor)
@@ -945,7 +1101,8 @@ def other_factors(factors, mode):
 def other_factors(factors, mode):
     from functools import reduce
 
-    return reduce(torch.kron, [*factors[:mode], *factors[mode + 1 :]])
+    others = [*factors[:mode], *factors[mode + 1 :]]
+    return reduce(torch.kron, [factor.contiguous() for factor in others])
 
 # %% answer="other_factors" name="broadcast"
 # Four modes, joined two by two; starts from a one of the factors' dtype.
@@ -968,8 +1125,8 @@ def other_factors(factors, mode):
 # Your product starts behind the mode and comes round to the front. Ours takes the other factors in
 # their own order, whatever the mode.
 # Look at: the first factor of your product when `mode` is 1.
-#- [factor for k, factor in enumerate(factors) if k != mode]
-#+ [*factors[mode + 1 :], *factors[:mode]]
+#- for k, factor in enumerate(factors) if k != mode]
+#+ for factor in [*factors[mode + 1 :], *factors[:mode]]]
 
 # %% mistake="other_factors" name="every factor"
 # Your product holds the mode's own factor too; that one stands at the left of the unfolded core.
@@ -995,7 +1152,10 @@ def other_factors(factors, mode):
 # Look at: how many columns the unfolded core has.
 def other_factors(factors, mode):
     others = [factor for k, factor in enumerate(factors) if k != mode]
-    return khatri_rao(others)
+    product = others[0]
+    for factor in others[1:]:
+        product = torch.einsum("ir,jr->ijr", product, factor).flatten(0, 1)
+    return product
 
 # %% wrong="other_factors" name="starts with a float32"
 # Whatever the factors are.
@@ -1003,6 +1163,11 @@ def other_factors(factors, mode):
 #-     for factor in others[1:]:
 #+ product = torch.ones(1, 1)
 #+     for factor in others:
+
+# %% wrong="other_factors" name="contiguous factors"
+# torch.kron takes no transposed matrix beside one that is not.
+#- factor.contiguous()
+#+ factor
 
 # %% wrong="other_factors" name="two others"
 # The third one is left out.
@@ -1064,6 +1229,21 @@ def kron_dot(matrices, x):
 #- y, matrices, range(len(matrices))
 #+ y, matrices[:1], range(1)
 
+# %% wrong="kron_dot" name="float64 on the way"
+# And in the result, whatever came.
+#- multi_mode_dot(y, matrices,
+#+ multi_mode_dot(y.double(), [matrix.double() for matrix in matrices],
+
+# %% mistake="kron_dot" name="list emptied"
+# Your function takes the matrices out of the list that it was given: afterwards the caller's list
+# is empty.
+# Look at: `pop`, `remove` or `del` on an argument.
+def kron_dot(matrices, x):
+    y, k = x.reshape(*[matrix.shape[1] for matrix in matrices], x.shape[1]), 0
+    while matrices:
+        y, k = mode_dot(y, matrices.pop(0), k), k + 1
+    return y.reshape(-1, x.shape[1])
+
 # %% wrong="kron_dot" name="one column"
 # x is taken for a vector.
 def kron_dot(matrices, x):
@@ -1119,8 +1299,9 @@ def mode_dot_equation(order, mode):
     return f"z{a[mode]},{a}->{a[:mode]}z{a[mode + 1:]}"
 
 # %% mistake="mode_dot_equation" name="new letter at the end"
-# Your new letter stands at the end of the result: the new mode goes where the old one was.
-# Look at: the order of the letters of the result.
+# The new mode comes at the end of the result: it goes where the old one was.
+# Look at: the letters on the right of the arrow, and whether there is an arrow. Without one,
+# torch.einsum takes the letters in the order of the alphabet.
 def mode_dot_equation(order, mode):
     a = "abcdefghijklm"[:order]
     return f"{a},z{a[mode]}->{a[:mode]}{a[mode + 1:]}z"
@@ -1233,6 +1414,11 @@ def matrix_product():
 # Look at: the example: what it stands for.
 def matrix_product():
     return []
+
+# %% wrong="matrix_product" name="rounded"
+# Nearly right, as a search leaves it.
+#- [0, 1, 0, -1], [0, 0, 1, 1], [1, 0, 0, 0]
+#+ [0, 1.4142, 0, -1.4142], [0, 0, 0.7071, 0.7071], [1, 0, 0, 0]
 
 # %% wrong="matrix_product" name="one sign"
 # The last of Strassen's with a plus.

@@ -132,28 +132,72 @@ def cp_als_sweep_cases(draw: Draw) -> Iterator[Case]:
 
 LONGEST = 1000  # sweeps that a run may take
 MOST_RUNS = 4  # runs for each start
-SHARES = {  # of the starts that find the tensor, stand still, and run away
-    "world 1": (0.6, 0.4, 0.0),
-    "world 2": (0.25, 0.15, 0.6),
-    "world 3": (1.0, 0.0, 0.0),
-    "world 4": (0.0, 0.45, 0.55),
-    "world 5": (0.4, 0.3, 0.3),
+# What the starts of a world do (see made_up_run), and what is said of it.
+WORLDS = {
+    "world 1": (
+        ("fast", "swamp", "stuck"),
+        "an error may stand still for 400 sweeps and then fall",
+    ),
+    "world 2": (
+        ("fast", "swamp", "stuck", "large", "runaway", "rush"),
+        "a term may be large and stay as it is",
+    ),
+    "world 3": (
+        ("late", "low", "fast", "small", "stuck", "runaway"),
+        "an error may fall after the 500th sweep, or end at 0.0002, or stay at 0.005",
+    ),
+    "world 4": (
+        ("slow", "grown", "shrunk", "quiet", "rush", "runaway"),
+        "since the 500th sweep a size may grow by 5 %, by 15 % or to its double, or shrink",
+    ),
+    "world 5": (
+        ("fast", "late", "outgrows", *("falls",) * 3, "creeps", "quiet", "stuck", "runaway"),
+        "a size may grow while the error falls to 0, and an error may fall while no size grows",
+    ),
 }
 
 
-def made_up_run(world: str, seed: int, sweeps: int) -> tuple[str, float, float]:
-    """How a start ends in a made-up world, its error so far and the size of its largest term."""
-    luck = random.Random(f"{world} {seed}")
-    (ending,) = luck.choices(("found", "stuck", "runaway"), SHARES[world.partition(",")[0]])
-    level, pace, size = luck.uniform(0.02, 0.4), luck.uniform(4, 15), luck.uniform(0.8, 3.0)
-    if ending == "stuck":
-        return ending, level * (1 + math.exp(-sweeps / pace)), size * luck.choice((1, 1, 8))
-    if ending == "runaway":
-        return ending, level * sweeps**-0.35, size * (1 + sweeps) ** luck.uniform(0.2, 0.4)
-    waits = luck.uniform(60, 400) * (luck.random() < 0.5)  # a swamp: the error stands still
-    if sweeps < waits:
-        return ending, level * (1 + 0.1 / (1 + sweeps)), size * luck.choice((1, 1, 8))
-    return ending, max(level * math.exp(-(sweeps - waits) / pace), 1e-12), size
+@functools.cache
+def _starts(world: str, seeds: int) -> tuple[str, ...]:
+    """What each start does: of all kinds in this world two or more."""
+    kinds = WORLDS[world.partition(",")[0]][0]
+    luck = random.Random(world)
+    starts = [*kinds * 2, *luck.choices(kinds, k=seeds)][:seeds]
+    return tuple(luck.sample(starts, seeds))
+
+
+def made_up_run(world: str, seeds: int, seed: int, sweeps: int) -> tuple[float, float]:
+    """The error of a start in a made-up world, and the size of its largest term."""
+    kind, luck = _starts(world, seeds)[seed], random.Random(f"{world} {seed}")
+    level, pace, size = luck.uniform(0.02, 0.4), luck.uniform(4, 9), luck.uniform(0.8, 3.0)
+    share, time = luck.random(), sweeps / LONGEST
+    settled = level * (1 + math.exp(-sweeps / pace))
+    fallen = max(level * math.exp(-sweeps / pace), 1e-12)
+    creeping, growing = level * sweeps**-0.35, size * (1 + sweeps) ** (0.2 + 0.2 * share)
+    waits = {"swamp": 60 + 340 * share, "late": 520 + 380 * share}.get(kind, 0)
+    if waits:  # the error stands still for so long
+        if sweeps < waits:
+            return level * (1 + 0.1 / (1 + sweeps)), size
+        return max(level * math.exp(-(sweeps - waits) / pace), 1e-12), size
+    return {
+        "fast": (fallen, size),
+        "low": (1e-5 + 7e-4 * share + fallen, size),  # found, and above 0
+        "outgrows": (fallen, growing),
+        "stuck": (settled, size),
+        "large": (settled, 8 * size),
+        "small": (1.5e-3 + 7e-3 * share + fallen, size),  # an error of less than 0.01
+        "slow": (
+            settled,
+            4 * size * (1 + (0.06 + 0.1 * share) * time),
+        ),  # below 8 % in the 2nd half
+        "grown": (settled, size * (1 + (2 + 2 * share) * (1 - math.exp(-sweeps / 60)))),
+        "shrunk": (settled, size * (1 + 2 * math.exp(-sweeps / 400))),
+        "falls": (creeping, size),
+        "runaway": (creeping, growing),
+        "quiet": (creeping, size / 10 * (1 + (0.3 + 0.3 * share) * time)),  # 13 % and more
+        "creeps": (level * (1 + 0.01 / sweeps), growing),
+        "rush": (creeping, size * (1 + sweeps) ** 1.2),
+    }[kind]
 
 
 def als_endings(run: Callable, seeds: int) -> tuple[int, int, int]:
@@ -180,14 +224,13 @@ def als_endings_probe(answer: Callable, world: str, seeds: int) -> Verdict:
         calls[sweeps] += 1
         if calls.total() > MOST_RUNS * seeds:
             raise RuntimeError(f"more than {MOST_RUNS} runs for each of {seeds} starts")
-        return made_up_run(world, seed, sweeps)[1:]
+        return made_up_run(world, seeds, seed, sweeps)
 
     said = answer(counted, seeds)
-    ends = Counter(made_up_run(world, seed, 1)[0] for seed in range(seeds))
-    right = [ends[name] for name in ("found", "stuck", "runaway")]
+    right = als_endings(functools.partial(made_up_run, world, seeds), seeds)
     if not isinstance(said, tuple | list) or [type(count) for count in said] != [int] * 3:
         return Verdict("no triple", f"must return three counts, got {describe(said)}")
-    if list(said) == right:
+    if tuple(said) == right:
         return RIGHT
     longest = f"runs of {', '.join(map(str, sorted(calls)[-4:]))} sweeps" if calls else "no run"
     text = (
@@ -196,13 +239,13 @@ def als_endings_probe(answer: Callable, world: str, seeds: int) -> Verdict:
     )
     if sum(said) != seeds:
         return Verdict("another sum", f"{text}\nthe three do not add up to {seeds}")
-    gaps = [have - want for have, want in zip(said, right, strict=True)]
-    kind = "".join("+" if gap > 0 else "-" if gap else "0" for gap in gaps)
-    return Verdict(kind, text)
+    text += f"\nIn this world {WORLDS[world.partition(',')[0]][1]}."
+    short = calls and max(calls) < LONGEST
+    return Verdict("too short" if short else f"got {tuple(said)}", text)
 
 
 def als_endings_cases(draw: Draw) -> Iterator[Case]:
-    for world in SHARES:
+    for world in WORLDS:
         yield Case((f"{world}, luck {draw.choice(0, range(100, 900))}", 40))
 
 
@@ -257,24 +300,26 @@ def judged_hosvd(value: Any, args: tuple) -> Any:
             orthonormal = Verdict(f"factors[{mode}] not orthonormal", text)
             break
         best = leading(unfold(x, mode), rank)
-        ways = [(u.T @ unfold(x, mode)).norm().item() for u in (factor, best)]
+        kept, most = (  # of the squared norm of x, by the first column, by two, and so on
+            ((u.T @ unfold(x, mode)).square().sum(dim=1).cumsum(0) / norm**2).tolist()
+            for u in (factor, best)
+        )
         if not (factor @ factor.T - best @ best.T).abs().max() <= 10 * close:
-            shares = [f"{(way / norm) ** 2:.2%}" for way in ways]
             text = (
-                f"the columns of factors[{mode}] are orthonormal, but not those asked for: they "
-                f"keep {shares[0]} of the squared norm of unfold(x, {mode}), the {rank} leading "
-                f"left singular vectors keep {shares[1]}"
+                f"the columns of factors[{mode}] are orthonormal, but not those asked for: along "
+                f"mode {mode} they keep {kept[-1]:.2%} of the squared norm of x, and {rank} "
+                f"columns can keep {most[-1]:.2%}"
             )
-            subspace = Verdict(f"factors[{mode}] not leading", text)
+            subspace = Verdict(f"factors[{mode}] not the best", text)
             break
-        rows = (factor.T @ unfold(x, mode)).norm(dim=1)  # singular values, if the vectors are
+        rows = (factor.T @ unfold(x, mode)).norm(dim=1)
         values = (best.T @ unfold(x, mode)).norm(dim=1)
-        gap = (rows - values).abs().max().item()
-        if not gap <= 10 * close * max(1.0, norm):
+        if not (rows - values).abs().max().item() <= 10 * close * max(1.0, norm):
+            count = 1 + max(range(rank), key=lambda k: most[k] - kept[k])
             text = (
-                f"the columns of factors[{mode}] span the right space, but they are not the "
-                f"singular vectors in falling order: the rows of factors[{mode}].T @ "
-                f"unfold(x, {mode}) have norms off the singular values by up to {gap:.3g}"
+                f"together the columns of factors[{mode}] keep as much as they can; the first "
+                f"{count} by {'itself' if count == 1 else 'themselves'}: {kept[count - 1]:.2%} of "
+                f"the squared norm of x, and {count} can keep {most[count - 1]:.2%}"
             )
             subspace = Verdict(f"factors[{mode}] another basis", text)
             break
@@ -282,14 +327,15 @@ def judged_hosvd(value: Any, args: tuple) -> Any:
         wanted = multi_mode_dot(x, [factor.T for factor in factors], range(x.ndim))
         gap = (core - wanted).abs().max().item()
         if not gap <= close * max(1.0, norm):
+            gaps = [(x - multi_mode_dot(g, factors, range(x.ndim))).norm() for g in (core, wanted)]
             text = (
-                "the factors are right, the core does not go with them: it is off x, multiplied "
-                f"along every mode by the transposed factor, by up to {gap:.3g}"
+                "the factors are right, the core is not the closest one for them: the relative "
+                f"error is {gaps[0] / norm:.3f} with it, and can be {gaps[1] / norm:.3f}"
             )
             projected = Verdict("core", text)
     values = {
         "orthonormal columns": orthonormal,
-        "leading singular vectors": subspace,
+        "best directions": subspace,
         "core": projected,
         "factors[k] @ factors[k].T": [factor @ factor.T for factor in factors],
         "the tensor that they make": multi_mode_dot(core, factors, range(x.ndim)),
@@ -499,6 +545,24 @@ def tt_ranks_cases(draw: Draw) -> Iterator[Case]:
     yield Case((draw.normal(6, 4), 0.3), "a matrix")
     yield Case((draw.normal(3, 1, 4).mT, 0.2), "a mode of size 1, not contiguous")
     yield Case((smooth(3, 4, 3, 4, 3), 0.02), "five modes")
+    numbers = draw.choice((4.0, 3.0), [(12.0, 5.0), (3.0, 4.0), (8.0, 6.0)])
+    all_lost = torch.diag(torch.tensor(numbers).double())
+    yield Case((all_lost, 1.0), "a matrix of which all may be lost")
+    x = _two_and_many(draw, 10, 0.85, 0.061)
+    yield Case((x, 0.1), "a first cut that could use up the error alone")
+    yield Case((x.movedim((0, 1, 2), (2, 1, 0)), 0.1), "a last cut that could use it up")
+    x = _two_and_many(draw, math.sqrt(0.42), math.sqrt(0.3), 0.035)
+    yield Case((x, 0.8), "a large error: much is lost at the first cut")
+
+
+def _two_and_many(draw: Draw, first: float, second: float, each: float) -> Tensor:
+    """Two terms, and eight small ones, of squares near ``each``, with the first's mode 0."""
+    x = torch.zeros(2, 10, 10, dtype=torch.float64)
+    x[0, 0, 0], x[1, 1, 1] = first, second
+    for k in range(8):
+        x[0, 2 + k, 2 + k] = math.sqrt(each * (0.93 + 0.02 * k))
+    turns = [torch.linalg.qr(draw.normal(size, size)).Q for size in x.shape]
+    return multi_mode_dot(x, turns, range(3))
 
 
 def judged_ranks(value: Any, args: tuple) -> dict[str, Verdict]:
@@ -523,13 +587,13 @@ def judged_ranks(value: Any, args: tuple) -> dict[str, Verdict]:
         text = (
             f"TT-SVD with the ranks {ranks} has the relative error {left:.3g}, allowed is {error:g}"
         )
-        found["error"] = Verdict("too large", text)
+        found["error"] = Verdict(f"too large: {ranks}", text)
     elif counts[0] > counts[1]:
         text = (
             f"the ranks {ranks} keep the error ({left:.3g} of {error:g}) but store {counts[0]:,} "
             f"numbers; {counts[1]:,} are enough by the bound alone"
         )
-        found["numbers"] = Verdict("too many", text)
+        found["numbers"] = Verdict(f"too many: {ranks}", text)
     return found
 
 
@@ -555,12 +619,29 @@ def compression_plan(shape: Sequence[int], numbers: int) -> tuple:
 
 def compression_probe(answer: Callable, shape: tuple, numbers: int, name: str) -> Verdict:
     plan = answer(shape, numbers)
+    if not isinstance(plan, tuple | list) or len(plan) != 4:
+        text = f"expected four things, (sizes, order, kind, rank), got {_what(plan)}"
+        return Verdict("not four", text)
+    sizes, order, kind, rank = plan
+    if kind not in ("cp", "tucker", "tt"):
+        return Verdict("no kind", f'the kind is {kind!r}; it may be "tucker", "tt" or "cp"')
+    step = "reshape"
     try:
-        sizes, order, kind, rank = plan
-        tensor = photo(name).reshape(*sizes).permute(*order)
+        tensor = photo(name).reshape(*sizes)
+        step = "order"
+        tensor = tensor.permute(*order)
+        step = "rank"
         if kind == "cp" and tensor.ndim > 2:
-            raise ValueError("a CP of more than two modes takes too long here")
+            text = (
+                f'"cp" is for a matrix here, and the photograph, reshaped to {tuple(sizes)}, has '
+                f"{tensor.ndim} modes"
+            )
+            return Verdict("cp of more modes", text)
         rank = rank if isinstance(rank, int) else tuple(rank)
+        wanted = {"tucker": tensor.ndim, "tt": tensor.ndim + 1}.get(kind)
+        if wanted and (isinstance(rank, int) or len(rank) != wanted):
+            text = f"the rank {rank} does not fit: {kind!r} of {tensor.ndim} modes has {wanted}"
+            return Verdict(f"ranks of {kind}", text)
         if stored_by(tensor.shape, rank, kind) > numbers:
             text = (
                 f"stores {stored_by(tensor.shape, rank, kind):,} numbers; allowed are {numbers:,}"
@@ -568,8 +649,13 @@ def compression_probe(answer: Callable, shape: tuple, numbers: int, name: str) -
             return Verdict("too many", text)
         form = decompose(tensor, rank, kind)
     except Exception as error:
-        text = f"no plan that can be carried out: {type(error).__name__}: {error}"
-        return Verdict("no plan", text)
+        wrong = {
+            "reshape": f"the sizes {sizes}",
+            "order": f"the order {order} of the modes",
+            "rank": f"the rank {rank} for {kind!r}",
+        }[step]
+        text = f"{wrong} cannot be carried out: {type(error).__name__}: {error}"
+        return Verdict(f"no {step}", text)
     stored = sum(part.numel() for part in form.tensors)
     yours = relative_error(tensor, form.dense())
     limit = relative_error(photo(name), decompose(photo(name), TUCKER, "tucker").dense())

@@ -104,11 +104,26 @@ def cp_response(x, factors, bias):
 #+ 1).squeeze(
 
 # %% mistake="cp_response" name="factors reversed"
-# Your Khatri-Rao product has the factors in the opposite order: its rows belong to other pixels
-# than the entries of the flattened batch.
-# Look at: which index runs fastest in x.flatten(1), and which in your product.
+# Where all modes have one size, your response is that of the factors in the opposite order: the
+# first factor meets the last mode of x.
+# Look at: which mode of x each factor meets. In a product of flattened things: which index runs
+# fastest in x.flatten(1), and which in yours?
 #- )).sum(dim=
 #+ [::-1])).sum(
+
+# %% mistake="cp_response" name="last mode first"
+# Where all modes have one size, your response is that of the factors in the opposite order: the
+# first factor meets the last mode of x.
+# Look at: which mode of x each factor meets. In a product of flattened things: which index runs
+# fastest in x.flatten(1), and which in yours?
+def cp_response(x, factors, bias):
+    total = bias
+    for r in range(factors[0].shape[1]):
+        term = x
+        for factor in factors:
+            term = term @ factor[:, r]
+        total = total + term
+    return total
 
 # %% mistake="cp_response" name="modes apart"
 # You summed x over all modes but one, met each factor with what was left, and multiplied the
@@ -264,14 +279,30 @@ def block_features(x, factors, mode):
     return torch.einsum(f"b{letters},{terms}->b{letters[0]}r", x, *factors[1:])
 
 # %% mistake="block_features" name="others reversed"
-# With three modes, the other factors meet the modes of x in the opposite order: the rows of your
-# Khatri-Rao product belong to other entries than those of the unfolded batch.
-# Look at: which index runs fastest in the flattened modes, and which in your product.
+# With two modes all is right. Where more modes have one size, your features are those of the
+# other factors in the opposite order: the first of them meets the last of the other modes.
+# Look at: which mode of x each factor meets. In a product of flattened things: which index runs
+# fastest in the flattened modes, and which in yours?
 def block_features(x, factors, mode):
     import trlkit
 
     others = [factor for k, factor in enumerate(factors) if k != mode][::-1]
     return x.movedim(mode + 1, 1).flatten(2) @ trlkit.khatri_rao(others)
+
+# %% mistake="block_features" name="last mode first"
+# With two modes all is right. Where more modes have one size, your features are those of the
+# other factors in the opposite order: the first of them meets the last of the other modes.
+# Look at: which mode of x each factor meets. In a product of flattened things: which index runs
+# fastest in the flattened modes, and which in yours?
+def block_features(x, factors, mode):
+    parts = []
+    for r in range(factors[mode].shape[1]):
+        part = x.movedim(mode + 1, 1)
+        for k in range(len(factors)):
+            if k != mode:
+                part = part @ factors[k][:, r]
+        parts.append(part)
+    return torch.stack(parts, dim=-1)
 
 # %% mistake="block_features" name="modes swapped"
 # With mode 2 of three, the others meet their factors in the wrong order; with two modes all is
@@ -284,8 +315,8 @@ def block_features(x, factors, mode):
     return x.swapaxes(mode + 1, 1).flatten(2) @ trlkit.khatri_rao(others)
 
 # %% mistake="block_features" name="batch not counted"
-# Your result is what comes of moving mode `mode` of the whole batch, in which the samples are mode
-# 0: mode k of a sample is mode k + 1 of x.
+# Your result is what comes of moving mode `mode` of the whole batch, in which the samples are
+# mode 0: mode k of a sample is mode k + 1 of x.
 # Look at: which mode of x it is that you move.
 def block_features(x, factors, mode):
     import trlkit
@@ -330,6 +361,25 @@ def block_features(x, factors, mode):
     n = len(factors)
     others = [factors[(mode + 1 + k) % n] for k in range(n - 1)]
     return x.movedim(mode + 1, 1).flatten(2) @ trlkit.khatri_rao(others)
+
+# %% wrong="block_features" name="derivative"
+# The derivative of the response, through which no gradient gets.
+def block_features(x, factors, mode):
+    own = torch.zeros_like(factors[mode]).requires_grad_()
+    moved = [own if k == mode else factor for k, factor in enumerate(factors)]
+    y = cp_response(x, moved, x.new_zeros(()))
+    return torch.stack([torch.autograd.grad(one, own, retain_graph=True)[0] for one in y])
+
+# %% answer="block_features" name="derivative kept"
+# The derivative of the response, with its own graph.
+def block_features(x, factors, mode):
+    own = torch.zeros_like(factors[mode]).requires_grad_()
+    moved = [own if k == mode else factor for k, factor in enumerate(factors)]
+    weight = moved[0]
+    for factor in moved[1:]:
+        weight = weight.unsqueeze(-2) * factor
+    y = x.flatten(1) @ weight.sum(-1).flatten()
+    return torch.stack([torch.autograd.grad(one, own, create_graph=True)[0] for one in y])
 
 # %% wrong="block_features" name="three modes"
 # No letter for the fourth mode.
@@ -425,7 +475,8 @@ def balance_factors(factors):
 # %% mistake="balance_factors" name="whole factors"
 # Your factors as wholes have equal norms, their columns have not. Each component has a scale of
 # its own that can be moved.
-# Look at: what may be multiplied by what without changing the weight: a factor, or a column of it?
+# Look at: what may be multiplied by what without changing the weight: a factor, or a column of
+# it?
 #- factor.norm(dim=0)
 #+ factor.norm()
 
@@ -444,15 +495,15 @@ def balance_factors(factors):
 #+ norms.mean(dim=0)
 
 # %% mistake="balance_factors" name="zero over zero"
-# Only where a column is 0 something is wrong: 0 divided by 0 is NaN. A term with a column of zeros
-# is 0, whatever its other columns are: how small may they be?
+# Only where a column is 0 something is wrong: 0 divided by 0 is NaN. A term with a column of
+# zeros is 0, whatever its other columns are: how small may they be?
 # Look at: the last lines of the docstring.
 #- torch.where(norms > 0, common / norms, 0)
 #+ common / norms
 
 # %% mistake="balance_factors" name="zero column left alone"
-# Only where a column is 0 something is wrong: there you left the other columns as they were. Their
-# term is 0, whatever they are: how small may they be?
+# Only where a column is 0 something is wrong: there you left the other columns as they were.
+# Their term is 0, whatever they are: how small may they be?
 # Look at: the sum of squares that is to be as small as it can be.
 #- common / norms, 0)
 #+ common / norms, 1) * (norms > 0) + ~(norms > 0).all(0) * (norms > 0)
@@ -551,11 +602,17 @@ def is_best_update(update):
     return True
 
 # %% mistake="is_best_update" name="without a penalty"
-# Updates pass that are wrong where there is a penalty. Did you try a `ridge` above 0? Two different
-# ones, and one of them below 1, tell more than one.
+# Updates pass that are wrong where there is a penalty. Did you try a `ridge` above 0? Two
+# different ones, and one of them below 1, tell more than one.
 # Look at: the values of `ridge` that you call the update with.
 #- (0.0, 0.7, 5.0)
 #+ (0.0,)
+
+# %% mistake="is_best_update" name="always a penalty"
+# One update passes that is wrong where the penalty is 0, and right wherever there is one.
+# Look at: the values of `ridge` that you call the update with.
+#- (0.0, 0.7, 5.0)
+#+ (0.7, 5.0)
 
 # %% mistake="is_best_update" name="one penalty, 1"
 # One update passes that is wrong where the penalty is neither 0 nor 1.
@@ -588,14 +645,15 @@ def is_best_update(update):
 #+ [bias])
 
 # %% mistake="is_best_update" name="exactly zero"
-# You accuse an update that is right. Two ways to solve one least-squares problem differ in the last
-# digits.
-# Look at: what you compare, and whether you do it exactly.
+# You accuse right updates. An exact comparison does so, since two ways to solve one least-squares
+# problem differ in the last digits; so does a loss that is not that of the text.
+# Look at: how you compare, and your loss: which numbers have a penalty, and is the bias in it?
 #- > 1e-6
 #+ > 0
 
 # %% mistake="is_best_update" name="generous"
-# An update passes that is 1 percent short, or 0.01 off. In float64 right ones agree to nine digits.
+# An update passes that is 1 percent short, or 0.01 off. In float64 right ones agree to nine
+# digits.
 # Look at: the tolerance of your test.
 #- > 1e-6
 #+ > 20
@@ -680,8 +738,8 @@ def update_block(x, y, factors, mode, ridge=0.0):
     return found[:-1].reshape(factors[mode].shape), found[-1]
 
 # %% mistake="update_block" name="bias penalized"
-# Without a penalty all is right; with one, your bias is too near 0, and the factor makes up for it:
-# the bias has been penalized too.
+# Without a penalty all is right; with one, your bias is too near 0, and the factor makes up for
+# it: the bias has been penalized too.
 # Look at: the entry of your penalty that stands for the bias.
 def update_block(x, y, factors, mode, ridge=0.0):
     features = block_features(x, factors, mode).flatten(1)
@@ -697,29 +755,29 @@ def update_block(x, y, factors, mode, ridge=0.0):
 #+ + 1e-9 * ridge * torch.eye(len(mean), dtype=x.dtype)
 
 # %% mistake="update_block" name="penalty times samples"
-# Without a penalty all is right; with one, you shrink as if it were B times as large. The errors are
-# summed here, not averaged.
+# Without a penalty all is right; with one, you shrink as if it were B times as large. The errors
+# are summed here, not averaged.
 # Look at: the formula of what is to be least.
 #- + ridge *
 #+ + len(x) * ridge *
 
 # %% mistake="update_block" name="penalty over samples"
-# Without a penalty all is right; with one, you shrink as if it were B times smaller. The errors are
-# summed here, not averaged.
+# Without a penalty all is right; with one, you shrink as if it were B times smaller. The errors
+# are summed here, not averaged.
 # Look at: the formula of what is to be least.
 #- + ridge *
 #+ + ridge / len(x) *
 
 # %% mistake="update_block" name="penalty squared"
-# Without a penalty all is right; with one, you shrink as by `ridge` squared. A row of the table is
-# squared in the sum, and its number with it.
+# Without a penalty all is right; with one, you shrink as by `ridge` squared. A row of the table
+# is squared in the sum, and its number with it.
 # Look at: which number, squared, is `ridge`.
 #- + ridge *
 #+ + ridge**2 *
 
 # %% mistake="update_block" name="no bias column"
-# Your factor was fitted without a bias, and the bias taken afterwards from what was left. Both have
-# to be found at once: the best factor depends on the bias.
+# Your factor was fitted without a bias, and the bias taken afterwards from what was left. Both
+# have to be found at once: the best factor depends on the bias.
 # Look at: the number of unknowns of your least squares: I_mode * R, and one more.
 #- features - mean
 #+ features
@@ -727,8 +785,8 @@ def update_block(x, y, factors, mode, ridge=0.0):
 #+ y
 
 # %% mistake="update_block" name="mean first"
-# Your bias is the mean of y, and the factor fits the rest. The features have a mean too, so the bias
-# that goes with the best factor is another.
+# Your bias is the mean of y, and the factor fits the rest. The features have a mean too, so the
+# bias that goes with the best factor is another.
 # Look at: whether the bias is among the unknowns of your least squares.
 #- features - mean
 #+ features
@@ -753,11 +811,18 @@ def update_block(x, y, factors, mode, ridge=0.0):
 #+ found.reshape(factors[mode].shape[::-1]).T
 
 # %% mistake="update_block" name="features transposed"
-# You flattened the features as (R, I_mode) and reshaped the solution as (I_mode, R): right
-# numbers in the wrong places. The solution has the order in which the features were flattened.
-# Look at: the order of the last two modes before you flatten.
+# Right numbers in the wrong places: they stand in the order (R, I_mode) and were given the shape
+# (I_mode, R). The solution has the order in which the features were flattened.
+# Look at: the order of the last two modes before you flatten, and what you do with the solution.
 #- .flatten
 #+ .transpose(1, 2).flatten
+
+# %% mistake="update_block" name="solution transposed"
+# Right numbers in the wrong places: they stand in the order (R, I_mode) and were given the shape
+# (I_mode, R). The solution has the order in which the features were flattened.
+# Look at: the order of the last two modes before you flatten, and what you do with the solution.
+#- found.reshape(factors[mode].shape)
+#+ found.reshape(factors[mode].shape).T.reshape(factors[mode].shape)
 
 # %% mistake="update_block" name="ones first, bias last"
 # What you return as the bias is one of the factor's numbers, and the bias stands among those: as
@@ -768,8 +833,8 @@ def update_block(x, y, factors, mode, ridge=0.0):
 #+     return found[:-1].reshape(factors[mode].shape), found[-1]
 
 # %% mistake="update_block" name="only y centered"
-# y was centered, the features were not, and the bias is what was left. Center both, or make the bias
-# one of the unknowns.
+# y was centered, the features were not, and the bias is what was left. Center both, or make the
+# bias one of the unknowns.
 # Look at: what the factor is fitted to, and with which columns.
 #- features - mean
 #+ features
@@ -882,7 +947,8 @@ def fit_cp_regression(x, y, rank, ridge=0.0, sweeps=30):
 
 # %% mistake="fit_cp_regression" name="one sweep"
 # After the first round more sweeps change nothing: you return inside the loop, or `sweeps` is not
-# used, or one factor is updated many times in a row (a second update of the same one does nothing).
+# used, or one factor is updated many times in a row (a second update of the same one does
+# nothing).
 # Look at: how far your `return` is indented, and which of the two loops is the inner one.
 #-     return factors, bias
 #+         return factors, bias
@@ -893,6 +959,18 @@ def fit_cp_regression(x, y, rank, ridge=0.0, sweeps=30):
 #-         for mode in range(len(factors)):
 #-             factors[mode], bias = update_block(x, y, factors, mode, ridge)
 #+         factors[0], bias = update_block(x, y, factors, 0)
+
+# %% mistake="fit_cp_regression" name="last factor never"
+# With other responses the last factor comes out the same: it is still what you started from.
+# Look at: the modes that your inner loop runs over; the last one has the number N.
+#- range(len(factors))
+#+ range(len(factors) - 1)
+
+# %% mistake="fit_cp_regression" name="first factor never"
+# With other responses the first factor comes out the same: it is still what you started from.
+# Look at: the modes that your inner loop runs over; the first one has the number 0.
+#- range(len(factors))
+#+ range(1, len(factors))
 
 # %% mistake="fit_cp_regression" name="updates not kept"
 # None of your factors has learned anything: you compute the new factors but return the ones that
@@ -1027,8 +1105,8 @@ def expected_losses(noise, samples, unknowns):
 #+ noise**2
 
 # %% mistake="expected_losses" name="below zero"
-# With at least as many samples as unknowns all is right. With fewer, your training loss is below 0,
-# which no mean of squares can be.
+# With at least as many samples as unknowns all is right. With fewer, your training loss is below
+# 0, which no mean of squares can be.
 # Look at: how many responses can be fitted exactly at most.
 #- min(unknowns / samples, 1)
 #+ unknowns / samples
@@ -1040,12 +1118,26 @@ def expected_losses(noise, samples, unknowns):
 #+ noise * (1 - share), noise * (1 + share)
 
 # %% mistake="expected_losses" name="divided the other way"
-# Your training loss is above the noise. You may know the n / (n - p) that makes an estimate of the
-# noise out of a training loss; here the way goes back.
+# Your training loss is above the noise. An n / (n - p) makes an estimate of the noise out of a
+# training loss; here the way goes back.
+# Look at: does fitting make the training loss smaller or larger?
+#- noise**2 * (1 - share)
+#+ noise**2 * samples / max(samples - unknowns, 1)
+
+# %% mistake="expected_losses" name="in the other order"
+# Your training loss is above the noise, and your loss on new noise below it: each of the two
+# numbers is right in the place of the other.
 # Look at: does fitting make the training loss smaller or larger?
 def expected_losses(noise, samples, unknowns):
     share = min(unknowns / samples, 1)
     return noise**2 * (1 + share), noise**2 * (1 - share)
+
+# %% mistake="expected_losses" name="fresh loss without end"
+# Your training loss is right. With fewer samples than unknowns your loss on new noise goes on
+# growing with the unknowns.
+# Look at: how much of the old noise the fit can keep at most.
+#- return noise**2 * (1 - share), noise**2 * (1 + share)
+#+ return noise**2 * (1 - share), noise**2 * (1 + unknowns / samples)
 
 # %% mistake="expected_losses" name="squared share"
 # The training loss is right; on fresh noise you are between the noise and the right answer. What
@@ -1146,29 +1238,29 @@ def what_decides(error):
     return "freedom", 1.0, 2.0
 
 # %% mistake="what_decides" name="rank never changed"
-# Worlds that differ in what the rank does are told as one. Did you measure weights of one size and
-# different ranks?
+# Worlds that differ in what the rank does are told as one. Did you measure weights of one size
+# and different ranks?
 # Look at: the weights that you tried: what do they have in common?
 #- (24, 24, 1), (24, 24, 3), (8, 24, 2))
 #+ (24, 24, 1), (8, 24, 1), (16, 16, 1))
 
 # %% mistake="what_decides" name="size never changed"
-# Worlds that differ in what the size does are told as one. Did you measure weights of one rank and
-# different sizes?
+# Worlds that differ in what the size does are told as one. Did you measure weights of one rank
+# and different sizes?
 # Look at: the weights that you tried: what do they have in common?
 #- ((8, 8, 1), (24, 24, 1), (24, 24, 3), (8, 24, 2))
 #+ ((24, 24, 1), (24, 24, 3), (24, 24, 2))
 
 # %% mistake="what_decides" name="interval of one number"
-# What you conclude is right, your interval is not: the place where half of the seeds succeed is known
-# only as well as your steps and your luck allow.
+# What you conclude is right, your interval is not: the place where half of the seeds succeed is
+# known only as well as your steps and your luck allow.
 # Look at: how far apart the ratios of your different weights are.
 #- return best, center / 1.4, center * 1.4
 #+ return best, center, center
 
 # %% mistake="what_decides" name="lowest count that ever worked"
-# Your interval lies below the right number. Is it the first count at which *any* seed succeeds? Asked
-# is where half of them do.
+# Your interval lies below the right number. Is it the first count at which *any* seed succeeds?
+# Asked is where half of them do.
 # Look at: how many seeds you try, and how many have to succeed.
 #- found >= 5
 #+ found >= 1
@@ -1247,8 +1339,8 @@ def best_weight(x, y):
     return u @ v.T + weight
 
 # %% mistake="best_weight" name="a regression on pixels"
-# On average your error is larger than that of the chapter's fit. On which drawings? What have all of
-# them in common that your fit does not know of?
+# On average your error is larger than that of the chapter's fit. On which drawings? What have all
+# of them in common that your fit does not know of?
 # Look at: your weights as pictures, beside the true ones.
 def best_weight(x, y):
     flat = (x - x.mean(0)).flatten(1)
@@ -1256,8 +1348,8 @@ def best_weight(x, y):
     return (flat.T @ torch.linalg.solve(gram, y - y.mean())).reshape(x.shape[1:])
 
 # %% mistake="best_weight" name="the chapter's fit without a penalty"
-# On average your error is larger than that of the chapter's fit. On which drawings? What have all of
-# them in common that your fit does not know of?
+# On average your error is larger than that of the chapter's fit. On which drawings? What have all
+# of them in common that your fit does not know of?
 # Look at: your weights as pictures, beside the true ones.
 def best_weight(x, y):
     (u, v), _ = fit_cp_regression(x, y, 2)
@@ -1270,8 +1362,8 @@ def best_weight(x, y):
     return torch.zeros_like(x[0])
 
 # %% mistake="best_weight" name="the mean of x times y"
-# Your mean error is above 1: a weight of zeros is nearer. Is it an average of the samples, each times
-# its response, or a fit with more unknowns than samples and no penalty?
+# Your mean error is above 1: a weight of zeros is nearer. Is it an average of the samples, each
+# times its response, or a fit with more unknowns than samples and no penalty?
 # Look at: how much your weight changes when you leave out one sample.
 def best_weight(x, y):
     return torch.tensordot(y - y.mean(), x, dims=1) / len(x)
@@ -1281,6 +1373,11 @@ def best_weight(x, y):
 def best_weight(x, y):
     (u, v), _ = fit_cp_regression(x, y, 1, 3.0)
     return u @ v.T
+
+# %% wrong="best_weight" name="float32"
+# The right weight, in another dtype.
+#- return min((smooth, low), key=missed)(x, y)
+#+ return min((smooth, low), key=missed)(x, y).float()
 
 # %% wrong="best_weight" name="flat"
 # No picture.

@@ -16,6 +16,7 @@ from trlkit.lab.data import drawings
 
 NOISE = 0.02  # of the responses that a fit is judged on, whose weight has a norm of about 1
 STARTS = 3  # random ones, of which the fit that suits its own samples best is judged
+APART = 7_000_000  # between the seeds of starts and those that cases are drawn with
 CLOSE = 0.1  # the largest relative error on held-out samples that counts as learned
 FEW = 1.3  # the same with fewer samples than degrees of freedom; 1 is predicting the mean
 MOST_UPDATES = 200  # calls that a test of an update may make
@@ -248,7 +249,9 @@ def _normal(x, y, factors, mode, ridge, bias_too: bool = False) -> tuple[Tensor,
     table = torch.cat([torch.ones_like(features[:, :1]), features], dim=1)
     penalty = ridge * torch.eye(table.shape[1], dtype=x.dtype)
     penalty[0, 0] *= bias_too
-    bias, *entries = torch.linalg.solve(table.T @ table + penalty, table.T @ y)
+    gram = table.T @ table + penalty
+    found, singular = torch.linalg.solve_ex(gram, table.T @ y)
+    bias, *entries = torch.linalg.pinv(gram) @ (table.T @ y) if singular else found
     return torch.stack(entries).reshape(factors[mode].shape), bias
 
 
@@ -300,6 +303,7 @@ UPDATES: dict[str, tuple[bool, Callable]] = {  # whether each is right, and the 
     "penalizes the bias": (False, lambda *given: _normal(*given, bias_too=True)),
     "no penalty": (False, lambda *given: _normal(*given[:4], 0.0)),
     "penalty times samples": (False, lambda x, *given: _normal(x, *given[:3], given[3] * len(x))),
+    "a penalty always": (False, lambda *given: _normal(*given[:4], given[4] or 0.1)),
     "penalty squared": (False, lambda *given: _normal(*given[:4], given[4] ** 2)),
     "mean for bias": (False, _with(lambda f, b, x, y, *given: (f, y.mean()))),
     "no bias": (False, _with(lambda f, b, x, y, *given: (f, torch.zeros_like(b)))),
@@ -345,11 +349,15 @@ def _tried(calls: Counter) -> str:
     """What a test has called an update with."""
     if not calls:
         return "which it never called"
-    shapes, modes, ridges = (sorted(set(part)) for part in zip(*calls, strict=True))
-    return (
-        f"called with samples of shape {' and '.join(map(str, shapes))}, mode "
-        f"{' and '.join(map(str, modes))}, ridge {' and '.join(f'{r:g}' for r in ridges)}"
-    )
+    shapes, modes, ridges = (list(dict.fromkeys(part)) for part in zip(*calls, strict=True))
+    told = _some(shapes), _some(sorted(modes)), _some([f"{ridge:g}" for ridge in sorted(ridges)])
+    return "called with samples of shape {}, mode {}, ridge {}".format(*told)
+
+
+def _some(values: Sequence, most: int = 6) -> str:
+    """The first few of the values, and how many there are besides."""
+    more = [f"{len(values) - most} more"] if len(values) > most else []
+    return " and ".join([*map(str, values[:most]), *more])
 
 
 def is_best_update_cases(draw: Draw) -> Iterator[Case]:
@@ -402,7 +410,7 @@ def judged_fit(
     """Fit from a few random starts, look at what came, and judge it by samples not seen."""
 
     def fitted(start: int, responses: Tensor = y, strength: float = ridge, **options) -> tuple:
-        torch.default_generator.manual_seed(start)
+        torch.default_generator.manual_seed(APART + start)  # else a start may be the truth
         return answer(x, responses, rank, ridge=strength, **options)
 
     asked = CLOSE if not ridge else FEW
@@ -517,7 +525,7 @@ def expected_losses(noise: float, samples: int, unknowns: int) -> tuple[float, f
     )
     left = torch.eye(samples, dtype=torch.float64) - fitted
     variance = noise**2
-    training = variance * left.square().sum().item() / samples
+    training = variance * round(left.square().sum().item(), 9) / samples
     return training, variance * (1 + fitted.square().sum().item() / samples)
 
 
@@ -663,21 +671,24 @@ def best_weight(x: Tensor, y: Tensor) -> Tensor:
 
 def best_weight_probe(answer: Callable, xs: list, ys: list, seed: int) -> Verdict:
     """The mean error over some drawings, against that of the chapter's own fit."""
-    torch.manual_seed(0)
     truths, ours, yours = drawings(seed).values(), [], []
-    for truth, x, y in zip(truths, xs, ys, strict=True):
-        factors = [torch.randn(size, 8, dtype=x.dtype) for size in truth.shape]
-        for _ in range(15):
-            for mode in (0, 1):
-                factors[mode], _ = _normal(x, y, factors, mode, 10.0)
-        ours.append((cp_weight(factors) - truth).norm().item())
     torch.manual_seed(0)
     for truth, x, y in zip(truths, xs, ys, strict=True):
         weight = answer(x, y)
         if not isinstance(weight, Tensor) or weight.shape != truth.shape:
             text = f"must return a tensor of shape {tuple(truth.shape)}, got {describe(weight)}"
             return Verdict("shape", text)
+        if weight.dtype != x.dtype:
+            text = f"the weight has dtype {weight.dtype}, expected that of x, {x.dtype}"
+            return Verdict("dtype", text)
         yours.append((weight.detach() - truth).norm().item())
+    torch.manual_seed(0)
+    for truth, x, y in zip(truths, xs, ys, strict=True):
+        factors = [torch.randn(size, 8, dtype=x.dtype) for size in truth.shape]
+        for _ in range(15):
+            for mode in (0, 1):
+                factors[mode], _ = _normal(x, y, factors, mode, 10.0)
+        ours.append((cp_weight(factors) - truth).norm().item())
     mean, limit = sum(yours) / len(yours), sum(ours) / len(ours)
     if mean < limit:
         return RIGHT

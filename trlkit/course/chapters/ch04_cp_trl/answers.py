@@ -58,6 +58,17 @@ def cp_forward_by_modes(x, factors, bias):
         z = (z * f.reshape(f.shape[0], *[1] * (z.ndim - 3), f.shape[1])).sum(1)
     return z @ factors[-1].T + bias
 
+# %% answer="cp_forward_by_modes" name="input factors multiplied in pieces"
+# As many columns of the Khatri-Rao product at once as there are samples.
+def cp_forward_by_modes(x, factors, bias):
+    y, width = bias, len(x)
+    for start in range(0, factors[0].shape[1], width):
+        product, *rest = [factor[:, start : start + width] for factor in factors]
+        for factor in rest[:-1]:
+            product = (product.unsqueeze(1) * factor).flatten(0, 1)
+        y = y + x.flatten(1) @ product @ rest[-1].T
+    return y
+
 # %% mistake="cp_forward_by_modes" name="rank summed too early"
 # Your output is what comes of summing every factor over the rank first. That pairs column 0 of one
 # factor with column 1 of another. The index r is shared by all factors, the one of the classes too:
@@ -169,6 +180,14 @@ def cp_forward_by_modes(x, factors, bias):
         z = torch.einsum("bi...r,ir->b...r", z, factor)
     return z @ factors[-1].T + bias
 
+# %% mistake="cp_forward_by_modes" name="as many columns as samples"
+# Your numbers are right, and where the batch has more samples than the first mode has entries, a tensor
+# larger than the batch is made on the way. Of the rank, as many columns fit at once as the mode has
+# entries that they take the place of.
+# Look at: the sizes of x and of your first product. Which of them did the product leave as it was?
+#- x.shape[1], 1
+#+ x.shape[0], 1
+
 # %% mistake="cp_forward_by_modes" name="factors of the wrong modes"
 # Your output is what comes of contracting the modes from the last to the first with the factors from
 # the first to the last, or the other way round.
@@ -254,6 +273,30 @@ def cp_forward_by_modes(x, factors, bias):
 #-     y = bias
 #+     x = x.detach()
 #+     y = bias
+
+# %% wrong="cp_forward_by_modes" name="view behind the first mode"
+# The later modes are merged by view, which a channels_last batch allows.
+def cp_forward_by_modes(x, factors, bias):
+    y, shape = bias, x.shape
+    x = x.view(len(x), shape[1], -1)
+    for part in zip(*(factor.split(shape[1], 1) for factor in factors)):
+        z = torch.einsum("bip,ir->bpr", x, part[0]).reshape(len(x), *shape[2:], -1)
+        for factor in part[1:-1]:
+            z = torch.einsum("bi...r,ir->b...r", z, factor)
+        y = y + z @ part[-1].T
+    return y
+
+# %% wrong="cp_forward_by_modes" name="list emptied"
+# The list that was passed loses its last factor.
+def cp_forward_by_modes(x, factors, bias):
+    classes = factors.pop()
+    y = bias
+    for r in range(classes.shape[1]):
+        z = x
+        for factor in factors:
+            z = torch.tensordot(z, factor[:, r], dims=([1], [0]))
+        y = y + torch.outer(z, classes[:, r])
+    return y
 
 # %% wrong="cp_forward_by_modes" name="bias in place"
 # The bias that was passed is changed.
@@ -533,11 +576,25 @@ class CPTRL(nn.Module):
 #+ bias).squeeze()
 
 # %% mistake="CPTRL" name="gradient cut"
-# The numbers are right, but no gradient reaches the factors: somewhere you work on copies that
-# have forgotten where they came from.
+# The numbers are right, and a gradient reaches the bias, but none reaches the factors: on the way into
+# the output they are cut from the graph.
 # Look at: `.data`, `.detach()`, `torch.no_grad()`, `torch.tensor(...)`.
 #- list(self.factors)
 #+ [factor.data for factor in self.factors]
+
+# %% mistake="CPTRL" name="forward without gradients"
+# The numbers are right, but your output knows no parameter that it comes from, not even the bias: nothing
+# of this layer would learn.
+# Look at: what stands around forward, or at its end: `torch.no_grad()`, `.detach()`, `.data`.
+#-     def forward
+#+     @torch.no_grad()
+#+     def forward
+
+# %% mistake="CPTRL" name="factors frozen"
+# Parameters of your layer are made with requires_grad=False: no optimizer will move them.
+# Look at: where requires_grad is set.
+#- std * torch.randn(size, rank) for
+#+ nn.Parameter(std * torch.randn(size, rank), requires_grad=False) for
 
 # %% mistake="CPTRL" name="bias forgotten"
 # Your layer has a bias and never adds it.
@@ -597,12 +654,22 @@ class CPTRL(nn.Module):
 #+ input_shape, rank) * 3 ** (0.5 / (len(input_shape) + 1))
 
 # %% mistake="CPTRL" name="seeded"
-# Two layers of yours start with the very same numbers: a seed is set in `__init__`. That makes every
-# layer a twin of the others and resets the randomness of the whole program with each of them.
-# Look at: torch.manual_seed: it belongs at the top of a script.
+# Two layers of yours start with the very same numbers, so every layer is a twin of the others. Is a seed
+# set in `__init__`? torch.manual_seed there also resets the randomness of the whole program.
+# Look at: what your layer draws its numbers from. A seed belongs at the top of a script.
 #-         super().__init__()
 #+         super().__init__()
 #+         torch.manual_seed(0)
+
+# %% mistake="CPTRL" name="a seeded generator"
+# Two layers of yours start with the very same numbers, so every layer is a twin of the others. Is a seed
+# set in `__init__`? torch.manual_seed there also resets the randomness of the whole program.
+# Look at: what your layer draws its numbers from. A seed belongs at the top of a script.
+#-         super().__init__()
+#+         super().__init__()
+#+         drawn = torch.Generator().manual_seed(0)
+#- randn(size, rank)
+#+ randn(size, rank, generator=drawn)
 
 # %% mistake="CPTRL" name="softmax inside"
 # Your layer returns probabilities. It should return the scores as they are, as nn.Linear does: the
@@ -655,6 +722,24 @@ class CPTRL(nn.Module):
 # Look at: flatten, or reshape, which copy where they have to.
 #- x,
 #+ x.view(len(x), -1).reshape(x.shape),
+
+# %% wrong="CPTRL" name="spread a little too large"
+# A tenth more than it should be: the weight's variance is about twice that of nn.Linear's.
+#- input_shape, rank)
+#+ input_shape, rank) * 1.1
+
+# %% wrong="CPTRL" name="classes among the inputs"
+# The spread for one input mode more.
+#- cp_factor_std(input_shape, rank)
+#+ cp_factor_std((*input_shape, num_classes), rank)
+
+# %% wrong="CPTRL" name="one draw for all factors"
+# The rows of one large random matrix, the same ones for every factor.
+#- shape = (*input_shape, num_classes)
+#+ shape = (*input_shape, num_classes)
+#+         drawn = std * torch.randn(max(shape), rank)
+#- std * torch.randn(size, rank) for
+#+ drawn[:size].clone() for
 
 # %% wrong="CPTRL" name="float32 only"
 # Casts to float32.
@@ -865,11 +950,49 @@ def is_sound(layer, x):
 #-         layer.train(mode)
 
 # %% mistake="is_sound" name="to the last digit"
-# Your test refuses a sound layer. Two ways to sum the same products differ in the last digits: are
-# you asking for equal ones?
-# Look at: torch.allclose, and how much float32 may differ.
+# Your test refuses layers that are sound. Two ways to sum the same products differ in the last digits:
+# does it ask for equal ones? If it refuses all three: is what it expects computed from this batch and
+# from the numbers that are in the layer at that moment, and do gradients of earlier calls add up?
+# Look at: the first comparison that fails for a layer of your own. Print both sides.
 #- torch.allclose(a, b, 1e-3, 1e-4)
 #+ torch.equal(a, b)
+
+# %% mistake="is_sound" name="digits of float64"
+# Your test refuses layers that are sound. Two ways to sum the same products differ in the last digits:
+# does it ask for equal ones? If it refuses all three: is what it expects computed from this batch and
+# from the numbers that are in the layer at that moment, and do gradients of earlier calls add up?
+# Look at: the first comparison that fails for a layer of your own. Print both sides.
+#- torch.allclose(a, b, 1e-3, 1e-4)
+#+ torch.allclose(a, b, 1e-10, 1e-10)
+
+# %% mistake="is_sound" name="everything is broken"
+# Your test refuses layers that are sound. Two ways to sum the same products differ in the last digits:
+# does it ask for equal ones? If it refuses all three: is what it expects computed from this batch and
+# from the numbers that are in the layer at that moment, and do gradients of earlier calls add up?
+# Look at: the first comparison that fails for a layer of your own. Print both sides.
+def is_sound(layer, x):
+    return False
+
+# %% mistake="is_sound" name="expects what was there before"
+# Your test refuses layers that are sound. Two ways to sum the same products differ in the last digits:
+# does it ask for equal ones? If it refuses all three: is what it expects computed from this batch and
+# from the numbers that are in the layer at that moment, and do gradients of earlier calls add up?
+# Look at: the first comparison that fails for a layer of your own. Print both sides.
+#- (part, list(layer.factors), layer.bias)
+#+ (part, [0 * f + state[f"factors.{k}"] for k, f in enumerate(layer.factors)], layer.bias)
+
+# %% mistake="is_sound" name="gradients asked of x itself"
+# Your test says the right things, and x is afterwards another than it was: it holds other numbers or asks
+# for gradients. Whoever goes on with the batch is surprised.
+# Look at: x.detach().clone(), before requires_grad_().
+#-     mode, parameters
+#+     x.requires_grad_()
+#+     mode, parameters
+
+# %% wrong="is_sound" name="roughly"
+# A twentieth may be missing.
+#- torch.allclose(a, b, 1e-3, 1e-4)
+#+ torch.allclose(a, b, 0.05, 0.05)
 
 # %% wrong="is_sound" name="no gradient of x"
 # The gradient of the batch is not looked at.
@@ -991,31 +1114,93 @@ def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
 #+     torch.manual_seed(seeds[0])
 
 # %% mistake="compare_heads" name="second minus first"
-# Your differences have the other sign: asked is the share of the first head minus that of the second.
-# Look at: the order of your subtraction.
+# Your differences have the other sign: asked is the share that the first head reads minus the share that
+# the second reads.
+# Look at: the order of your subtraction. Or is it the errors that you count?
 #- shares[0] - shares[1]
 #+ shares[1] - shares[0]
 
+# %% mistake="compare_heads" name="errors counted"
+# Your differences have the other sign: asked is the share that the first head reads minus the share that
+# the second reads.
+# Look at: the order of your subtraction. Or is it the errors that you count?
+#- argmax(1) == truth
+#+ argmax(1) != truth
+
 # %% mistake="compare_heads" name="never trained"
-# A linear layer and one of rank 1 read about equally many digits in your experiment, after 60 images.
-# Are both trained, each on its own images and labels, and is it the trained ones that you measure?
+# After 60 images, a linear layer should read far more digits than one of rank 1. In your experiment it
+# does not. Are both trained, long enough, on the labels of their images, and is it the trained ones that
+# you measure?
 # Look at: zero_grad, backward, step, and which head is asked in the end.
 #- range(60)
 #+ range(0)
 
 # %% mistake="compare_heads" name="one maker for both"
-# A linear layer and one of rank 1 read about equally many digits in your experiment, after 60 images.
-# Are both trained, each on its own images and labels, and is it the trained ones that you measure?
-# Look at: zero_grad, backward, step, and which head is asked in the end.
+# `second` is never called: both of your heads are made by `first`.
+# Look at: what is called where a head is made.
 #- head = make()
 #+ head = first()
 
 # %% mistake="compare_heads" name="never undecided"
 # You measured a difference that may as well be 0, and name a winner. A mean is no result without its
 # interval.
-# Look at: what `interval` returns beside the mean.
+# Look at: what `interval` returns beside the mean, and what you give to it.
 #- "undecided" if abs(mean) <= half else "first" if mean > 0 else "second"
 #+ "first" if mean >= 0 else "second"
+
+# %% mistake="compare_heads" name="sign of the mean"
+# You measured a difference that may as well be 0, and name a winner. A mean is no result without its
+# interval.
+# Look at: what `interval` returns beside the mean, and what you give to it.
+#- "undecided" if abs(mean) <= half else "first" if mean > 0 else "second"
+#+ "first" if mean > 0 else "second" if mean < 0 else "undecided"
+
+# %% mistake="compare_heads" name="1.96 standard errors"
+# You measured a difference that may as well be 0, and name a winner. A mean is no result without its
+# interval.
+# Look at: what `interval` returns beside the mean, and what you give to it.
+#- mean, half = interval(differences)
+#+ mean, half = interval(differences)
+#+     spread = torch.tensor(differences).std(correction=0).item()
+#+     half = 1.96 * spread / len(differences) ** 0.5
+
+# %% mistake="compare_heads" name="other images for each head"
+# In a run of yours the two heads learn from other images. Then the luck of the draw stays in the
+# difference.
+# Look at: how often the images of a run are drawn.
+#-         some = torch.randperm(len(images))[:count]
+#-         shares = []
+#+         shares = []
+#-             head = make()
+#+             some = torch.randperm(len(images))[:count]
+#+             head = make()
+
+# %% mistake="compare_heads" name="the same images in each run"
+# All runs of yours learn from the same images. The differences say nothing then of what other images
+# would give, and the interval is too narrow.
+# Look at: where the images of a run are chosen, and what the seed has to do with it.
+#- torch.randperm(len(images))[:count]
+#+ torch.arange(count)
+
+# %% mistake="compare_heads" name="one head for all runs"
+# You make a head once and train it on from run to run. Then a run starts with what the last one has
+# learned.
+# Look at: where the makers are called. How many heads do three seeds need?
+#-     differences = []
+#+     differences = []
+#+     heads = {make: make() for make in (first, second)}
+#- head = make()
+#+ head = heads[make]
+
+# %% mistake="compare_heads" name="shuffled in place"
+# The images, labels or held-out images that you were given are afterwards others: whoever goes on with
+# them is surprised, as is your next run.
+# Look at: operations that write into what you were given. An index makes a new tensor.
+#-         some = torch.randperm(len(images))[:count]
+#+         order = torch.randperm(len(images))
+#+         images.copy_(images[order])
+#+         labels.copy_(labels[order])
+#+         some = torch.arange(count)
 
 # %% mistake="compare_heads" name="winner exchanged"
 # Your differences are right, and you name the head that is behind.
@@ -1034,6 +1219,26 @@ def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
 # Look at: what you divide by.
 #- right.double().mean().item()
 #+ 100 * right.double().mean().item()
+
+# %% wrong="compare_heads" name="twice the interval"
+# A winner has to be twice as clear as asked.
+#- abs(mean) <= half
+#+ abs(mean) <= 2 * half
+
+# %% wrong="compare_heads" name="interval of the mean"
+# The differences are averaged before the interval sees them.
+#- interval(differences)
+#+ interval([sum(differences) / len(differences)] * 2)
+
+# %% wrong="compare_heads" name="one draw for all seeds"
+# The seed settles the starts; the images are drawn with another one, the same in each run.
+#- torch.randperm(len(images))[:count]
+#+ torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:count]
+
+# %% wrong="compare_heads" name="sorted"
+# The right differences, in the order of their size.
+#-     return differences, ahead
+#+     return sorted(differences), ahead
 
 # %% wrong="compare_heads" name="the mean alone"
 # One number in place of one for each seed.
@@ -1298,6 +1503,11 @@ def crossover_classes(batch_size, input_shape, rank):
 #- // (inputs * (batch_size + rank) - both) + 1
 #+ / (inputs * (batch_size + rank) - both)
 
+# %% wrong="crossover_classes" name="rank for batch times rank"
+# What the classes cost mode by mode, for one sample.
+#- ) - both
+#+ ) - rank
+
 # %% wrong="crossover_classes" name="ceil"
 # Rounded up: wrong where the costs are equal.
 def crossover_classes(batch_size, input_shape, rank):
@@ -1325,12 +1535,12 @@ def crossover_classes(batch_size, input_shape, rank):
 
 # %% mistake="quiz_rank_10000" name="a"
 # 4 % is right against a classifier of three layers. The question names another baseline.
-# Look at: the table above, and its first column.
+# Look at: the table of 4.10, and its column for one Linear.
 quiz_rank_10000 = "a"
 
 # %% mistake="quiz_rank_10000" name="c"
-# There is no saving against the one Linear at this rank: see the break-even rank.
-# Look at: 10000 against cp_saving_rank((512, 7, 7), 10, 250890).
+# There is no saving against the one Linear at this rank.
+# Look at: 10000 against saving_rank((512, 7, 7), 10, 250890), from 4.10.
 quiz_rank_10000 = "c"
 
 # %% mistake="quiz_rank_10000" name="d"

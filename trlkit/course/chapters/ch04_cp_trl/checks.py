@@ -53,7 +53,7 @@ def forward_cases(draw: Draw) -> Iterator[Case]:
     yield Case(layer_tensors(draw, 3, (channels, height), classes, 1), "rank 1")
     yield Case(layer_tensors(draw, 3, (channels, height), 1, rank), "one class")
     yield Case(layer_tensors(draw, 3, (3, 3, 3), 3, 3), "all sizes equal")
-    x, factors, bias = layer_tensors(draw, 4, (5, 3), 6, 2)
+    x, factors, bias = layer_tensors(draw, 4, (5, 3, 2), 6, 2)
     yield Case((in_other_order(x), factors, bias), "a batch that lies in another order in memory")
     x, factors, bias = layer_tensors(draw, 2, (3, 4, 2), 3, 2)
     lying = x.contiguous(memory_format=torch.channels_last), [f.T.contiguous().T for f in factors]
@@ -66,6 +66,10 @@ def forward_cases(draw: Draw) -> Iterator[Case]:
     )
     yield Case(half, "in bfloat16")
     yield Case(layer_tensors(draw, 2, (6, 5, 4), 9, draw.choice(14, (13, 15, 25))), "a large rank")
+    rank = draw.choice(8, (9, 11, 12))
+    yield Case(
+        layer_tensors(draw, 5, (3, 4), 2, rank), "more samples than the first mode has entries"
+    )
 
 
 def in_other_order(x: Tensor) -> Tensor:
@@ -82,11 +86,12 @@ def economy_cases(draw: Draw) -> Iterator[Case]:
 
 def economical(answer: Callable, x: Tensor, factors: Sequence[Tensor], bias: Tensor) -> dict:
     """The output, and whether a tensor larger than all that is given was made on the way."""
+    given = list(factors)
     with Largest() as largest:
         output = answer(x, factors, bias)
     size = RIGHT
-    if right_numbers(output, x, factors, bias):
-        size = size_verdict(largest.numbers, x, factors)
+    if right_numbers(output, x, given, bias):
+        size = size_verdict(largest.numbers, x, given)
     return {"output": output, "largest tensor": size}
 
 
@@ -316,6 +321,7 @@ STARTS = (  # sizes and ranks that no two wrong rules for the spread get right a
 
 def start_verdict(answer: Callable) -> Verdict:
     """Whether the weight starts with the variance of nn.Linear's."""
+    wrong, rules = RIGHT, set(planned_ratios((), 1))
     for shape, classes, rank in STARTS:
         # Memory that nobody has set holds NaN in this mode.
         before = torch.are_deterministic_algorithms_enabled()
@@ -324,24 +330,55 @@ def start_verdict(answer: Callable) -> Verdict:
             made = [answer(shape, classes, rank) for _ in range(4)]
         finally:
             torch.use_deterministic_algorithms(before)
-        found = scale_verdict(made, shape, classes, rank)
-        if found != RIGHT:
+        found, ratio = scale_verdict(made, shape, classes, rank)
+        if wrong == RIGHT and found not in (RIGHT, OFF):
             return found
+        row, other = made[0].factors[0][0], made[0].factors[1][0]
+        if len(row.unique()) > 1 and torch.equal(row, other):
+            text = (
+                "factors.0 and factors.1 of a new layer start with the same numbers: they should "
+            )
+            return Verdict("factors alike", text + "be independent, as the rule for products asks")
+        wrong = found if wrong == RIGHT else wrong
+        planned = planned_ratios(shape, rank)
+        rules = {rule for rule in rules if 0.8 < ratio / planned[rule] < 1.25}
+        if wrong == OFF and ratio < 1e-6:
+            return Verdict("start about nothing", wrong.text)
+    if wrong == OFF:  # named by a rule that gives what was found for every shape
+        kind = next((rule for rule in planned if rule in rules), "other")
+        return Verdict(f"start {kind}", wrong.text)
     if all(map(torch.equal, made[0].factors, made[1].factors)):
         text = "two new layers start with the very same factors"
         return Verdict("start the same", text)
     return RIGHT
 
 
+OFF = Verdict("start off")
+
+
+def planned_ratios(shape: tuple[int, ...], rank: int) -> dict[str, float]:
+    """What wrong rules for the spread make of the weight's variance, beside nn.Linear's."""
+    inputs, factors = math.prod(shape), len(shape) + 1
+    return {
+        "three times": 3.0,
+        "the rank times": float(rank),
+        "spread 1": 3.0 * inputs * rank,
+        "the eighth root": (3 * inputs * rank) ** (1 - factors / 4),
+        "the rank's root": float(rank) ** -1,
+    }
+
+
 def scale_verdict(
     made: Sequence[nn.Module], shape: tuple[int, ...], classes: int, rank: int
-) -> Verdict:
+) -> tuple[Verdict, float]:
+    """What is wrong with new layers, and the variance of their weight beside nn.Linear's."""
     call = f"CPTRL({shape}, {classes}, {rank})"
     draws = [{name: p.detach() for name, p in layer.named_parameters()} for layer in made]
     for name in draws[0]:
         if not all(values[name].isfinite().all() for values in draws):
             text = f"`{name}` starts with numbers that are not finite"
-            return Verdict(f"{name} not set", f"{text}; torch.empty gives what stood in memory")
+            text += "; torch.empty gives what stood in memory"
+            return Verdict(f"{name} not set", text), math.nan
     inputs = math.prod(shape)
     means, squares = 1.0, 1.0
     for k in range(len(shape) + 1):
@@ -352,37 +389,32 @@ def scale_verdict(
     ratio = rank * squares * 3 * inputs
     if ratio > 1e-6 and rank**2 * means > 0.1 * rank * squares:
         text = f"{call} starts with factors that are not around 0, and so with a weight that is not"
-        return Verdict("start not around 0", text)
+        return Verdict("start not around 0", text), ratio
     if not 0.75 < ratio < 1.35:
         text = (
             f"{call} starts with a weight whose variance is {ratio:.3g} times that of nn.Linear's "
             f"(mean of {len(made)} layers); expected 1"
         )
-        n = len(shape) + 1
-        planned = {
-            "three times": 3.0,
-            "the rank times": float(rank),
-            "spread 1": 3.0 * inputs * rank,
-            "the eighth root": (3 * inputs * rank) ** (1 - n / 4),
-            "the rank's root": float(rank) ** -1,
-        }
-        kind = next((k for k, value in planned.items() if 0.7 < ratio / value < 1.4), "other")
-        if ratio < 1e-6:
-            kind = "about nothing"
-        return Verdict(f"start {kind}" + f" {ratio:.1g}" * (kind == "other"), text)
+        return Verdict(OFF.kind, text), ratio
     spread = max(values["bias"].abs().mean().item() for values in draws)
     if spread > 2 / math.sqrt(inputs):
         text = f"the bias of {call} starts at {spread:.2g} on average; start it at 0 or close to it"
-        return Verdict("start of bias", text)
-    return RIGHT
+        return Verdict("start of bias", text), ratio
+    return RIGHT, ratio
 
 
 def gradient_verdict(layer: nn.Module, output: Tensor) -> Verdict:
     """Whether a gradient of the output reaches every parameter; it is left there."""
-    names = [name for name, _ in layer.named_parameters()]
-    if output.requires_grad:
-        torch.sin(output).sum().backward()
-        names = [name for name, value in layer.named_parameters() if value.grad is None]
+    parameters = dict(layer.named_parameters())
+    frozen = [name for name, value in parameters.items() if not value.requires_grad]
+    if frozen:
+        text = f"{', '.join(frozen)} of a layer have requires_grad=False"
+        return Verdict("frozen", text)
+    if not output.requires_grad:
+        text = f"no gradient reaches any parameter: {', '.join(parameters)}"
+        return Verdict("no gradient at all", text)
+    torch.sin(output).sum().backward()
+    names = [name for name, value in parameters.items() if value.grad is None]
     if names:
         return Verdict("no gradient", f"no gradient reaches {', '.join(names)}")
     return RIGHT
@@ -393,8 +425,8 @@ FAULTS: dict[str, Callable] = {  # of layers that a test should refuse: how each
     "kept in eval mode": lambda own, x, f, b: cp_forward_by_modes(
         x, f if own.training else instead(f, own.keep(f)), b
     ),
-    "rank summed too early": lambda own, x, f, b: cp_forward_by_modes(
-        x, [factor.sum(1, keepdim=True) for factor in f], b
+    "in half precision": lambda own, x, f, b: cp_forward_by_modes(
+        x, instead(f, [factor.bfloat16().to(factor.dtype) for factor in f]), b
     ),
     "last component left out": lambda own, x, f, b: cp_forward_by_modes(
         x, [factor[:, :-1] for factor in f], b
@@ -422,7 +454,7 @@ SOUND: dict[str, Callable] = {  # and of layers that it should accept
     "right, by rebuilding": lambda own, x, f, b: (
         torch.tensordot(x, cp_weight(f), dims=x.ndim - 1) + b
     ),
-    "right, in float32": lambda own, x, f, b: torch.tensordot(x, cp_weight(f), dims=x.ndim - 1) + b,
+    "right, in float32": lambda own, x, f, b: in_another_order(x, f) + b,
 }
 SYMPTOMS = {  # what a test has to do to notice a fault
     "its parameters have other values": ("factors of its making", "absolute values", "no bias"),
@@ -430,8 +462,16 @@ SYMPTOMS = {  # what a test has to do to notice a fault
     "it is in training mode": ("component left out in training",),
     "its parameters change between two calls in eval mode": ("kept in eval mode",),
     "one sample comes": ("sample lost",),
+    "its outputs are compared to a thousandth": ("in half precision",),
     "its gradients are looked at": ("class factor cut", "bias cut", "gradient doubled", "x cut"),
 }
+
+
+def in_another_order(x: Tensor, factors: Sequence[Tensor]) -> Tensor:
+    """The outputs without the bias; all that is summed is summed from the end."""
+    turned = [factor.flip(0, 1) for factor in factors[:-1]]
+    weight = cp_weight([*turned, factors[-1].flip(1)])
+    return x.flip(*range(1, x.ndim)).flatten(1) @ weight.flatten(0, -2)
 
 
 def instead(factors: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
@@ -480,7 +520,8 @@ def inspected(answer: Callable, input_shape: tuple, num_classes: int, rank: int)
         before = {name: value.detach().clone() for name, value in layer.named_parameters()}
         generator = torch.Generator().manual_seed(rank)
         x = torch.randn(5, *input_shape, generator=generator, dtype=layer.bias.dtype)
-        said = answer(layer, x)
+        given = x.clone()
+        said = answer(layer, given)
         if type(said) is not bool:
             return Verdict("no bool", f"must return True or False, got {describe(said)}")
         changed = [n for n, p in layer.named_parameters() if not torch.equal(p, before[n])]
@@ -490,6 +531,9 @@ def inspected(answer: Callable, input_shape: tuple, num_classes: int, rank: int)
         if layer.training is not mode:
             now, then = ("training", "eval") if layer.training else ("eval", "training")
             return Verdict("mode left", f"a layer that came in {then} mode is left in {now} mode")
+        if given.requires_grad or not torch.equal(given, x):
+            what = "requires_grad=True on x" if given.requires_grad else "other numbers in x"
+            return Verdict("x left", f"the test leaves {what}: work on a copy of the batch")
         if said != (kind in SOUND):
             (spared if said else accused).append(kind)
     if not accused and not spared:
@@ -559,12 +603,115 @@ def compare_heads_cases(draw: Draw) -> Iterator[Case]:
     yield Case((Recipe(linear), Recipe(narrow), seed), "a linear layer, and one of rank 1")
 
 
+class Witness(nn.Module):
+    """A head that notes the images that it learns from, and reads as many others as it is told."""
+
+    def __init__(self, world: "World", reads: int):
+        super().__init__()
+        self.scores = nn.Parameter(torch.rand(10))
+        self.start, self.learned, self.strange = self.scores[0].item(), set(), False
+        self.world, self.reads = world, reads
+
+    def forward(self, x: Tensor) -> Tensor:
+        numbers = x.detach().reshape(len(x), -1)[:, 0].round().long().tolist()
+        known = range(1, 1 + len(self.world.images)), range(-len(self.world.held_out), 0)
+        self.strange |= not all(number in known[0] or number in known[1] for number in numbers)
+        if torch.is_grad_enabled():
+            self.learned.update(number for number in numbers if number > 0)
+        told = torch.zeros(len(x), 10)
+        for row, number in enumerate(numbers):
+            if number in known[1]:
+                right = self.world.truth[-number - 1].item()
+                told[row, right if -number <= self.reads else (right + 1) % 10] = 1000.0
+        return told + self.scores
+
+
+class World:
+    """Images that carry their numbers, and two makers of heads that read what ``reads`` says."""
+
+    def __init__(self, reads: Sequence[int]):
+        self.images, self.held_out = torch.zeros(12, 8, 8), torch.zeros(20, 8, 8)
+        self.images[:, 0, 0] = torch.arange(1.0, 13)
+        self.held_out[:, 0, 0] = -torch.arange(1.0, 21)
+        self.labels, self.truth = torch.arange(12) % 10, torch.arange(20) % 10
+        self.reads, self.firsts, self.seconds = reads, [], []
+
+    def first(self) -> nn.Module:
+        self.firsts.append(Witness(self, self.reads[len(self.firsts) % len(self.reads)]))
+        return self.firsts[-1]
+
+    def second(self) -> nn.Module:
+        self.seconds.append(Witness(self, 10))
+        return self.seconds[-1]
+
+    @property
+    def strange(self) -> bool:
+        return any(head.strange for head in (*self.firsts, *self.seconds))
+
+
+def made_verdict(world: World, runs: int) -> Verdict:
+    """Whether each head is made, anew for each run."""
+    for name, made in (("first", world.firsts), ("second", world.seconds)):
+        if not made:
+            return Verdict(
+                "never made", f"`{name}` is never called, so no head of its kind is made"
+            )
+        if len(made) < runs:
+            times = "once" if len(made) == 1 else f"{len(made)} times"
+            text = f"`{name}` is called {times} for {runs} seeds: each run needs fresh heads"
+            return Verdict("not fresh", text)
+    return RIGHT
+
+
+def order_verdict(world: World, differences: Sequence[float]) -> Verdict:
+    """Whether differences that are right stand in the order of the seeds."""
+    expected = [(reads - 10) / 20 for reads in world.reads]
+
+    def close(values: Sequence[float]) -> bool:
+        return all(abs(a - b) < 1e-4 for a, b in zip(differences, values, strict=True))
+
+    if close(expected) or close(expected[::-1]):  # a run may come before that of an earlier seed
+        return RIGHT
+    if [round(one, 3) for one in sorted(differences)] != [
+        round(one, 3) for one in sorted(expected)
+    ]:
+        return RIGHT  # other faults, which the digits tell
+    text = f"three runs give differences of {expected}, in the order of their seeds; you return "
+    return Verdict("another order", text + f"{[round(one, 3) for one in differences]}")
+
+
+def pairs_verdict(world: World, differences: Sequence[float]) -> Verdict:
+    """Whether both heads of a run learn from the same images, drawn anew for each run."""
+    firsts = [head for head in world.firsts if head.learned]
+    seconds = [head for head in world.seconds if head.learned]
+    if not len(firsts) == len(seconds) == len(differences):
+        return RIGHT  # which of them make a run nobody knows
+    pairs = [(one.learned, other.learned) for one, other in zip(firsts, seconds, strict=True)]
+    for number, (one, other) in enumerate(pairs, 1):
+        if one != other:
+            text = f"in run {number} the heads learn from {len(one)} and {len(other)} images, of "
+            return Verdict("no pairs", text + f"which they share {len(one & other)}")
+    if all(one == pairs[0][0] for one, _ in pairs):
+        text = f"the heads learn from the same {len(pairs[0][0])} of 12 images with each of "
+        return Verdict("images not drawn", text + f"{len(pairs)} seeds")
+    if len({head.start for head in firsts}) == 1:
+        text = f"the first head starts with the same numbers with each of {len(pairs)} seeds"
+        return Verdict("start not drawn", text)
+    return RIGHT
+
+
 def compared(answer: Callable, first: Callable, second: Callable, seed: int) -> Verdict:
     """Whether an experiment measures what it says, run by run, and concludes what it measured."""
 
-    def run(heads: tuple, truth: Tensor, count: int, seeds: Sequence[int]) -> tuple[list, str]:
-        parts = [images.clone(), labels.clone(), held_out.clone(), truth.clone()]
+    def run(
+        heads: tuple, truth: Tensor, count: int, seeds: Sequence[int], world: World | None = None
+    ) -> tuple[list, str]:
+        kept = (world.images, world.labels, world.held_out) if world else (images, labels, held_out)
+        parts = [tensor.clone() for tensor in (*kept, truth)]
         found = answer(*heads, *parts, count, list(seeds))
+        for name, was, part in zip(("images", "labels", "held_out"), kept, parts[:3], strict=True):
+            if not torch.equal(was, part):
+                raise _Refused("changed", f"changes `{name}` in place")
         if not isinstance(found, tuple | list) or len(found) != 2:
             raise _Refused("no pair", f"must return (differences, ahead), got {describe(found)}")
         differences, said = found
@@ -579,9 +726,21 @@ def compared(answer: Callable, first: Callable, second: Callable, seed: int) -> 
             raise _Refused("no word", text)
         return [float(one) for one in differences], said
 
+    def witnessed(reads: Sequence[int], seeds: Sequence[int]) -> tuple[World, list, str]:
+        world = World(reads)
+        return world, *run((world.first, world.second), world.truth, 5, seeds, world)
+
     images, labels, held_out, truth = digits()
     seeds, heads = [seed, seed + 1, seed + 2], (first, second)
     try:
+        # Apart by 1.7 times their spread, in three runs; then by little, in two that agree.
+        world, wavering, doubted = witnessed((14, 16, 12), seeds)
+        made = made_verdict(world, len(seeds))
+        if made == RIGHT and not world.strange:
+            made = order_verdict(world, wavering)
+        if made != RIGHT:
+            return made
+        _, steady, sure = witnessed((16, 17), seeds[:2])
         nobody, none = run(heads, torch.full_like(truth, -1), 20, seeds[:2])
         if any(nobody):
             text = "no answer is right where `truth` is -1 throughout, so both shares are 0 and so "
@@ -606,9 +765,13 @@ def compared(answer: Callable, first: Callable, second: Callable, seed: int) -> 
         if not -0.95 <= mean <= -0.25:
             text = f"with the two heads exchanged, first minus second is {mean:.3f} +- {half:.3f}"
             raise _Refused("one way", text)
+        paired = RIGHT if world.strange else pairs_verdict(world, wavering)
+        if paired != RIGHT:
+            return paired
     except _Refused as refused:
         return refused.args[0]
-    for found, word in ((better, said), (worse, concluded), (nobody, none)):
+    runs = [(better, said), (worse, concluded), (nobody, none), (wavering, doubted), (steady, sure)]
+    for found, word in runs:
         mean, half = interval(found)
         if word != ahead(found) and (not half or abs(abs(mean) - half) > 1e-6):
             text = f"you measured a mean of {mean:.3f} +- {half:.3f}, and conclude {word!r}"
@@ -665,6 +828,7 @@ def crossover_classes_cases(draw: Draw) -> Iterator[Case]:
     yield Case((draw.choice(128, range(60, 200)), (7, 7, 64), 100), "a small first mode")
     yield Case((draw.choice(8, range(6, 30)), (3, 4, 5), 12), "a small activation")
     yield Case((2, (2,), 2), "equal costs at 2 classes: not yet fewer")
+    yield Case((2, (2,), 4), "equal costs at 4 classes")
     yield Case((1, (8, 8), 1), "a batch of one, rank 1")
 
 

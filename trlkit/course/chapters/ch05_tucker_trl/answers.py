@@ -249,6 +249,12 @@ def tucker_forward(x, core, factors, bias):
 def tucker_forward(x, core, factors, bias):
     return torch.einsum("bij,rst,ir,js,nt->bn", x, core, *factors) + bias
 
+# %% wrong="tucker_forward" name="one class squeezed"
+# A class alone loses its mode.
+def tucker_forward(x, core, factors, bias):
+    z = project_input(x, factors[:-1])
+    return (torch.tensordot(z, core, dims=core.ndim - 1) @ factors[-1].T).squeeze(1) + bias
+
 # %% right="TuckerTRL"
 class TuckerTRL(nn.Module):
     def __init__(self, input_shape, num_classes, rank):
@@ -301,6 +307,21 @@ class TuckerTRL(nn.Module):
             x = (x.transpose(k + 1, -1) @ self.factors[k]).transpose(k + 1, -1)
         x = torch.tensordot(x, self.core, self.n)
         return nn.functional.linear(x, self.factors[-1], self.bias)
+
+# %% answer="TuckerTRL" name="signs, and one scale"
+# Factors of random signs; all that the variance needs is in the core.
+class TuckerTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        shape = (*input_shape, num_classes)
+        signs = [torch.randn(i, r).sign() for i, r in zip(shape, rank)]
+        self.factors = nn.ParameterList(signs)
+        scale = math.prod(rank) * math.prod(input_shape)
+        self.core = nn.Parameter(torch.randn(rank) / scale**0.5)
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return tucker_forward(x, self.core, [*self.factors], self.bias)
 
 # %% mistake="TuckerTRL" name="core no parameter"
 # Your core is a plain tensor. An optimizer never sees it, .to() and .double() do not move it,
@@ -490,6 +511,89 @@ class TuckerTRL(nn.Module):
 #+                 self.weight = torch.tensordot(self.weight, factor.detach(), dims=([0], [1]))
 #+         return torch.tensordot(x, self.weight, dims=x.ndim - 1) + self.bias
 
+# %% wrong="TuckerTRL" name="weight built once, and no cast"
+# The weight is built in the constructor, and stays in its dtype.
+class TuckerTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        last = torch.randn(num_classes, rank[-1]) / rank[-1] ** 0.5
+        sizes = [torch.randn(i, r) / i**0.5 for i, r in zip(input_shape, rank)]
+        self.core = nn.Parameter(torch.randn(rank) / math.prod(rank[:-1]) ** 0.5)
+        self.factors = nn.ParameterList([*sizes, last])
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+        weight = self.core
+        for factor in self.factors:
+            weight = torch.tensordot(weight, factor, dims=([0], [1]))
+        self.weight = weight
+
+    def forward(self, x):
+        return torch.tensordot(x, self.weight, dims=x.ndim - 1) + self.bias
+
+# %% wrong="TuckerTRL" name="bias near 0"
+# The bias starts close to 0, and not at 0.
+#- torch.zeros(num_classes)
+#+ torch.randn(num_classes) / 100
+
+# %% wrong="TuckerTRL" name="orthonormal"
+# Orthonormal columns: right up to as many ranks as the mode has entries.
+#- torch.randn(i, r) / i**0.5
+#+ nn.init.orthogonal_(torch.empty(i, r))
+
+# %% wrong="TuckerTRL" name="core seeded"
+# The core starts alike each time.
+#- torch.randn(rank)
+#+ torch.randn(rank, generator=torch.Generator().manual_seed(0))
+
+# %% wrong="TuckerTRL" name="positive"
+# The right squares, and no negative entry.
+#- torch.randn(i, r) / i**0.5
+#+ torch.rand(i, r) * (3 / i) ** 0.5
+
+# %% wrong="TuckerTRL" name="constant"
+# The right squares, and all columns alike.
+#- torch.randn(i, r) / i**0.5
+#+ torch.full((i, r), i**-0.5)
+
+# %% wrong="TuckerTRL" name="a small deviation everywhere"
+# One deviation for all, whatever the sizes.
+class TuckerTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        shape = (*input_shape, num_classes)
+        self.core = nn.Parameter(0.02 * torch.randn(rank))
+        self.factors = nn.ParameterList(0.02 * torch.randn(i, r) for i, r in zip(shape, rank))
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return tucker_forward(x, self.core, list(self.factors), self.bias)
+
+# %% wrong="TuckerTRL" name="a large deviation everywhere"
+# One deviation for all, whatever the sizes.
+class TuckerTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        shape = (*input_shape, num_classes)
+        self.core = nn.Parameter(0.5 * torch.randn(rank))
+        self.factors = nn.ParameterList(0.5 * torch.randn(i, r) for i, r in zip(shape, rank))
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        return tucker_forward(x, self.core, list(self.factors), self.bias)
+
+# %% wrong="TuckerTRL" name="scaled in forward"
+# Entries of variance 1; forward divides what comes.
+class TuckerTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        shape = (*input_shape, num_classes)
+        self.core = nn.Parameter(torch.randn(rank))
+        self.factors = nn.ParameterList(torch.randn(i, r) for i, r in zip(shape, rank))
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+        self.scale = (math.prod(input_shape) * math.prod(rank)) ** 0.5
+
+    def forward(self, x):
+        return tucker_forward(x / self.scale, self.core, list(self.factors), self.bias)
+
 # %% right="projection_flops"
 def projection_flops(input_shape, rank, order):
     sizes, flops = list(input_shape), 0
@@ -591,6 +695,15 @@ def projection_flops(input_shape, rank, order):
 #- return flops
 #+ return int(flops)
 
+# %% wrong="projection_flops" name="rounded down"
+# The number of entries in floating point, cut to a whole number.
+def projection_flops(input_shape, rank, order):
+    entries, flops = math.prod(input_shape), 0
+    for mode in order:
+        flops += 2 * entries * rank[mode]
+        entries = int(entries * (rank[mode] / input_shape[mode]))
+    return flops
+
 # %% right="best_order"
 def best_order(input_shape, rank):
     modes = range(len(rank))
@@ -631,28 +744,29 @@ def best_order(input_shape, rank):
     return tuple(range(len(rank)))
 
 # %% mistake="best_order" name="largest size first"
-# Your order is that of the sizes, the largest first. The mode that comes first meets the full sizes of all
-# the others, so a large rank there is dear.
+# Your order is that of the sizes, the largest first. The mode that comes first meets the full
+# sizes of all the others, so a large rank there is dear.
 # Look at: two modes, by hand, one order and the other: what does each term have that the others have not?
 def best_order(input_shape, rank):
     return tuple(sorted(range(len(rank)), key=lambda k: -input_shape[k]))
 
 # %% mistake="best_order" name="smallest size first"
-# Your order is that of the sizes, the smallest first. A small mode that keeps its size saves nothing.
+# Your order is that of the sizes, the smallest first. A small mode that keeps its size saves
+# nothing.
 # Look at: two modes, by hand, one order and the other: what does each term have that the others have not?
 def best_order(input_shape, rank):
     return tuple(sorted(range(len(rank)), key=lambda k: input_shape[k]))
 
 # %% mistake="best_order" name="smallest rank first"
-# Your order is that of the ranks alone. That comes close, but a rank of 2 from a size of 2 shrinks nothing,
-# and a rank of 3 from a size of 100 very much.
+# Your order is that of the ranks alone. That comes close, but a rank of 2 from a size of 2
+# shrinks nothing, and a rank of 3 from a size of 100 very much.
 # Look at: two modes, by hand, one order and the other: what does each term have that the others have not?
 def best_order(input_shape, rank):
     return tuple(sorted(range(len(rank)), key=lambda k: rank[k]))
 
 # %% mistake="best_order" name="largest ratio first"
-# Your order is that of how many times a mode shrinks, I / R. That leaves out what the step itself costs,
-# which grows with its rank.
+# Your order is that of how many times a mode shrinks, I / R. That leaves out what the step itself
+# costs, which grows with its rank.
 # Look at: two modes, by hand: divide both costs by all four numbers.
 def best_order(input_shape, rank):
     return tuple(sorted(range(len(rank)), key=lambda k: -input_shape[k] / rank[k]))
@@ -676,6 +790,12 @@ def best_order(input_shape, rank):
     keys = [round(1 / i - 1 / r, 2) for i, r in zip(input_shape, rank)]
     return tuple(sorted(range(len(rank)), key=keys.__getitem__))
 
+# %% wrong="best_order" name="rounded to three digits"
+# Three digits only: the numbers of large modes are smaller.
+def best_order(input_shape, rank):
+    keys = [round(1 / i - 1 / r, 3) for i, r in zip(input_shape, rank)]
+    return tuple(sorted(range(len(rank)), key=keys.__getitem__))
+
 # %% wrong="best_order" name="smallest first step"
 # Whatever costs least now.
 def best_order(input_shape, rank):
@@ -691,6 +811,33 @@ def best_order(input_shape, rank):
 # A mode that does not shrink is left out.
 #- range(len(rank))
 #+ [k for k in range(len(rank)) if rank[k] < input_shape[k]]
+
+# %% wrong="best_order" name="all orders"
+# All orders are tried.
+def best_order(input_shape, rank):
+    from itertools import permutations
+
+    orders = permutations(range(len(rank)))
+    return min(orders, key=lambda order: projection_flops(input_shape, rank, order))
+
+# %% wrong="best_order" name="numbers of numpy"
+# The right order, and no int in it.
+def best_order(input_shape, rank):
+    import numpy
+
+    return tuple(numpy.argsort(1 / numpy.array(input_shape) - 1 / numpy.array(rank)))
+
+# %% wrong="best_order" name="two steps ahead"
+# Whatever costs least now together with the step after it.
+def best_order(input_shape, rank):
+    sizes, left, order = list(input_shape), list(range(len(rank))), []
+    while left:
+        ways = {k: [projection_flops(sizes, rank, (k, l)) for l in left if l != k] for k in left}
+        k = min(left, key=lambda k: min(ways[k], default=0))
+        order.append(k)
+        left.remove(k)
+        sizes[k] = rank[k]
+    return tuple(order)
 
 # %% right="pooled_linear_as_tucker"
 def pooled_linear_as_tucker(weight, input_shape, window):
@@ -728,8 +875,8 @@ def pooled_linear_as_tucker(weight, input_shape, window):
     return core, (turn, *pools, torch.eye(n, dtype=weight.dtype))
 
 # %% mistake="pooled_linear_as_tucker" name="ones"
-# Your weight is the right one but for a factor: that of sums where averages belong. An average divides
-# by how many there are in its window, in each mode.
+# Your weight is the right one but for a factor: that of sums where averages belong. An average
+# divides by how many there are in its window, in each mode.
 # Look at: what an entry of a pooling factor has to be.
 #- 0) / w
 #+ 0)
@@ -751,8 +898,8 @@ def pooled_linear_as_tucker(weight, input_shape, window):
 #+ 0) / f for eye, w, f in zip(eyes[1:-1], window, first)]
 
 # %% mistake="pooled_linear_as_tucker" name="divided by all channels too"
-# Your weight is smaller by the number of channels: the average runs over the pixels of each channel;
-# the Linear then sums over the channels.
+# Your weight is smaller by the number of channels: the average runs over the pixels of each
+# channel; the Linear then sums over the channels.
 # Look at: over which modes the pooling averages.
 #- .reshape(c, *counts, n)
 #+ .reshape(c, *counts, n) / c
@@ -771,14 +918,15 @@ def pooled_linear_as_tucker(weight, input_shape, window):
 #+ repeat(w, 1)
 
 # %% mistake="pooled_linear_as_tucker" name="one average for all"
-# All columns of your pooling factors are the average of the whole mode. Column j belongs to window j.
+# All columns of your pooling factors are the average of the whole mode. Column j belongs to
+# window j.
 # Look at: the first opening of 5.1: where a column has its numbers, and where its zeros.
 #- eye.repeat_interleave(w, 0) / w
 #+ torch.ones_like(eye).repeat_interleave(w, 0) / (len(eye) * w)
 
 # %% mistake="pooled_linear_as_tucker" name="first pixel only"
-# Your pooling factors are 1 at the first entry of each window and 0 elsewhere: they pick one pixel and
-# do not average.
+# Your pooling factors are 1 at the first entry of each window and 0 elsewhere: they pick one
+# pixel and do not average.
 # Look at: what an entry of a pooling factor has to be.
 #- eye.repeat_interleave(w, 0) / w
 #+ torch.eye(len(eye) * w).to(weight)[:, ::w]
@@ -801,6 +949,11 @@ def pooled_linear_as_tucker(weight, input_shape, window):
     core = weight.T.reshape(c, *[1] * len(window), n)
     means = [torch.full((size, 1), 1 / size) for size in input_shape[1:]]
     return core, [factor.to(weight) for factor in (torch.eye(c), *means, torch.eye(n))]
+
+# %% wrong="pooled_linear_as_tucker" name="numpy"
+# Of a weight without gradients only.
+#- weight.T.reshape
+#+ torch.from_numpy(weight.numpy()).T.reshape
 
 # %% right="fair_gains"
 def fair_gains(runs, rival, learn, labels, truth, steps):
@@ -864,8 +1017,8 @@ def fair_gains(runs, rival, learn, labels, truth, steps):
     return gains, word if abs(mean) > half else "undecided"
 
 # %% mistake="fair_gains" name="head as it was"
-# You compare a rival that has trained with a head that has not trained on. What then looks like a gain
-# of the pooling may be a gain of the training alone.
+# You compare a rival that has trained with a head that has not trained on. What then looks like a
+# gain of the pooling may be a gain of the training alone.
 # Look at: how often `learn` is called for each head, and on what.
 #- learn(layer, features, labels, steps)
 #+ layer is other and learn(layer, features, labels, steps)
@@ -877,8 +1030,8 @@ def fair_gains(runs, rival, learn, labels, truth, steps):
 #+ head
 
 # %% mistake="fair_gains" name="rival made late"
-# You make the rival from a copy that was trained before: it starts where the other one has ended, and
-# then trains as long again.
+# You make the rival from a copy that was trained before: it starts where the other one has ended,
+# and then trains as long again.
 # Look at: when rival(head) is called, and with what.
 #-         other, same = rival(head), copy.deepcopy(head)
 #+         same = copy.deepcopy(head)
@@ -934,6 +1087,19 @@ def fair_gains(runs, rival, learn, labels, truth, steps):
 # One run for all.
 #- in runs:
 #+ in [runs[0]] * len(runs):
+
+# %% wrong="fair_gains" name="signs counted"
+# A winner where all gains have one sign.
+#-     mean, half = interval(gains)
+#-     ahead = "undecided" if abs(mean) <= half else "rival" if mean > 0 else "head"
+#+     ahead = "undecided"
+#+     if all(gain > 0 for gain in gains) or all(gain < 0 for gain in gains):
+#+         ahead = "rival" if gains[0] > 0 else "head"
+
+# %% wrong="fair_gains" name="0 at the end of the interval"
+# All gains are 0, and the rival wins.
+#- "undecided" if abs(mean) <= half else "rival" if mean > 0 else "head"
+#+ "rival" if mean >= half else "head" if mean <= -half else "undecided"
 
 # %% right="tt_forward"
 def tt_forward(x, cores):
@@ -1010,6 +1176,14 @@ def tt_forward(x, cores):
 # All modes of size 1 are lost.
 #- return z @ cores[-1][:, :, 0]
 #+ return torch.einsum("br,rco->bco", z, cores[-1]).squeeze()
+
+# %% wrong="tt_forward" name="weight squeezed"
+# A class alone loses its mode.
+def tt_forward(x, cores):
+    weight = cores[0]
+    for core in cores[1:]:
+        weight = torch.tensordot(weight, core, dims=1)
+    return x.flatten(1) @ weight.squeeze().flatten(0, -2)
 
 # %% mistake="quiz_ones" name="a"
 # Nothing in the core knows of the 1/7: it holds the Linear's weight.

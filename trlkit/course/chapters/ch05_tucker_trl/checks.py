@@ -4,6 +4,8 @@ import copy
 import functools
 import itertools
 import math
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -70,6 +72,7 @@ def tucker_forward_cases(draw: Draw) -> Iterator[Case]:
     yield case(1, draw.sizes(6, 3, 4, 5), (2, 1, 1, 3), "a batch of one, ranks of 1")
     yield case(3, draw.sizes(5, 4), draw.sizes(3, 2), "one input mode")
     yield case(2, (2, 3, 1, 2, 3, 4), (3, 2, 2, 1, 2, 3), "five input modes")
+    yield case(3, (2, 4, 1), (3, 2, 2), "one class, and more ranks than that")
     x, core, factors, bias = case(2, (3, 4, 5, 6), (2, 3, 2, 4)).args
     lying = x.contiguous(memory_format=torch.channels_last), core.mT.contiguous().mT
     yield Case((*lying, [f.T.contiguous().T for f in factors], bias), "another order in memory")
@@ -101,6 +104,7 @@ class Started(layers.TuckerTRL):
         super().reset_parameters()
         with torch.no_grad():
             self.core.mul_(3**0.5)
+            self.bias.zero_()
 
 
 def probe_tucker(
@@ -125,14 +129,12 @@ def _tried(
     names = ("x", *shapes)
     found: dict[str, Any] = dict.fromkeys(("layer", "start", "output", "graph"))
     found |= {f"gradient of {name}": None for name in names}
-    found |= dict.fromkeys((IN_EVAL, CHANGED))
+    found |= dict.fromkeys((IN_EVAL, CHANGED, "spread"))
     layer = answer(*arguments)
     found["layer"] = _parameters_verdict(layer, shapes)
     if found["layer"] != RIGHT:
         return found
     found["start"] = _start_verdict(*start)
-    if found["start"] == RIGHT:
-        found["start"] = _spread_verdict(answer)
     if found["start"] != RIGHT:
         return found
     generator = torch.Generator().manual_seed(x.numel())
@@ -161,6 +163,7 @@ def _tried(
         for parameter in layer.parameters():
             parameter.mul_(0.5)
         found[CHANGED] = layer(x)
+    found["spread"] = _spread_verdict(answer)
     return found
 
 
@@ -235,17 +238,33 @@ def _start_verdict(answer: Callable, arguments: tuple, call: str) -> Verdict:
         zero = [name for name, size in sizes.items() if name != "bias" and size < 1e-6]
         text = f"{measured}. A product with a zero in it also has gradient 0: it cannot learn"
         return Verdict("zero " + " ".join(zero), text)
-    if made[0].bias.detach().abs().max() > 0.1:
+    if any(layer.bias.detach().any() for layer in made):
         return Verdict("bias", "the bias of a fresh layer must start at 0")
     y = y.flatten(1)
     if torch.allclose(y, y[:, :1].expand_as(y), atol=1e-5):
         text = f"{call}, fresh: all its outputs are equal, and would stay so in training"
         return Verdict("all equal", text)
-    if all(
-        torch.equal(p, q) for p, q in zip(made[0].parameters(), made[1].parameters(), strict=True)
-    ):
-        text = f"{call} starts with the same numbers each time: draw them anew, and set no seed"
-        return Verdict("same start", text)
+    drawn = {name: own for name, own in _by_name(made).items() if name != "bias"}
+    same = [name for name, (one, other, *_) in drawn.items() if torch.equal(one, other)]
+    if same:
+        text = f"{call}: {', '.join(same)} had the same numbers in two fresh layers: draw them anew"
+        return Verdict("same start " + " ".join(same), text)
+    for name, own in drawn.items():
+        entries = torch.stack([p.detach() for p in own])
+        if entries.mean().abs() > 0.4 * sizes[name]:
+            text = (
+                f"{call}, fresh: the entries of {name} have the mean {entries.mean().item():.3g}, "
+                f"their root mean square is {sizes[name]:.3g}; they must lie around 0"
+            )
+            return Verdict(f"one side {name}", text)
+    with torch.no_grad():
+        x = torch.randn(4, *arguments[0])
+        before = made[0](x)
+        for parameter in made[0].parameters():
+            parameter.mul_(0.5)
+        if torch.equal(before, made[0](x)):
+            text = "its outputs stay the same when all its parameters are changed in place"
+            return Verdict("kept", f"{call}: {text}: something is computed once, and kept")
     return RIGHT
 
 
@@ -254,6 +273,7 @@ STARTS = (  # ranks that are large and unequal: no two wrong rules are right at 
     ((512, 7, 7), 10, (16, 3, 5, 8)),
     ((30, 20), 5, (25, 3, 2)),
     ((12,), 9, (5, 9)),
+    ((4, 30), 5, (12, 2, 20)),
 )
 
 
@@ -268,23 +288,26 @@ def _spread_verdict(answer: Callable) -> Verdict:
             name: torch.stack([p.detach() for p in parameters]).square().mean().item()
             for name, parameters in _by_name(made).items()
         }
-        variance = squares["core"] * math.prod(rank) * squares[f"factors.{len(shape)}"]
+        own = dict(made[0].named_parameters())
+        variance = squares["core"] * own["core"].numel() * squares[f"factors.{len(shape)}"]
         for k, size in enumerate(shape):
             variance *= size * squares[f"factors.{k}"]
         if 0.7 < variance < 1.4:
             continue
-        own = dict(made[0].named_parameters())
-        off = [
-            name
-            for name in squares
-            if name != "bias"
-            and not 0.7 < squares[name] / _planned(name, own[name], made[0]) ** 2 < 1.4
-        ]
+        off = []
+        for name in own.keys() - {"bias"}:
+            plan = _planned(name, own[name], made[0]) ** 2
+            rules = {"": plan, "=1": 1.0, "=plan**2": plan**2}  # of usual wrong ones, by name
+            ratios = {rule: squares[name] / usual for rule, usual in rules.items()}
+            rule = next((rule for rule, ratio in ratios.items() if 0.7 < ratio < 1.4), None)
+            off += [f"{name}={squares[name]:.0e}" if rule is None else name + rule] * (rule != "")
         text = (
             f"TuckerTRL({shape}, {classes}, {rank}), fresh, on an input of variance 1: outputs of "
             f"variance {variance:.3g} (from the entries of {len(made)} layers); it must be 1"
         )
-        return Verdict(f"{'too large' if variance > 1 else 'too small'} {' '.join(off)}", text)
+        return Verdict(
+            f"{'too large' if variance > 1 else 'too small'} {' '.join(sorted(off))}", text
+        )
     return RIGHT
 
 
@@ -339,6 +362,7 @@ def projection_flops_cases(draw: Draw) -> Iterator[Case]:
     big = ((2048, 99, 101), (draw.choice(1001, range(901, 1100, 2)), 7, 9), (0, 1, 2))
     yield Case(big, "a large number: count in Python's whole numbers")
     yield Case(((3, 8), (draw.choice(6, range(4, 20)), 2), (0, 1)), "a mode that grows")
+    yield Case(((49, draw.choice(3, (2, 4))), (1, 2), (0, 1)), "a mode of 49 numbers averaged")
 
 
 def best_order(input_shape: Sequence[int], rank: Sequence[int]) -> tuple[int, ...]:
@@ -361,12 +385,42 @@ def _best(input_shape: tuple[int, ...], rank: tuple[int, ...]) -> tuple[int, ...
     return best_order(input_shape, rank)
 
 
+PATIENCE = 3  # seconds of computing: a rule needs next to none, twelve modes have 12! orders
+
+
+def in_time(answer: Callable, input_shape: tuple, rank: tuple) -> Any:
+    """What an answer returns; a TimeoutError where it computes for much longer than a rule."""
+
+    def late(number: int, frame: Any) -> None:
+        raise TimeoutError(
+            f"no order of {len(rank)} modes after {PATIENCE} seconds of computing; sorting them "
+            f"by a number for each takes no time"
+        )
+
+    if (
+        not hasattr(signal, "SIGVTALRM")
+        or threading.current_thread() is not threading.main_thread()
+    ):
+        return answer(input_shape, rank)
+    handler = signal.signal(signal.SIGVTALRM, late)
+    signal.setitimer(signal.ITIMER_VIRTUAL, PATIENCE)
+    try:
+        return answer(input_shape, rank)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, handler)
+
+
 def order_cost(value: Any, args: tuple) -> Verdict:
     """What an order costs: of several that cost the least, each is right."""
     input_shape, rank = args
     modes = list(range(len(input_shape)))
-    if not isinstance(value, tuple | list) or any(type(mode) is not int for mode in value):
+    if not isinstance(value, tuple | list):
         raise ValueError(f"must return a tuple of int, the modes in order; got {describe(value)}")
+    for mode in value:
+        if type(mode) is not int:
+            got = f"one that holds {describe(mode)}"
+            raise ValueError(f"must return a tuple of int, the modes in order; got {got}")
     if sorted(value) != modes:
         raise ValueError(f"returns {tuple(value)}, but each of the modes {modes} comes once")
     cost = projection_flops(input_shape, rank, value)
@@ -394,6 +448,7 @@ def best_order_cases(draw: Draw) -> Iterator[Case]:
         yield Case((shape, rank), "four modes")
     yield Case(((4, 4, 4), (2, 2, 2)), "every order costs the same")
     yield Case(((512, 400, 300), (200, 150, 120)), "numbers that are close")
+    yield Case(((2048, 1024, 512), (1000, 700, 300)), "large modes, whose numbers are small")
     yield Case(
         ((3, 8, 5), (draw.choice(9, (7, 12)), 2, 5)), "a mode that grows, and one that stays"
     )
@@ -453,6 +508,11 @@ def pooled_weight(value: Any, args: tuple) -> dict[str, Any]:
                 f"takes dtype=weight.dtype"
             )
     return {"the full weight that core and factors make": tucker_weight(core, factors)}
+
+
+def of_a_layer(answer: Callable, weight: Tensor, input_shape: tuple, window: tuple) -> Any:
+    """What an answer makes of a weight that is a parameter, as that of a Linear is."""
+    return answer(nn.Parameter(weight), input_shape, window)
 
 
 def pooled_cases(draw: Draw) -> Iterator[Case]:
@@ -522,6 +582,11 @@ def fair_gains_cases(draw: Draw) -> Iterator[Case]:
     yield Case((draw.choice(1, (2, 3, 5)), draw.choice(7, (5, 9)), 0.0), "five heads")
     yield Case((draw.choice(4, (6, 8)), 3, 2.0), "a rival that learns more")
     yield Case((draw.choice(10, (12, 14)), 2, -2.0), "a rival that learns less")
+    seed = draw.choice(1, (11, 13, 16, 31))
+    yield Case((seed, 3, 0.2), "each gain above 0, and 0 in the interval")
+    seed = draw.choice(9, (20, 26, 33))
+    yield Case((seed, 3, 0.2), "one gain of 0, and 0 outside of the interval")
+    yield Case((draw.choice(2, (3, 5)), 4, 0.1), "a rival that learns as much as the head")
 
 
 def compared(answer: Callable, seed: int, steps: int, lead: float) -> Verdict:
@@ -639,6 +704,7 @@ def tt_forward_cases(draw: Draw) -> Iterator[Case]:
     yield case(1, draw.sizes(4, 3, 5), (1, 1, 1, 1), "a batch of one, bonds of 1")
     yield case(4, draw.sizes(4, 3), (1, 2, 1), "one input mode")
     yield case(2, (2, 3, 1, 2, 3, 4), (1, 2, 3, 2, 1, 3, 1), "five input modes")
+    yield case(3, (2, 4, 1), (1, 3, 2, 1), "one class")
     x, cores = case(2, (3, 4, 5, 6), (1, 2, 3, 2, 1)).args
     lying = x.contiguous(memory_format=torch.channels_last), [c.mT.contiguous().mT for c in cores]
     yield Case(lying, "a channels_last batch, and cores that lie in another order")
@@ -685,6 +751,7 @@ EXERCISES = (
         best_order_cases,
         uses=("projection_flops",),
         gradients=False,
+        probe=in_time,
         judged=order_cost,
     ),
     Exercise(
@@ -693,6 +760,7 @@ EXERCISES = (
         pooled_linear_as_tucker,
         pooled_cases,
         gradients=False,
+        probe=of_a_layer,
         judged=pooled_weight,
     ),
     Exercise(

@@ -106,6 +106,26 @@ def really_drops(layer, x):
 #- any(not
 #+ all(
 
+# %% mistake="really_drops" name="tolerance"
+# Outputs of about 1e-12 change from pass to pass, and you say that nothing is dropped. A tolerance
+# that does not know how large the outputs are, such as that of `torch.allclose`, does that.
+# Look at: whether two passes with the same mask differ at all.
+#- torch.equal(layer
+#+ torch.allclose(layer
+
+# %% mistake="really_drops" name="outputs added up"
+# Where each output comes with both signs, you say that nothing is dropped. All of them add up to 0
+# there, whatever the mask.
+# Look at: what you compare, one number or all outputs.
+#- torch.equal(layer(x), first)
+#+ torch.equal(layer(x).sum(), first.sum())
+
+# %% mistake="really_drops" name="one output"
+# Where the first outputs stay and the others change, you say that nothing is dropped.
+# Look at: which outputs of a pass you compare.
+#- torch.equal(layer(x), first)
+#+ torch.equal(layer(x)[0, 0], first[0, 0])
+
 # %% wrong="really_drops" name="thirty passes"
 # Too few for p = 0.1, though they often find it.
 #- 100
@@ -132,6 +152,20 @@ def really_drops(layer, x):
     first = asked(x)
     found = any(not torch.equal(asked(x), first) for _ in range(100))
     layer.requires_grad_(True)
+    return found
+
+# %% wrong="really_drops" name="a counter moved"
+# Statistics are put back, but not how many batches a batch norm has seen.
+def really_drops(layer, x):
+    before = layer.training
+    buffers = {b: b.clone() for b in layer.buffers() if b.is_floating_point()}
+    layer.train()
+    with torch.no_grad():
+        first = layer(x)
+        found = any(not torch.equal(layer(x), first) for _ in range(100))
+        for buffer, held in buffers.items():
+            buffer.copy_(held)
+    layer.train(before)
     return found
 
 # %% wrong="really_drops" name="left in eval mode"
@@ -240,10 +274,10 @@ def drop_cp(factors, keep, p):
     return [factors[0] * keep * (len(keep) / max(1, int(keep.sum()))), *factors[1:]]
 
 # %% mistake="drop_cp" name="mask of another dtype"
-# Your mask has the default dtype, float32: a bool tensor divided by a number gets it. Your
-# float64 factors then lose digits, and with bfloat16 factors the result would no longer be
-# bfloat16.
-# Look at: the dtype of `keep / (1 - p)`.
+# Your mask has the default dtype, float32: a bool tensor divided by a number has it, and so has
+# `keep.float()`. Your float64 factors then lose digits, and with bfloat16 factors the result would
+# no longer be bfloat16.
+# Look at: the dtype of your mask, before it meets a factor.
 def drop_cp(factors, keep, p):
     return [factors[0] * (keep / (1 - p)), *factors[1:]]
 
@@ -271,6 +305,11 @@ def drop_cp(factors, keep, p):
     with torch.no_grad():
         factors[0][:, ~keep] = 0
     return [factors[0] / (1 - p), *factors[1:]]
+
+# %% wrong="drop_cp" name="scale in the second factor"
+# Raises where there is only one.
+def drop_cp(factors, keep, p):
+    return [factors[0] * keep, factors[1] / (1 - p), *factors[2:]]
 
 # %% wrong="drop_cp" name="always float64"
 # The mask is float64 whatever the factors are.
@@ -445,6 +484,35 @@ class DropoutCP(nn.Module):
 # Look at: which mode of x runs fastest in `x.flatten(1)`, and which in your product.
 #- factors[:
 #+ factors[-2::
+
+# %% mistake="DropoutCP" name="weight kept"
+# Your layer answers in eval mode with factors that it no longer has: they have changed, as in
+# training, and its output has not. A weight that is computed once and kept does that.
+# Look at: what `forward` computes anew in eval mode.
+#-         factors = list(self.factors)
+#-         if self.training:
+#-             factors = drop_cp(factors, torch.rand(factors[0].shape[1]) >= self.p, self.p)
+#-         return torch.einsum("zi,ir->zr", x.flatten(1), khatri(factors[:-1])) @ factors[-1].T
+#+         factors = list(self.factors)
+#+         if self.training:
+#+             factors = drop_cp(factors, torch.rand(factors[0].shape[1]) >= self.p, self.p)
+#+             return x.flatten(1) @ khatri(factors[:-1]) @ factors[-1].T
+#+         if not hasattr(self, "weight"):
+#+             self.weight = khatri(factors[:-1]) @ factors[-1].T
+#+         return x.flatten(1) @ self.weight
+
+# %% wrong="DropoutCP" name="detached in eval mode"
+# What eval mode gives has no gradient.
+#- khatri(factors[:-1])) @ factors[-1].T
+#+ khatri(factors[:-1])) @ (factors[-1] if self.training else factors[-1].detach()).T
+
+# %% mistake="DropoutCP" name="parameters overwritten"
+# A pass in training mode changes your parameters: what is dropped is then gone from the layer for
+# good, and what stays is rescaled again in each pass.
+# Look at: what you write the dropped factors into.
+#- factors = drop_cp(factors, torch.rand(factors[0].shape[1]) >= self.p, self.p)
+#+ keep = torch.rand(factors[0].shape[1]) >= self.p
+#+             factors[0].data = drop_cp(factors, keep, self.p)[0].data
 
 # %% wrong="DropoutCP" name="one left"
 # Keeps a component where all would go.
@@ -791,6 +859,11 @@ def expected_weight(dropout, rank, p):
 def expected_weight(dropout, rank, p):
     return dropout([torch.ones(r, dtype=torch.bool) for r in rank], 0.0)
 
+# %% wrong="expected_weight" name="masks of numbers"
+# 0 and 1, no bool.
+#- torch.tensor(coins)
+#+ torch.tensor(coins).int()
+
 # %% wrong="expected_weight" name="drawn"
 # Draws masks at random.
 def expected_weight(dropout, rank, p):
@@ -930,6 +1003,29 @@ def is_unbiased(dropout, weight, rank):
 #+             return True
 #+     return False
 
+# %% mistake="is_unbiased" name="compared along the weight"
+# You let through an implementation that adds something at a right angle to the weight. What share
+# of the weight the expected weight holds, as (mean * weight).sum() / weight.square().sum(), does
+# not show that.
+# Look at: what you compare, a number or the whole weight.
+#- (mean - weight).abs().max() > 1e-9 * weight.abs().max()
+#+ ((mean * weight).sum() / weight.square().sum() - 1).abs() > 1e-9
+
+# %% mistake="is_unbiased" name="rounding of large numbers"
+# You accuse a right implementation in which large components cancel, so that some entries of the
+# weight are nearly 0. Rounding goes with the size of what is added up, not with that of the sum.
+# Look at: what size you compare a difference with, and how many digits you ask for.
+#- (mean - weight).abs().max() > 1e-9 * weight.abs().max()
+#+ not torch.allclose(mean, weight, rtol=1e-9, atol=0)
+
+# %% mistake="is_unbiased" name="rows in any order"
+# You let through an implementation that returns the rows in another order, at every p, also at 0.
+# Either you compare only what any order has alike, or you never look at `weight`.
+# Look at: whether each entry of the expected weight meets the same entry of `weight`.
+#-     for p in [
+#+     weight = dropout([torch.ones(r, dtype=torch.bool) for r in rank], 0.0)
+#+     for p in [
+
 # %% wrong="is_unbiased" name="always True"
 # Trusts everyone.
 def is_unbiased(dropout, weight, rank):
@@ -971,6 +1067,21 @@ def is_unbiased(dropout, weight, rank):
 # A tenth fits between two of them.
 #- [0, 0.01, 0.05, *(number / 20 for number in range(2, 20))]
 #+ (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95)
+
+# %% wrong="is_unbiased" name="a hundred p"
+# More than 4000 weights for a rank of 6.
+#- [0, 0.01, 0.05, *(number / 20 for number in range(2, 20))]
+#+ [number / 100 for number in range(100)]
+
+# %% wrong="is_unbiased" name="p drawn anywhere"
+# Gaps of more than a tenth.
+#- [0, 0.01, 0.05, *(number / 20 for number in range(2, 20))]
+#+ torch.rand(14).tolist()
+
+# %% wrong="is_unbiased" name="to the last digits"
+# Fifteen digits of a sum of large numbers.
+#- 1e-9
+#+ 1e-15
 
 # %% wrong="is_unbiased" name="the first p decides"
 # Returns in the first round.
@@ -1113,6 +1224,11 @@ def dropout_penalty(x, factors, p):
     c = (x.flatten(1) @ joint).unsqueeze(1) * factors[-1]
     return p / (1 - p) * c.square().sum(2).mean()
 
+# %% wrong="dropout_penalty" name="viewed"
+# Raises where x is not contiguous.
+#- x.flatten(1)
+#+ x.view(len(x), -1)
+
 # %% wrong="dropout_penalty" name="detached"
 # No gradient reaches the factors.
 #- .square
@@ -1196,6 +1312,12 @@ def output_variance(c, p):
 #- p / (1 - p)
 #+ p * (1 - p)
 
+# %% wrong="output_variance" name="always float64"
+# Whatever c is.
+#-     total = 0
+#+     c = c.double()
+#+     total = 0
+
 # %% wrong="output_variance" name="two modes at most"
 # Three are not thought of.
 def output_variance(c, p):
@@ -1257,6 +1379,13 @@ def paired_gain(train, judge, seeds, p):
 # Look at: how many networks you train for each seed.
 #-  - judge(train(seed, 0.0))
 
+# %% wrong="paired_gain" name="scores sorted"
+# The best with dropout meets the best without.
+#- gains = [judge(train(seed, p)) - judge(train(seed, 0.0)) for seed in seeds]
+#+ dropped = sorted(judge(train(seed, p)) for seed in seeds)
+#+     plain = sorted(judge(train(seed, 0.0)) for seed in seeds)
+#+     gains = [one - other for one, other in zip(dropped, plain)]
+
 # %% wrong="paired_gain" name="two seeds only"
 # The others are not trained.
 #- in seeds]
@@ -1308,6 +1437,11 @@ def where_it_turns():
 #- "pgd", 0.1
 #+ "pgd", 0.0
 
+# %% wrong="where_it_turns" name="no number"
+# Not measured either.
+#- 11.0
+#+ float("nan")
+
 # %% wrong="where_it_turns" name="dots"
 # Not measured.
 #- 11.0
@@ -1354,6 +1488,24 @@ def doubt(passes, single):
 # Look at: the dimension that you have not reduced yet.
 def doubt(passes, single):
     return passes.var(dim=0)
+
+# %% mistake="doubt" name="logarithm of 0"
+# Some probabilities are exactly 0 there, and some of your doubts are inf or NaN. A logarithm of 0,
+# and a quotient by 0, give that.
+# Look at: `torch.special.entr`, which knows what 0 times its logarithm is.
+def doubt(passes, single):
+    mean = passes.mean(0)
+    return -(mean * mean.log()).sum(1)
+
+# %% wrong="doubt" name="a list"
+# One number for each digit, but no tensor.
+#- -single.max(dim=1).values
+#+ (-single.max(dim=1).values).tolist()
+
+# %% wrong="doubt" name="270 digits"
+# No other number of them.
+#- values
+#+ values.reshape(270)
 
 # %% wrong="doubt" name="random"
 # Knows nothing.

@@ -6,7 +6,7 @@ import math
 import re
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -116,6 +116,7 @@ def drop_cp_cases(draw: Draw) -> Iterator[Case]:
     yield Case((many, keep, 0.9), "four modes, p near 1")
     half = [draw.normal(3, size).bfloat16().T for size in draw.sizes(4, 2)]
     yield Case((half, torch.tensor([True, False, True]), 0.5), "bfloat16, not contiguous")
+    yield Case(([draw.normal(3, 4)], torch.tensor([True, False, True, True]), 0.3), "one factor")
 
 
 # ---- a layer that drops ---------------------------------------------------------------------
@@ -184,11 +185,42 @@ def layer_probe(answer, factors: Sequence[Tensor], p: float, x: Tensor) -> Verdi
     if gap > 1e-10:
         text = "in eval mode: right to some 7 digits of 15. Is a float32 on the way?"
         return Verdict("float32", text)
+    if _no_gradient(layer, [quiet[0]]):
+        text = "in eval mode, no gradient reaches some of the factors"
+        return Verdict("no gradient in eval", text)
     layer.train()
-    sum(layer(x).sum() for _ in range(20)).backward()  # one pass may drop everything
-    if any(parameter.grad is None for parameter in layer.parameters()):
+    held = [parameter.detach().clone() for parameter in layer.parameters()]
+    passes = [layer(x) for _ in range(20)]  # one pass may drop everything
+    if not all(map(torch.equal, held, layer.parameters())):
+        text = "a pass in training mode changes the numbers in the layer's parameters"
+        return Verdict("parameters changed", text)
+    if _no_gradient(layer, passes):
         return Verdict("no gradient", "in training mode, no gradient reaches some of the factors")
-    return _masks_seen(layer, x, factors, p, quiet[0]) or RIGHT
+    return _masks_seen(layer, x, factors, p, quiet[0]) or _follows(layer, x, factors) or RIGHT
+
+
+def _no_gradient(layer: nn.Module, outputs: Sequence[Tensor]) -> bool:
+    """Whether some parameters of a layer get no gradient from its outputs."""
+    layer.zero_grad()
+    total = sum(output.sum() for output in outputs)
+    if total.requires_grad:
+        total.backward()
+    missing = any(parameter.grad is None for parameter in layer.parameters())
+    layer.zero_grad()
+    return missing or not total.requires_grad
+
+
+def _follows(layer: nn.Module, x: Tensor, factors) -> Verdict | None:
+    """Whether the output changes with the parameters, as after a step of an optimizer."""
+    with torch.no_grad():
+        before = layer.eval()(x)
+        for parameter in layer.parameters():
+            parameter.mul_(2)
+        gap = (layer(x) - 2 ** len(factors) * before).abs().max()
+    if gap <= 1e-9 * before.abs().max() * 2 ** len(factors):
+        return None
+    text = "after its factors were doubled in place, as an optimizer changes them, the output in"
+    return Verdict("stale", f"{text} eval mode is not {2 ** len(factors)} times what it was")
 
 
 def _form(got: Any, expected: Tensor) -> Verdict | None:
@@ -327,6 +359,40 @@ class HookedCP(nn.Module):
         return x.flatten(1) @ factors[0] @ factors[1].T
 
 
+class Beside(nn.Module):
+    """Outputs that always stay as they are, and behind them those of a layer that drops."""
+
+    def __init__(self):
+        super().__init__()
+        self.still, self.dropped = nn.Linear(12, 2), HookedCP(4, 0.5, calls=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.still(x.flatten(1)), self.dropped(x)], dim=1)
+
+
+class BothSigns(nn.Module):
+    """Each output of a layer that drops, and less itself: all of them add up to 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.dropped = HookedCP(4, 0.5, calls=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.dropped(x)
+        return torch.stack([y, -y], dim=2).flatten(1)
+
+
+class Small(nn.Module):
+    """The outputs of a layer that drops, times 1e-12."""
+
+    def __init__(self):
+        super().__init__()
+        self.dropped = HookedCP(4, 0.5, calls=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 1e-12 * self.dropped(x)
+
+
 class CPPieces(nn.Module):
     """The input factors of a CP weight, joined, and the output's: a module that returns them."""
 
@@ -354,6 +420,9 @@ LAYERS = {
     "batch norm and a CP layer with p = 0.5, in eval mode": lambda: nn.Sequential(
         nn.Flatten(), nn.BatchNorm1d(12), HookedCP(4, 0.5, calls=True)
     ).eval(),
+    "a layer of which some outputs are never dropped from": lambda: Beside().train(),
+    "a layer with p = 0.5 whose outputs come with both signs": lambda: BothSigns().train(),
+    "a layer with p = 0.5 whose outputs are about 1e-12": lambda: Small().train(),
 }
 
 
@@ -404,7 +473,8 @@ def really_drops_probe(answer, layer: nn.Module, x: Tensor) -> dict[str, Any]:
     moved = [name for name, value in layer.state_dict().items() if not value.equal(held[name])]
     if moved:
         text = f"leaves {moved[0]} of the layer other than it was"
-        found["the state"] = Verdict("state changed", text)
+        counted = all(name.endswith("num_batches_tracked") for name in moved)
+        found["the state"] = Verdict("counter changed" if counted else "state changed", text)
     elif learns != [parameter.requires_grad for parameter in layer.parameters()]:
         text = "leaves `requires_grad` of some parameters other than it was"
         found["the state"] = Verdict("requires_grad changed", text)
@@ -497,6 +567,13 @@ def pieces_of(kind: str, rank: Sequence[int]) -> tuple[Tensor | None, list[Tenso
         factors = [factor.abs() for factor in factors]
     if "tiny" in kind:
         factors = [factors[0] * 1e-12, *factors[1:]]
+    if kind == CANCELLED:
+        factors = [factor.clone() for factor in factors]
+        for factor in factors[1:]:
+            factor[:, 1] = factor[:, 0]
+        factors[0][1:, 2:] = 0
+        factors[0][1:, 0] = 100 * factors[0][1:, 0].sign()
+        factors[0][1:, 1] = -(1 - 1e-12) * factors[0][1:, 0]
     return core, factors
 
 
@@ -566,6 +643,9 @@ LIMIT = re.compile(r"CP: rescales by (\S+) at most")
 LAST_ROW = "CP: rescales all but the last row"
 SHIFTED = "CP: errs in two rows, and not in their sum"
 SWAPPED = "CP: returns the rows in another order"
+FLIPPED = "CP: turns the sign of the weight where p is above a half"
+ACROSS = "CP: adds a part that is at a right angle to the weight"
+CANCELLED = "CP, right: large components cancel in two rows"
 STORED = "drops nothing: it returns the one weight that it has"
 GATHERED = "CP, right: leaves out the columns that are dropped"
 SPREAD = "CP, right: spreads the scale over the factors"
@@ -594,6 +674,9 @@ def implementation(kind: str, rank: Sequence[int]) -> Callable[[Sequence[Tensor]
     def dropout(keeps: Sequence[Tensor], p: float) -> Tensor:
         if not 0 <= p < 1:
             raise ValueError(f"a dropout is asked for p={p}, but p must be in [0, 1)")
+        for k, keep in enumerate(keeps):
+            if keep.dtype != torch.bool:
+                raise ValueError(f"keeps[{k}] is of {keep.dtype}, but masks are bool Tensors")
         keeps = [keep.double() for keep in keeps]
         if [keep.shape for keep in keeps] != [(size,) for size in rank]:
             shapes = [tuple(keep.shape) for keep in keeps]
@@ -614,12 +697,19 @@ def implementation(kind: str, rank: Sequence[int]) -> Callable[[Sequence[Tensor]
             return torch.cat([weight[:-1], (1 - p) * weight[-1:]])
         if kind == SWAPPED:
             return weight.roll(1, 0)
+        if kind == FLIPPED:
+            return -weight if p > 0.5 else weight
+        if kind == ACROSS:
+            other = whole.roll(1, 0)
+            other = other - (other * whole).sum() / whole.square().sum() * whole
+            return weight + p * other
         return (1 - p) * weight + p * weight.roll(1, 0) if kind == SHIFTED else weight
 
     return dropout
 
 
 CP_KINDS = (*CP_MASKS, *POSITIVE, *TINY, GATHERED, SPREAD, LAST_ROW, SHIFTED, SWAPPED)
+CP_KINDS += (FLIPPED, ACROSS, CANCELLED)
 
 
 def expected_weight(dropout: Callable, rank: Sequence[int], p: float) -> Tensor:
@@ -692,8 +782,8 @@ def is_unbiased_probe(answer, kind: str, weight: Tensor, rank: tuple) -> Verdict
         calls[p] += 1
         if calls.total() > MOST:
             raise RuntimeError(
-                f"a dropout is asked for more than {MOST} weights, but rank {rank} has "
-                f"{2 ** sum(rank)} combinations of masks: list them, and draw none at random"
+                f"a dropout is asked for more than {MOST} weights: rank {rank} has "
+                f"{2 ** sum(rank)} combinations of masks, and p had {len(calls)} values so far"
             )
         return dropout(keeps, p)
 
@@ -701,7 +791,7 @@ def is_unbiased_probe(answer, kind: str, weight: Tensor, rank: tuple) -> Verdict
     if type(said) is not bool:
         return Verdict("no bool", f"must return True or False, got {describe(said)}")
     if said == ("right" in kind.partition(":")[0]):
-        return RIGHT
+        return (said and _gap_in(calls)) or RIGHT
     gaps = {p: _bias(dropout, weight, rank, p) for p in sorted(calls)}
     if not said:
         text = "says False: it accuses a dropout that is unbiased"
@@ -720,6 +810,17 @@ def is_unbiased_probe(answer, kind: str, weight: Tensor, rank: tuple) -> Verdict
     return Verdict("let through, though off", f"{text} (of the weight's largest entry)")
 
 
+def _gap_in(asked: Iterable[float]) -> Verdict | None:
+    """Where a bias on a stretch of p that is 0.1 wide would not be seen."""
+    values = sorted({0.0, 1.0, *asked})
+    low, high = max(itertools.pairwise(values), key=lambda pair: pair[1] - pair[0])
+    if high - low <= 0.1 + 1e-6:
+        return None
+    text = f"says True and is right, but asks for no weight between p = {low:.4g} and {high:.4g}: "
+    kind = "one p" if len(set(asked)) == 1 else "some p" if asked else "never called"
+    return Verdict(f"a gap, {kind}", text + "a bias on a stretch of 0.1 in there would not be seen")
+
+
 def _bias(dropout: Callable, weight: Tensor, rank: Sequence[int], p: float) -> float:
     """How far off the expected weight is, as a share of the weight's largest entry."""
     gap = (expected_weight(dropout, rank, p) - weight).abs().max()
@@ -734,11 +835,12 @@ def is_unbiased_cases(draw: Draw) -> Iterator[Case]:
     windows = ((0.0, 0.1), (middle, round(middle + 0.1, 2)), (near, 1.0))
     drawn = [f"CP: does not rescale between p = {low} and {high}" for low, high in windows]
     for kind in (*CP_KINDS, *drawn, f"CP: rescales by {limit} at most"):
-        rank = (draw.choice(3, [2, 3]),)
+        rank = (3,) if kind == CANCELLED else (draw.choice(3, [2, 3]),)
         yield Case((kind, full_weight(kind, rank), rank))
     for kind in TUCKER_MASKS:
         rank = draw.choice((1, 3), [(3, 1), (1, 3)])
         yield Case((kind, full_weight(kind, rank), rank))
+    yield Case(("Tucker, right", full_weight("Tucker, right", (3, 3)), (3, 3)))
 
 
 # ---- the penalty ----------------------------------------------------------------------------
@@ -768,7 +870,8 @@ def dropout_penalty_cases(draw: Draw) -> Iterator[Case]:
     flat = [draw.normal(height, 4), draw.normal(classes, 4)]
     yield Case((draw.normal(1, height), flat, 0.5), "one input mode, a batch of one")
     many = [draw.normal(size, 2) for size in (2, 2, 3, 2)]
-    yield Case((draw.normal(3, 2, 2, 3), many, 0.1), "three input modes")
+    x = draw.normal(3, 3, 2, 2).movedim(1, 3)
+    yield Case((x, many, 0.1), "three input modes, not contiguous")
 
 
 # ---- several modes --------------------------------------------------------------------------
@@ -819,6 +922,7 @@ def output_variance_cases(draw: Draw) -> Iterator[Case]:
     yield Case((draw.normal(2, 1, 3, 2), 0.5), "four modes, one of size 1")
     yield Case((draw.normal(3, 2).T, 0.0), "p = 0, not contiguous")
     yield Case((draw.normal(20, 30), 0.4), "too many masks to list")
+    yield Case((draw.normal(2, 3).float(), 0.25), "float32")
 
 
 # ---- pairs of networks ----------------------------------------------------------------------
@@ -854,7 +958,7 @@ def paired_gain_cases(draw: Draw) -> Iterator[Case]:
     def gains(count: int) -> list[float]:
         return [round(2 + 1.5 * gain, 1) for gain in draw.normal(count).tolist()]
 
-    yield Case(([0, 1, 2, 3], 0.4, draw.choice([1.0, 3.0, 2.0, 4.0], [gains(4), gains(4)])))
+    yield Case(([0, 1, 2, 3], 0.4, draw.choice([1.0, 3.0, -2.0, 4.0], [gains(4), gains(4)])))
     yield Case(([5, 3], 0.6, gains(2)), "two seeds")
     yield Case(([7, 1, 8, 2, 9, 4], 0.2, gains(6)), "six seeds")
 
@@ -898,7 +1002,7 @@ def where_it_turns_probe(answer, seeds: Sequence[int]) -> dict[str, Any]:
             return {"the claim": Verdict(f"nothing shown, {sign}", text)}
         if sign * mean < 0:
             return {"the claim": Verdict(f"the other way, {sign}", text)}
-        if abs(told - mean) > 8:
+        if not abs(told - mean) <= 8:
             text += f"; you tell {told:+.1f}"
             return {"the claim": Verdict(f"another number, {sign}", text)}
     return {"the claim": RIGHT}
@@ -964,12 +1068,16 @@ def doubt(passes: Tensor, single: Tensor) -> Tensor:
 
 def doubt_probe(answer, passes: Tensor, single: Tensor, seed: int) -> dict[str, Any]:
     score = answer(passes, single)
-    if not isinstance(score, Tensor) or score.shape != single.shape[:1]:
-        text = f"must return a tensor of shape {tuple(single.shape[:1])}, got "
+    text = f"must return a tensor of shape {tuple(single.shape[:1])}, got "
+    if not isinstance(score, Tensor):
+        return {"the doubts": Verdict("no tensor", f"{text}a {type(plain(score)).__name__}")}
+    if score.shape != single.shape[:1]:
         return {"the doubts": Verdict("form", text + describe(plain(score)))}
     if not score.isfinite().all():
-        return {"the doubts": Verdict("not finite", "some doubts are inf or NaN")}
-    wrong = opinions(seed)[2]
+        zeros = (single == 0).sum().item()
+        text = f"some doubts are inf or NaN; {zeros} of the probabilities in `single` are exactly 0"
+        return {"the doubts": Verdict("not finite", text)}
+    wrong = opinions(seed)[2][: len(single)]
     mine, best = (robustness.kept_error(s, wrong) for s in (score, wrong.double()))
     random = wrong.double().mean().item()
     text = (
@@ -985,7 +1093,11 @@ def doubt_probe(answer, passes: Tensor, single: Tensor, seed: int) -> dict[str, 
 
 def doubt_cases(draw: Draw) -> Iterator[Case]:
     seed = draw.choice(200, [201, 202])
-    yield Case((*opinions(seed)[:2], seed))
+    passes, single, _ = opinions(seed)
+    yield Case((passes, single, seed))
+    passes, single = (chances[..., :250, :] for chances in (passes, single))
+    passes, single = (chances.where(chances > 1e-4, 0) for chances in (passes, single))
+    yield Case((passes, single, seed), "fewer digits, and probabilities that are exactly 0")
 
 
 EXERCISES = (

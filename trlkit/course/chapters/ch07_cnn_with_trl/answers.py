@@ -536,12 +536,19 @@ def train_on_batch(model, optimizer, x, labels):
     return loss.item()
 
 # %% mistake="train_on_batch" name="nothing learned"
-# No parameter has changed. Either `backward()` or `step()` is missing, or the gradients are
-# cleared between the two.
-# Look at: the order of `zero_grad`, `backward` and `step`.
+# No parameter has changed. `backward()` or `step()` is missing, or the gradients are cleared
+# between the two, or the graph is cut between the parameters and the loss (`.detach()`).
+# Look at: the order of `zero_grad`, `backward` and `step`, and what you take the loss of.
 #-     loss.backward()
 #+     loss.backward()
 #+     optimizer.zero_grad()
+
+# %% mistake="train_on_batch" name="graph cut"
+# No parameter has changed. `backward()` or `step()` is missing, or the gradients are cleared
+# between the two, or the graph is cut between the parameters and the loss (`.detach()`).
+# Look at: the order of `zero_grad`, `backward` and `step`, and what you take the loss of.
+#- model(x)
+#+ model(x).detach().requires_grad_()
 
 # %% mistake="train_on_batch" name="step too early"
 # You step before the gradients of this batch are there: every step is one batch late.
@@ -607,6 +614,13 @@ def train_on_batch(model, optimizer, x, labels):
 #+     with torch.no_grad():
 #+         for p in model.parameters():
 #+             p -= 0.1 * p.grad
+
+# %% wrong="train_on_batch" name="old gradients of what is frozen"
+# Cleared is what learns: an old gradient moves what is frozen.
+#-     optimizer.zero_grad()
+#+     for parameter in model.parameters():
+#+         if parameter.requires_grad:
+#+             parameter.grad = None
 
 # %% wrong="train_on_batch" name="back to eval"
 # The model is put back into the mode it came in.
@@ -728,6 +742,16 @@ def accuracy_of(model, x, labels):
 #-         share = (model(x).argmax(dim=1) == labels).double().mean().item()
 #+     torch.set_grad_enabled(False)
 #+     share = (model(x).argmax(dim=1) == labels).double().mean().item()
+
+# %% mistake="accuracy_of" name="switched on for everybody"
+# You always switch gradients on at the end, also where they were off: whoever measures within a
+# `with torch.no_grad():` of their own records from there on.
+# Look at: `with torch.no_grad():`, which puts back what it found.
+#-     with torch.no_grad():
+#-         share = (model(x).argmax(dim=1) == labels).double().mean().item()
+#+     torch.set_grad_enabled(False)
+#+     share = (model(x).argmax(dim=1) == labels).double().mean().item()
+#+     torch.set_grad_enabled(True)
 
 # %% mistake="accuracy_of" name="frozen"
 # You freeze the model with `requires_grad_`, and it stays frozen: a training that goes on after
@@ -876,6 +900,26 @@ def first_step(gradients, rate, optimizer):
 #- g.abs().sum().item()
 #+ g.numel()
 
+# %% mistake="first_step" name="means not made right"
+# Your change by Adam is 3.16 times the right one. So large it is as long as the two means are not
+# made right for their start at 0: a tenth of the gradient, by the root of a thousandth of its
+# square.
+# Look at: what each mean is divided by before the first step.
+#- return -rate * sum(g.abs()
+#+ return -rate * 0.1 / 0.001**0.5 * sum(g.abs()
+
+# %% mistake="first_step" name="0 by 0"
+# Your change is NaN as soon as one gradient is 0: its step is 0 divided by 0. Such a number stays
+# where it is, and changes nothing.
+# Look at: a parameter without influence on the loss.
+#- g.abs()
+#+ (g * g / g.square().sqrt())
+
+# %% wrong="first_step" name="float32 on the way"
+# The square of 1e20 is no float32.
+#- g.square()
+#+ g.float().square()
+
 # %% mistake="first_step" name="SGD by the norm"
 # You took the norm of the gradient for SGD. It steps by the rate times the gradient, and the loss
 # changes by the gradient times that step.
@@ -913,17 +957,63 @@ class Quick(nn.Module):
         return torch.func.functional_call(self.layer, larger, (x,))
 
 # %% answer="Quick" name="own parameters"
-# Small ones beside a frozen copy that is none of its children.
+# Small ones beside a copy that is none of its children, and is told the mode.
 class Quick(nn.Module):
     def __init__(self, layer, times):
         super().__init__()
-        self.whole, self.times = [layer], times
+        import copy
+
+        self.whole, self.times = [copy.deepcopy(layer)], times
         self.names = [name for name, _ in layer.named_parameters()]
-        self.small = nn.ParameterList(p.detach() / times for p in layer.parameters())
+        small = [nn.Parameter(p.detach() / times, p.requires_grad) for p in layer.parameters()]
+        self.small = nn.ParameterList(small)
+
+    def train(self, mode=True):
+        self.whole[0].train(mode)
+        return super().train(mode)
 
     def forward(self, x):
         larger = {name: p * self.times for name, p in zip(self.names, self.small)}
         return torch.func.functional_call(self.whole[0], larger, (x,))
+
+# %% answer="Quick" name="parametrized"
+# torch's own parametrizations: what is stored is small, what the layer sees is not.
+class Quick(nn.Module):
+    def __init__(self, layer, times):
+        super().__init__()
+        import copy
+
+        from torch.nn.utils import parametrize
+
+        class Times(nn.Module):
+            def forward(self, small):
+                return times * small
+
+            def right_inverse(self, whole):
+                return whole / times
+
+        self.layer = copy.deepcopy(layer)
+        for module in list(self.layer.modules()):
+            for name in [name for name, _ in module.named_parameters(recurse=False)]:
+                parametrize.register_parametrization(module, name, Times())
+
+    def forward(self, x):
+        return self.layer(x)
+
+# %% answer="Quick" name="from the start"
+# Parameters of the same size as the layer's; their way from the start counts `times` as much.
+class Quick(nn.Module):
+    def __init__(self, layer, times):
+        super().__init__()
+        import copy
+
+        self.layer, self.times = copy.deepcopy(layer), times
+        self.start = {name: p.detach().clone() for name, p in layer.named_parameters()}
+
+    def forward(self, x):
+        now = dict(self.layer.named_parameters())
+        further = {name: s + self.times * (now[name] - s) for name, s in self.start.items()}
+        return torch.func.functional_call(self.layer, further, x)
 
 # %% answer="Quick" name="divided by a reciprocal"
 # The same numbers, written otherwise.
@@ -981,6 +1071,69 @@ class Quick(nn.Module):
 # Look at: whose parameters you divide.
 #- copy.deepcopy(layer)
 #+ layer
+
+# %% mistake="Quick" name="mode does not arrive"
+# After `quick.eval()` the dropout of the layer inside draws on: the mode does not arrive there. It is
+# handed to the children of a module, and what stands in a list is none.
+# Look at: which modules `quick.children()` gives.
+class Quick(nn.Module):
+    def __init__(self, layer, times):
+        super().__init__()
+        self.whole, self.times = [layer], times
+        self.names = [name for name, _ in layer.named_parameters()]
+        small = [nn.Parameter(p.detach() / times, p.requires_grad) for p in layer.parameters()]
+        self.small = nn.ParameterList(small)
+
+    def forward(self, x):
+        larger = {name: p * self.times for name, p in zip(self.names, self.small)}
+        return torch.func.functional_call(self.whole[0], larger, (x,))
+
+# %% mistake="Quick" name="wakes what was frozen"
+# What is frozen in the layer learns in your module.
+# Look at: `requires_grad` of the parameters that you make.
+#- parameter.div_(times)
+#+ parameter.div_(times).requires_grad_(True)
+
+# %% mistake="Quick" name="written over during the call"
+# The gradient that reaches x is not that of the layer. During the call the parameters are large, and
+# the backward pass, which comes later, takes them as they are then: small again.
+# Look at: which numbers of the parameters a backward pass needs, and when.
+#-         larger = {name: self.times * p for name, p in self.layer.named_parameters()}
+#-         return torch.func.functional_call(self.layer, larger, (x,))
+#+         for parameter in self.layer.parameters():
+#+             parameter.data *= self.times
+#+         found = self.layer(x)
+#+         for parameter in self.layer.parameters():
+#+             parameter.data /= self.times
+#+         return found
+
+# %% wrong="Quick" name="a whole number"
+# Right for 10, and not for 2.5.
+#- copy.deepcopy(layer), times
+#+ copy.deepcopy(layer), int(times)
+#- div_(times)
+#+ div_(int(times))
+
+# %% wrong="Quick" name="own parameters, mode and freezing lost"
+# A list hides the layer from `eval()`; nn.ParameterList makes parameters that learn.
+class Quick(nn.Module):
+    def __init__(self, layer, times):
+        super().__init__()
+        self.whole, self.times = [layer], times
+        self.names = [name for name, _ in layer.named_parameters()]
+        self.small = nn.ParameterList(p.detach() / times for p in layer.parameters())
+
+    def forward(self, x):
+        larger = {name: p * self.times for name, p in zip(self.names, self.small)}
+        return torch.func.functional_call(self.whole[0], larger, (x,))
+
+# %% wrong="Quick" name="always in training mode"
+# `eval()` is kept from the layer.
+#-     def forward(self, x):
+#+     def train(self, mode=True):
+#+         return super().train(True)
+#+
+#+     def forward(self, x):
 
 # %% wrong="Quick" name="biases left out"
 # Parameters of one mode go on at the old rate.
@@ -1051,7 +1204,7 @@ def fair_comparison(score, rates, choosing, judging):
 # there than it is.
 # Look at: which seeds come into the interval.
 #- for seed in judging
-#+ for seed in choosing[:1] + choosing
+#+ for seed in choosing
 
 # %% mistake="fair_comparison" name="chosen on the seeds of the judgment"
 # You chose the rates by the seeds that are there to judge. Those must be fresh.
@@ -1079,6 +1232,52 @@ def fair_comparison(score, rates, choosing, judging):
 # Look at: the two ends of the interval.
 #-     if abs(mean) <= half:
 #-         return first, second, mean, half, "not shown"
+
+# %% mistake="fair_comparison" name="second never named"
+# You say "not shown" where the whole interval lies below 0. There the second is shown to be better.
+# Look at: both ends of the interval, one after the other.
+#- "first" if mean > 0 else "second"
+#+ "first" if mean > 0 else "not shown"
+
+# %% mistake="fair_comparison" name="first for both"
+# You say "first" where the whole interval lies below 0. There the second is shown to be better.
+# Look at: the sign of the mean, once the interval is known not to hold 0.
+#- "first" if mean > 0 else "second"
+#+ "first"
+
+# %% mistake="fair_comparison" name="never shown"
+# You say "not shown" everywhere, also where the interval does not hold 0.
+# Look at: the two ends of the interval.
+#-     if abs(mean) <= half:
+#-         return first, second, mean, half, "not shown"
+#-     return first, second, mean, half, "first" if mean > 0 else "second"
+#+     return first, second, mean, half, "not shown"
+
+# %% mistake="fair_comparison" name="an end at 0"
+# You name a winner where the interval ends at 0, as that of the same head twice does: mean and half
+# are 0. It holds 0.
+# Look at: `<` and `<=`.
+#-     if abs(mean) <= half:
+#-         return first, second, mean, half, "not shown"
+#-     return first, second, mean, half, "first" if mean > 0 else "second"
+#+     says = "first" if mean >= half else "second" if mean <= -half else "not shown"
+#+     return first, second, mean, half, says
+
+# %% wrong="fair_comparison" name="rates sorted"
+# The list of the caller is in another order afterwards.
+#-     first, second = best("first"), best("second")
+#+     first, second = best("first"), best("second")
+#+     rates.sort(key=lambda rate: sum(score("first", rate, seed) for seed in choosing))
+
+# %% answer="fair_comparison" name="an array"
+# numpy's differences go into the interval as they are.
+#-     gains = [score("first", first, seed) - score("second", second, seed) for seed in judging]
+#-     mean, half = interval(gains)
+#+     import numpy
+#+
+#+     ones = numpy.array([score("first", first, seed) for seed in judging])
+#+     others = numpy.array([score("second", second, seed) for seed in judging])
+#+     mean, half = interval(ones - others)
 
 # %% mistake="fair_comparison" name="other way round"
 # You subtracted the first from the second: a positive mean says that the second is better.
@@ -1129,6 +1328,58 @@ def small_head(input_shape, num_classes):
 # Look at: your parameters and buffers, added up.
 def small_head(input_shape, num_classes):
     return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(input_shape), num_classes))
+
+# %% mistake="small_head" name="probabilities"
+# Your head ends in a softmax. Logits are asked for: the loss does the softmax itself.
+# Look at: the last layer.
+#- num_classes))
+#+ num_classes), nn.Softmax(1))
+
+# %% wrong="small_head" name="a rank too many"
+# 2,026 numbers.
+def small_head(input_shape, num_classes):
+    import trlkit
+
+    return trlkit.CPTRL(input_shape, num_classes, rank=24)
+
+# %% wrong="small_head" name="a projection beside the budget"
+# 304,000 numbers drawn at random, in no parameter and no buffer.
+def small_head(input_shape, num_classes):
+    class Projected(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.drawn = torch.randn(math.prod(input_shape), 190) / 40
+            self.rest = nn.Linear(190, num_classes)
+
+        def forward(self, x):
+            return self.rest(torch.relu(x.flatten(1) @ self.drawn))
+
+    return Projected()
+
+# %% wrong="small_head" name="one head for all calls"
+# The second training goes on where the first has ended.
+#- def small_head(input_shape, num_classes):
+#+ HEADS = {}
+#+
+#+
+#+ def small_head(input_shape, num_classes):
+#- return nn.Sequential(mixed, nn.Flatten(), nn.Linear(5 * math.prod(sizes), num_classes))
+#+ head = nn.Sequential(mixed, nn.Flatten(), nn.Linear(5 * math.prod(sizes), num_classes))
+#+     return HEADS.setdefault(input_shape, head)
+
+# %% wrong="small_head" name="squeezed"
+# A batch of one loses its batch mode.
+def small_head(input_shape, num_classes):
+    class Squeezed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mixed = nn.Conv2d(input_shape[0], 5, kernel_size=1)
+            self.rest = nn.Linear(5 * math.prod(input_shape[1:]), num_classes)
+
+        def forward(self, x):
+            return self.rest(self.mixed(x).flatten(1)).squeeze()
+
+    return Squeezed()
 
 # %% mistake="small_head" name="one channel"
 # Your head fits, sees places, and reads too little: it has too few numbers, or uses them for too

@@ -13,6 +13,7 @@ from trlkit.course.chapters.ch07_cnn_with_trl.networks import (
     adam,
     conv_flatten_linear,
     filled,
+    frozen_with_old_gradients,
     linear_batchnorm_dropout_linear,
     linear_batchnorm_linear,
     linear_in_a_sequential,
@@ -22,7 +23,9 @@ from trlkit.course.chapters.ch07_cnn_with_trl.networks import (
     sgd,
     some_chain,
     some_cp,
+    some_dropout,
     some_linear,
+    some_partly_frozen,
     with_gradients,
 )
 from trlkit.course.checking.answer import RIGHT, Recipe, Verdict, plain
@@ -223,6 +226,8 @@ def state_verdict(model: nn.Module, before: dict[str, tuple]) -> Verdict:
 
 def train_on_batch(model: nn.Module, optimizer: Any, x: Tensor, labels: Tensor) -> float:
     model.train()
+    for parameter in model.parameters():
+        parameter.grad = None
     loss = -torch.log_softmax(model(x), dim=1)[range(len(labels)), labels].mean()
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter, gradient in zip(learning, torch.autograd.grad(loss, learning), strict=True):
@@ -280,6 +285,8 @@ def train_on_batch_cases(draw: Draw) -> Iterator[Case]:
     yield Case(case, "images, not yet flattened")
     case = (Recipe(partly_frozen, sizes), Recipe(sgd, (0.1,)), *case[2:])
     yield Case(case, "a frozen convolution")
+    case = (Recipe(frozen_with_old_gradients, sizes), *case[1:])
+    yield Case(case, "the same, and there are gradients before the first call")
 
 
 def accuracy_of(model: nn.Module, x: Tensor, labels: Tensor) -> float:
@@ -329,6 +336,11 @@ def measured(answer: Callable, model: nn.Module, x: Tensor, labels: Tensor) -> d
         torch.set_grad_enabled(True)
         text = "after the call gradients are switched off for all that comes: no training works"
         found["gradients"] = Verdict("switched off", text)
+    with torch.no_grad():
+        answer(model, x, labels)
+        if torch.is_grad_enabled():
+            text = "called where gradients are switched off, it leaves them switched on"
+            found["gradients"] = Verdict("switched on", text)
     found["the model"] = state_verdict(model, before)
     for name, value in model.named_buffers():
         found[f"the buffer {name} afterwards"] = value
@@ -360,6 +372,7 @@ def first_step_cases(draw: Draw) -> Iterator[Case]:
     none = [torch.zeros(2, dtype=torch.float64), draw.normal(3, 2).T]
     for optimizer in ("sgd", "adam"):
         yield Case((none, 1e-3, optimizer), "a parameter without influence")
+    yield Case(([1e20 * draw.normal(3)], 1e-3, "sgd"), "large, and no float32 on the way")
 
 
 class Quick(nn.Module):
@@ -377,8 +390,8 @@ class Quick(nn.Module):
 
 def quick_probe(answer: Callable, layer: nn.Module, times: float, rate: float, x: Tensor) -> Any:
     """Train both by Adam, the quick one at ``rate``, the other at ``times`` the rate."""
-    found = dict.fromkeys(("the module", "the layer that it was given", "at the start"), RIGHT)
-    found["after five steps"] = None
+    parts = "the module", "the layer that it was given", "modes", "at the start"
+    found = dict.fromkeys((*parts, "the gradient of x"), RIGHT) | {"after five steps": None}
     reference, before = copy.deepcopy(layer), state(layer)
     quick = answer(layer, times)
     if not isinstance(quick, nn.Module):
@@ -388,14 +401,40 @@ def quick_probe(answer: Callable, layer: nn.Module, times: float, rate: float, x
     if sizes[0] != sizes[1]:
         text = f"it has {sizes[0]} parameters, expected {sizes[1]}, as many as the layer"
         return found | {"the module": Verdict(f"{sizes[0]} parameters", text)}
+    sizes = [sum(p.numel() for p in _learning(module)) for module in (quick, layer)]
+    if sizes[0] != sizes[1]:
+        text = f"{sizes[0]} of its parameters learn (requires_grad), expected {sizes[1]}, "
+        text += "as many as in the layer"
+        return found | {"the module": Verdict(f"{sizes[0]} learn", text)}
     found["the layer that it was given"] = state_verdict(layer, before)
     if found["the layer that it was given"] != RIGHT:
         return found
+    drops = _draws(reference.train(), x)
+    if _draws(quick.eval(), x):
+        text = "after quick.eval() two calls with the same x give different outputs\n"
+        text += "dropout draws on: the mode does not arrive at the layer inside"
+        return found | {"modes": Verdict("draws in eval mode", text)}
+    if drops and not _draws(quick.train(), x):
+        text = "after quick.train() the layer's dropout does not draw: the mode does not arrive\n"
+        text += "at the layer inside"
+        return found | {"modes": Verdict("no draws in training mode", text)}
+    reference.eval()
+    quick.eval()
     with torch.no_grad():
         gap = difference(reference(x), quick(x))
     if gap:
         text = f"before any step it gives something else than the layer: {gap.text}"
         return found | {"at the start": Verdict("another start " + _how(reference, quick, x), text)}
+    gradients = []
+    for module in (reference, quick):
+        given = x.clone().requires_grad_()
+        output = module(given).square().sum()
+        found_one = torch.autograd.grad(output, given, allow_unused=True)[0]
+        gradients.append(torch.zeros_like(x) if found_one is None else found_one)
+    gap = difference(*gradients)
+    if gap:
+        text = f"the gradient that reaches x is not that of the layer: {gap.text}"
+        return found | {"the gradient of x": Verdict("another gradient", text)}
     target = torch.sin(torch.arange(1.0, 1 + reference(x).numel(), dtype=x.dtype))
     for module, lr in ((reference, times * rate), (quick, rate)):
         optimizer = torch.optim.Adam(module.parameters(), lr=lr, eps=1e-30)
@@ -413,6 +452,16 @@ def quick_probe(answer: Callable, layer: nn.Module, times: float, rate: float, x
     return found | {"after five steps": RIGHT}
 
 
+def _learning(module: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
+def _draws(module: nn.Module, x: Tensor) -> bool:
+    """Whether a module gives something else each time."""
+    with torch.no_grad():
+        return difference(module(x), module(x)) is not None
+
+
 def _how(one: nn.Module, other: nn.Module, x: Tensor) -> str:
     with torch.no_grad():
         return f"{(other(x).flatten()[0] / one(x).flatten()[0]).item():.4g}"
@@ -424,10 +473,15 @@ def quick_cases(draw: Draw) -> Iterator[Case]:
     x = draw.normal(4, 6)
     yield Case((Recipe(some_linear, (6, 3, seed)), times, 0.003, x), "one linear layer")
     x = draw.normal(4, 5, 4, 3).movedim(1, 3)
-    yield Case((Recipe(some_cp, ((4, 3, 5), 3, seed)), times, 0.001, x), "a CP TRL")
+    uneven = draw.choice(2.5, (1.5, 3.5))
+    yield Case((Recipe(some_cp, ((4, 3, 5), 3, seed)), uneven, 0.004, x), "a CP TRL")
     x = draw.normal(2, 3, 8, 8)
     layer = Recipe(some_chain, (seed,))
     yield Case((layer, 4.0, 0.001, x), "a convolution, a ReLU and a linear layer")
+    layer = Recipe(some_partly_frozen, (seed,))
+    yield Case((layer, 4.0, 0.001, x), "the same, the convolution frozen")
+    layer = Recipe(some_dropout, (6, 3, seed))
+    yield Case((layer, times, 0.001, draw.normal(4, 6)), "a layer with dropout")
 
 
 # ---- two heads, compared --------------------------------------------------------------------
@@ -449,7 +503,10 @@ def fair_comparison(
 def comparison_probe(
     answer: Callable, rates: Sequence[float], choosing: Sequence, judging: Sequence, peaks: tuple
 ) -> Any:
-    """Heads of which each likes a rate of its own, and single seeds like others."""
+    """Heads of which each likes a rate of its own, and single seeds like others.
+
+    Two heads that like the same, and are as good, are the same head.
+    """
     asked: list[tuple] = []
 
     def score(head: str, rate: float, seed: int) -> float:
@@ -458,24 +515,32 @@ def comparison_probe(
         asked.append((head, rate, seed))
         peak, gain = peaks[head == "second"]
         luck = 9 * math.sin(3.7 * seed) + (8.0 if rates.index(rate) == seed % len(rates) else 0.0)
-        own = math.sin(11 * seed + (head == "first"))
-        return 70 + gain - 3 * abs(rates.index(rate) - peak) + luck + own
+        own = math.sin(11 * seed + (head == "first" and peaks[0] != peaks[1]))
+        return 50 + gain - 3 * abs(rates.index(rate) - peak) + luck + own
 
-    found = answer(score, list(rates), list(choosing), list(judging))
+    given = list(rates), list(choosing), list(judging)
+    found = answer(score, *given)
     names = ("rate of the first", "rate of the second", "mean", "half", "what it says")
     if not isinstance(found, tuple | list) or len(found) != 5:
         text = f"must return five values, {', '.join(names)}; got {describe(plain(found))}"
         return {"the form": Verdict("form", text)}
-    return {"the form": RIGHT, **dict(zip(names, found, strict=True))}
+    lists = RIGHT
+    if given != (list(rates), list(choosing), list(judging)):
+        text = "the call changes a list that it was given (`sort`, `append`, `pop`); work on a copy"
+        lists = Verdict("lists changed", text)
+    return {"the form": RIGHT, "the lists": lists, **dict(zip(names, found, strict=True))}
 
 
 def comparison_cases(draw: Draw) -> Iterator[Case]:
     rates, gain = [0.001, 0.003, 0.01, 0.03], draw.choice(5.0, (4.0, 6.0))
+    ahead = draw.choice(24.0, (22.0, 23.0))
     yield Case((rates, [0, 1, 2], [10, 14, 18, 13], ((1, gain), (2, 0.0))), "another rate each")
     yield Case((rates, [0, 1, 2], [20, 21, 22], ((2, 0.0), (1, 0.2))), "as good as each other")
-    yield Case(
-        (rates[:3], [4, 5, 6], [7, 8, 9, 10, 11], ((0, 0.0), (2, gain))), "the second better"
-    )
+    seeds = [4, 5, 6], [7, 8, 9, 10, 11]
+    yield Case((rates[:3], *seeds, ((0, 0.0), (2, gain))), "the second ahead, and not shown")
+    yield Case((rates[:3], *seeds, ((0, 0.0), (2, ahead))), "the second better")
+    yield Case((rates[:3], *seeds, ((2, ahead), (0, 0.0))), "the first better")
+    yield Case((rates, *seeds, ((2, gain), (2, gain))), "the same head twice")
     yield Case((rates[1:], [3], [1, 2], ((1, gain), (1, 0.0))), "one seed to choose by")
 
 
@@ -494,22 +559,47 @@ def small_head_probe(answer: Callable, shape: tuple, classes: int, seeds: tuple,
     if not isinstance(head, nn.Module):
         text = f"must return an nn.Module, got {describe(plain(head))}"
         return Verdict("no module", text)
-    numbers = sum(t.numel() for t in (*head.parameters(), *head.buffers()))
+    numbers = sum(t.numel() for t in _numbers(head))
     if seeds and numbers > BUDGET:
         text = f"has {numbers:,} numbers, parameters and buffers; the budget is {BUDGET:,}"
-        return Verdict("over the budget", text)
+        return Verdict(f"over the budget by {numbers - BUDGET}", text)
     x = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0)).requires_grad_()
     y = head(x)
     if not isinstance(y, Tensor) or y.shape != (3, classes):
         text = f"takes {tuple(x.shape)} to {describe(plain(y))}, expected shape (3, {classes})"
         return Verdict("shape", text)
+    if y.min() >= 0 and torch.allclose(y.sum(1), torch.ones(3), atol=1e-4):
+        text = "gives rows of numbers that add up to 1: probabilities, and logits are asked for"
+        return Verdict("probabilities", text)
     if not any(parameter.requires_grad for parameter in head.parameters()):
         return Verdict("nothing learns", "no parameter of the head learns (requires_grad)")
     if ends([y]) - {id(x), *map(id, head.parameters())}:
         text = "its output depends on tensors that learn and are no parameters of the module"
         return Verdict("not registered", text)
+    other = answer(shape, classes)
+    if {*map(id, head.parameters())} & {*map(id, other.parameters())}:
+        text = "a second call gives the same parameters: each head must be a new one"
+        return Verdict("the same head", text)
+    head.eval()
+    other.eval()
+    with torch.no_grad():
+        one = head(x[:1])
+        for old, new in zip(_numbers(other), _numbers(head), strict=True):
+            old.copy_(new)
+        same = torch.allclose(other(x), head(x), rtol=1e-3, atol=1e-3)
+    if not isinstance(one, Tensor) or one.shape != (1, classes):
+        text = f"takes {(1, *shape)} to {describe(plain(one))}, expected shape (1, {classes})"
+        return Verdict("a batch of one", text)
+    if not same:
+        text = "two heads with the same parameters and buffers give different outputs\n"
+        text += "so other numbers are in them, which count too and are kept nowhere"
+        return Verdict("hidden numbers", text)
     if not seeds:
         return RIGHT
+    share = features.accuracy(head, part)
+    if share > 50:
+        text = f"reads {share:.0f} % before it is trained: the check trains it, in 60 steps"
+        return Verdict("trained already", text)
     heads = [features.train_head(lambda: answer(shape, classes), seed, RATE)[0] for seed in seeds]
     share = sum(features.accuracy(head, part) for head in heads) / len(heads)
     if share >= ENOUGH:
@@ -518,7 +608,12 @@ def small_head_probe(answer: Callable, shape: tuple, classes: int, seeds: tuple,
     means = x.detach().mean((2, 3), keepdim=True).expand_as(x)
     with torch.no_grad():
         blind = torch.allclose(heads[0](x), heads[0](means), rtol=1e-3, atol=1e-3)
+        blind &= not torch.allclose(heads[0](x), heads[0](2 * x), rtol=1e-3, atol=1e-3)
     return Verdict("blind to places" if blind else "reads too little", text)
+
+
+def _numbers(head: nn.Module) -> list[Tensor]:
+    return [*head.parameters(), *head.buffers()]
 
 
 def small_head_cases(draw: Draw) -> Iterator[Case]:

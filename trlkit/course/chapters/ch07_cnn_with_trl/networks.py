@@ -93,6 +93,11 @@ def partly_frozen(channels: int = 4, classes: int = 3) -> nn.Module:
     return network
 
 
+def frozen_with_old_gradients(channels: int = 4, classes: int = 3) -> nn.Module:
+    """The same, and every parameter has a gradient from somewhere else, the frozen ones too."""
+    return with_gradients(partly_frozen(channels, classes))
+
+
 def some_linear(features: int, classes: int, seed: int) -> nn.Module:
     """One linear layer, in float64."""
     return filled(nn.Linear(features, classes).double(), seed)
@@ -107,4 +112,17 @@ def some_cp(input_shape: tuple[int, ...], classes: int, seed: int) -> nn.Module:
 def some_chain(seed: int) -> nn.Module:
     """A convolution, a ReLU and a linear layer for images (3, 8, 8), in float64."""
     layers = nn.Conv2d(3, 2, 3, stride=3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2)
+    return filled(nn.Sequential(*layers).double(), seed)
+
+
+def some_partly_frozen(seed: int) -> nn.Module:
+    """The same, with a convolution that does not learn."""
+    layer = some_chain(seed)
+    layer[0].requires_grad_(False)
+    return layer
+
+
+def some_dropout(features: int, classes: int, seed: int) -> nn.Module:
+    """Two linear layers with dropout between, in float64 and in training mode."""
+    layers = nn.Linear(features, 8), nn.Dropout(0.5), nn.Linear(8, classes)
     return filled(nn.Sequential(*layers).double(), seed)

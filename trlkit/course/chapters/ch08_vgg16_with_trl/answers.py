@@ -86,16 +86,6 @@ def freeze_network(model):
     model.requires_grad_(False)
     model.eval()
 
-# %% mistake="freeze_network" name="copy"
-# You froze a copy. The network that came in goes on learning.
-# Look at: `in place` in the docstring.
-def freeze_network(model):
-    import copy
-
-    model = copy.deepcopy(model)
-    model.requires_grad_(False)
-    return model.eval()
-
 # %% mistake="freeze_network" name="top level only"
 # You went through modules of the top level only. Layers lie in blocks, and blocks in blocks.
 # Look at: `recurse=False`, `children()`, and what `model.parameters()` gives by itself.
@@ -148,6 +138,14 @@ def freeze_network(model):
         if name.endswith(("weight", "bias")):
             p.requires_grad_(False)
     return model.eval()
+
+# %% wrong="freeze_network" name="statistics thrown away"
+# Batch normalization takes those of the batch then, in eval mode too.
+def freeze_network(model):
+    for m in model.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            m.running_mean = m.running_var = None
+    return model.requires_grad_(False).eval()
 
 # %% right="vgg_with_trl"
 def vgg_with_trl(model, num_classes, rank, dropout, size):
@@ -301,6 +299,13 @@ def vgg_with_trl(model, num_classes, rank, dropout, size):
 # Look at: the `Returns` lines of the docstring; a `return` at the end.
 #-     return model
 
+# %% mistake="vgg_with_trl" name="a new network"
+# You put the parts into a new network. What is asked is the one that came in, with two of its parts
+# replaced.
+# Look at: `Returns` in the docstring: *the same* network.
+#- return model
+#+ return nn.Sequential(model.features, model.avgpool)
+
 # %% wrong="vgg_with_trl" name="never in eval mode"
 # The shape is measured on a copy, and the features stay in training mode.
 def vgg_with_trl(model, num_classes, rank, dropout, size):
@@ -452,6 +457,11 @@ def head_costs(input_shape, num_classes, rank):
 # Where two sizes are the largest, both are left out.
 #- sizes) // max(sizes
 #+ s for s in sizes if s != max(sizes)
+
+# %% wrong="head_costs" name="at least 7 x 7"
+# The pooling makes a larger grid smaller, too.
+#- 49
+#+ max(49, h * w)
 
 # %% mistake="quiz_ten_thousand" name="a"
 # It saves that much against VGG16's three layers. One Linear sees the whole activation too.
@@ -654,6 +664,22 @@ def cached_features(backbone, batches):
         [y for _, y in pairs]
     ).flatten()
 
+# %% wrong="cached_features" name="float32"
+# A backbone in float64 gives features in float32.
+#- backbone(x).cpu()
+#+ backbone(x).float().cpu()
+
+# %% wrong="cached_features" name="lists of numbers"
+# By way of Python's numbers: float32, whatever the backbone gives.
+def cached_features(backbone, batches):
+    backbone.eval()
+    features, labels = [], []
+    with torch.no_grad():
+        for x, y in batches:
+            features += backbone(x).tolist()
+            labels += y.tolist()
+    return torch.tensor(features), torch.tensor(labels)
+
 # %% mistake="quiz_cache" name="a"
 # Tensor dropout works on the weight of the TRL, which runs in every epoch as before.
 # Look at: what is computed *before* the place of the cache.
@@ -711,9 +737,9 @@ def head_state(model):
     return {n: p.detach().clone() for n, p in model.named_parameters() if not p.requires_grad}
 
 # %% mistake="head_state" name="filtered state_dict"
-# You asked the tensors of the state_dict whether they learn. They are detached already: none of
-# them requires a gradient, so nothing is saved.
-# Look at: where the Parameters themselves can be had with their names.
+# Nothing is saved: no tensor that you asked passes your condition. Those of a state_dict are detached, and none of
+# them requires a gradient; and `grad` is there after a backward pass only.
+# Look at: what your condition asks of the Parameters.
 def head_state(model):
     return {n: t.clone() for n, t in model.state_dict().items() if t.requires_grad}
 
@@ -725,8 +751,8 @@ def head_state(model):
     return {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
 
 # %% mistake="head_state" name="not detached"
-# Your copies still hang on the graph of the parameters.
-# Look at: what stands before `.clone()`.
+# Your copies still require a gradient: they hang on the graph of the parameters, or are Parameters.
+# Look at: what stands before `.clone()`, and what `copy.deepcopy` keeps.
 def head_state(model):
     return {n: p.clone() for n, p in model.named_parameters() if p.requires_grad}
 
@@ -736,6 +762,13 @@ def head_state(model):
 # Look at: how to get a tensor of its own memory, without a graph.
 def head_state(model):
     return {n: p for n, p in model.named_parameters() if p.requires_grad}
+
+# %% mistake="head_state" name="network frozen"
+# After your function the parameters of the network learn no longer.
+# Look at: the methods with an underscore at the end: they change the parameter itself.
+def head_state(model):
+    learning = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    return {n: p.requires_grad_(False).clone() for n, p in learning.items()}
 
 # %% mistake="head_state" name="list without names"
 # You return the tensors without their names. Nobody can tell then whether they fit.
@@ -760,6 +793,26 @@ def head_state(model):
 # Look at: who is asked for the names.
 def head_state(model):
     return {n: t.clone() for n, t in model.avgpool.state_dict().items()}
+
+# %% wrong="head_state" name="children alone"
+# A parameter of the network itself is in no child.
+def head_state(model):
+    return {
+        f"{child}.{n}": p.detach().clone()
+        for child, module in model.named_children()
+        for n, p in module.named_parameters()
+        if p.requires_grad
+    }
+
+# %% wrong="head_state" name="whole layers"
+# A layer of which the bias alone learns is saved with its weight.
+def head_state(model):
+    names = {n.rpartition(".")[0] for n, p in model.named_parameters() if p.requires_grad}
+    return {
+        n: p.detach().clone()
+        for n, p in model.named_parameters()
+        if n.rpartition(".")[0] in names
+    }
 
 # %% wrong="head_state" name="float32"
 # A network in float64 is saved in float32.
@@ -960,6 +1013,19 @@ def restore_head(model, state):
         raise ValueError("the names differ")
     model.load_state_dict(state, strict=False)
 
+# %% wrong="restore_head" name="as many rows"
+# The first size is compared alone; one column fills the others.
+def restore_head(model, state):
+    own = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    if own.keys() != state.keys() or any(len(own[n]) != len(state[n]) for n in own):
+        raise ValueError("the state does not fit")
+    try:
+        for name, p in own.items():
+            p.data.copy_(state[name])
+    except RuntimeError as error:
+        raise ValueError("the state does not fit") from error
+    return model
+
 # %% wrong="restore_head" name="emptied"
 # The state is used up.
 #- raise ValueError("the state does not fit")
@@ -1106,6 +1172,20 @@ def equal_rivals(input_shape, num_classes, budget):
 #- left // bottleneck
 #+ round(left / bottleneck)
 
+# %% wrong="equal_rivals" name="below a hundred"
+# A loop with an end of its own.
+def equal_rivals(input_shape, num_classes, budget):
+    channels, height, width = input_shape
+    each = {
+        "TRL": sum(input_shape) + num_classes,
+        "mixing": channels + 1 + height * width * num_classes,
+        "bottleneck": channels * height * width + 1 + num_classes,
+    }
+    return {
+        name: max(k for k in range(100) if k == 0 or k * numbers + num_classes <= budget)
+        for name, numbers in each.items()
+    }
+
 # %% wrong="equal_rivals" name="at least one"
 # A head of width 1 where nothing fits.
 #- max(0, k)
@@ -1197,6 +1277,22 @@ def pooled_head(channels, num_classes):
 #- mean(dim=(-2, -1
 #+ sum(dim=(2, 3
 
+# %% wrong="pooled_head" name="detached"
+# What stands before the head could not learn with it.
+#- x.mean(dim=(-2, -1))
+#+ x.mean(dim=(-2, -1)).detach()
+
+# %% wrong="pooled_head" name="one head for all"
+# Two heads of one size share their weights.
+MADE = {}
+
+
+def pooled_head(channels, num_classes):
+    if (channels, num_classes) not in MADE:
+        layers = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes)
+        MADE[channels, num_classes] = nn.Sequential(*layers)
+    return MADE[channels, num_classes]
+
 # %% wrong="pooled_head" name="mean of the rows"
 # One of the two modes is left.
 #- (-2, -1))
@@ -1252,6 +1348,35 @@ class FrozenBackbone(nn.Module):
         self.net.eval()
         return self
 
+# %% answer="FrozenBackbone" name="eval for each batch"
+# The mode is set for each batch and put back.
+class FrozenBackbone(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network.requires_grad_(False)
+
+    def forward(self, x):
+        was = {m: m.training for m in self.network.modules()}
+        result = self.network.eval()(x)
+        for m, mode in was.items():
+            m.training = mode
+        return result
+
+# %% answer="FrozenBackbone" name="only down"
+# A train that hands on nothing but eval.
+class FrozenBackbone(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network.requires_grad_(False).eval()
+
+    def forward(self, x):
+        return self.network(x)
+
+    def train(self, mode=True):
+        if not mode:
+            super().train(False)
+        return self
+
 # %% mistake="FrozenBackbone" name="eval once"
 # The network inside wakes up with the next .train() of whoever holds it: eval mode at the start
 # doesn't last, and the wrapper's own mode is not that of its children.
@@ -1304,8 +1429,7 @@ class FrozenBackbone(nn.Module):
 #+ .
 
 # %% mistake="FrozenBackbone" name="frozen later"
-# Your module freezes the network when .train() or the first batch comes. An optimizer made before
-# has taken its parameters.
+# When your module has just been made, the network in it learns. An optimizer that is made then takes its parameters.
 # Look at: what your __init__ does to the network.
 #- self.network = network.eval().requires_grad_(False)
 #+ self.network = network
@@ -1326,6 +1450,34 @@ class FrozenBackbone(nn.Module):
 #+         super().train(mode)
 #+         return self.network.eval()
 
+# %% wrong="FrozenBackbone" name="another default"
+# Eval mode is the default; whoever holds the module says `train(True)` to it.
+#-     def train(self, mode=True):
+#-         return super().train(False)
+#+     def train(self, mode=False):
+#+         return super().train(mode)
+
+# %% mistake="FrozenBackbone" name="inference mode"
+# What torch.inference_mode() makes is no plain tensor: autograd refuses it, so no layer behind your
+# module can be trained.
+# Look at: what the frozen parameters do by themselves, or torch.no_grad().
+#-         return self.network(x)
+#+         with torch.inference_mode():
+#+             return self.network(x)
+
+# %% wrong="FrozenBackbone" name="children alone"
+# The network's own mode is left; it may ask for it.
+#-         return super().train(False)
+#+         super().train(mode)
+#+         for child in self.network.children():
+#+             child.eval()
+#+         return self
+
+# %% wrong="FrozenBackbone" name="float32"
+# A network in float64 gives float32.
+#- return self.network(x)
+#+ return self.network(x).float()
+
 # %% wrong="FrozenBackbone" name="frozen by the first batch"
 # Before the first batch its parameters learn.
 class FrozenBackbone(nn.Module):
@@ -1335,11 +1487,6 @@ class FrozenBackbone(nn.Module):
 
     def forward(self, x):
         return self.network.requires_grad_(False).eval()(x)
-
-# %% wrong="FrozenBackbone" name="a copy"
-# The network that came in is left as it was, and learns.
-#- self.network = network.eval().requires_grad_(False)
-#+ self.network = network
 
 # %% wrong="FrozenBackbone" name="flags of today"
 # Only what is in training mode when it is made is put to sleep, once more before each pass.

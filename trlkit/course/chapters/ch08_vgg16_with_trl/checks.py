@@ -13,11 +13,15 @@ from trlkit.course.chapters.ch08_vgg16_with_trl.networks import (
     Far,
     FarBatches,
     batches_once,
+    double_backbone,
+    double_batches,
     double_network,
+    dropping,
     far_batches,
     half_frozen_backbone,
     image_batches,
     is_tensor,
+    one_bias,
     scaled_trl,
     small_backbone,
     small_vgg,
@@ -58,16 +62,18 @@ def _state(network: nn.Module) -> dict[str, Tensor]:
 def _moved(network: nn.Module, before: dict[str, Tensor], names: Iterable[str]) -> list[str]:
     """Which of the named tensors are no longer what they were."""
     state = network.state_dict()
-    return [name for name in names if not torch.equal(state[name], before[name])]
+    return [n for n in names if n not in state or not torch.equal(state[n], before[n])]
 
 
 def _same_network(result: Any, network: nn.Module) -> Verdict:
     if result is network:
         return RIGHT
-    what = "a copy of the network" if isinstance(result, nn.Module) else f"{result!r}"
-    return Verdict(
-        "another", f"expected the network that came in, changed in place; got {what[:60]}"
-    )
+    what = f"{result!r}"
+    if isinstance(result, nn.Module):
+        same = type(result) is type(network)
+        what = "a copy of the network" if same else f"another network, a {type(result).__name__}"
+    text = f"expected the network that came in, changed in place; got {what[:60]}"
+    return Verdict(f"returned: {what[:60]}", text)
 
 
 def freeze_network(model: nn.Module) -> nn.Module:
@@ -85,7 +91,7 @@ def freezing(answer: Callable, model: nn.Module) -> dict:
     return {
         "parameters that still learn": _learning(model),
         "modules still in training mode": _training(model),
-        "weights": Verdict("moved", f"{moved[0]} has other numbers than before")
+        "weights": Verdict("moved", f"{moved[0]} is gone, or has other numbers than before")
         if moved
         else RIGHT,
         "returned": _same_network(result, model),
@@ -135,6 +141,8 @@ def surgery(
     layer = model.avgpool
     if not isinstance(layer, CPTRL):
         kind = " of ".join(filter(None, (type(layer).__name__, _parts(layer))))
+        places = [f"`model.{name}`" for name, m in model.named_modules() if isinstance(m, CPTRL)]
+        kind += f"; a CPTRL is {' and '.join(places)}" if places else "; no CPTRL is in the network"
         text = f"`model.avgpool` is now: {kind}; expected a CPTRL in its place"
         return _told({"network": Verdict(kind, text)}, *SURGERY)
     left = sum(p.numel() for m in _classifier(model) for p in m.parameters())
@@ -217,6 +225,7 @@ def head_costs_cases(draw: Draw) -> Iterator[Case]:
     yield Case(((10, 3, 2), 10, *draw.sizes(6)), "as many classes as channels")
     yield Case(((4, 9, 2), *draw.sizes(5, 3)), "more rows than channels")
     yield Case(((16, 1, 1), *draw.sizes(7, 3)), "a single pixel")
+    yield Case(((8, 9, 14), *draw.sizes(6, 5)), "more places than 7 x 7")
 
 
 def cached_features(
@@ -297,6 +306,8 @@ def cached_features_cases(draw: Draw) -> Iterator[Case]:
     yield Case((backbone, Recipe(image_batches, (more * batch, batch))), "batches of one size")
     yield Case((backbone, Recipe(batches_once, (samples, batch))), "batches without a length")
     yield Case((backbone, Recipe(far_batches, (samples, batch))), "batches as if on a GPU")
+    double = Recipe(double_backbone, (channels,)), Recipe(double_batches, (samples, batch))
+    yield Case(double, "a backbone in float64")
 
 
 def head_state(model: nn.Module) -> dict[str, Tensor]:
@@ -307,27 +318,35 @@ def head_state(model: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-SAVED = ("returned", "names", "graph", "later", "tensors")
+SAVED = ("returned", "names", "network", "graph", "later", "tensors")
 
 
 def saving_head(answer: Callable, model: nn.Module) -> dict:
+    learning = _all(n for n, p in model.named_parameters() if p.requires_grad)
     result = answer(model)
     if not isinstance(result, dict):
         kind = type(result).__name__
         verdict = Verdict(f"a {kind}", f"expected a dict of tensors, got a {kind}")
         return _told({"returned": verdict}, *SAVED)
     told = {"returned": RIGHT, "names": _all(result)}
-    if told["names"] != _all(n for n, p in model.named_parameters() if p.requires_grad):
+    if told["names"] != learning:
         return _told(told, *SAVED)
     graph = [k for k, v in result.items() if is_tensor(v) and v.requires_grad]
+    own = [k for k in graph if result[k].grad_fn is None]
+    frozen = [k for k, p in model.named_parameters() if k in result and not p.requires_grad]
     before = {k: v.detach().clone() for k, v in result.items() if is_tensor(v)}
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(-2.0)
     shared = [k for k in before if not torch.equal(result[k], before[k])]
-    told["graph"] = told["later"] = RIGHT
+    told["network"] = told["graph"] = told["later"] = RIGHT
+    if frozen:
+        text = f"afterwards {frozen[0]} of the network no longer requires a gradient"
+        told["network"] = Verdict("frozen", text)
     if graph:
-        told["graph"] = Verdict("graph", f"{graph[0]} still requires a gradient: detach it")
+        what = "a Parameter" if own else "a tensor in a graph"
+        text = f"{graph[0]} is {what}, and requires a gradient"
+        told["graph"] = Verdict(what, text)
     if shared:
         text = f"when the network was trained on, the saved {shared[0]} moved with it"
         told["later"] = Verdict("shared", text)
@@ -345,6 +364,7 @@ def head_state_cases(draw: Draw) -> Iterator[Case]:
     yield Case((Recipe(trl_network, (channels, classes)),))
     yield Case((Recipe(two_learning_parts, (channels, classes)),), "another head")
     yield Case((Recipe(double_network, (channels, classes)),), "a network in float64")
+    yield Case((Recipe(one_bias, (channels, classes)),), "a scale and a bias learn")
 
 
 SOUND = "what another one saved"
@@ -354,6 +374,7 @@ FAULTS = (
     "a frozen one in it",
     "a name exchanged",
     "one row instead of all",
+    "one column instead of all",
     "a factor transposed",
 )
 
@@ -379,6 +400,9 @@ def saved(model: nn.Module, fault: str) -> dict[str, Tensor]:
     elif fault == "one row instead of all":
         name = next(name for name, tensor in state.items() if tensor.ndim == 2)
         state[name] = state[name][:1]
+    elif fault == "one column instead of all":
+        name = next(name for name, tensor in state.items() if tensor.ndim == 2)
+        state[name] = state[name][:, :1]
     elif fault == "a factor transposed":
         name = next(n for n, t in state.items() if t.ndim == 2 and t.shape != t.T.shape)
         state[name] = state[name].T.clone()
@@ -543,6 +567,7 @@ def equal_rivals_cases(draw: Draw) -> Iterator[Case]:
     for name, numbers in zip(("the TRL", "mixing", "the bottleneck"), each, strict=True):
         yield Case((shape, classes, 7 * numbers + classes), f"{name} fits exactly")
         yield Case((shape, classes, 7 * numbers + classes - 1), f"{name}, one number less")
+    yield Case((shape, classes, 150 * each[0] + classes), "a large budget")
     yield Case((shape, classes, classes), "nothing but biases fits")
     yield Case((shape, classes, 0), "nothing fits")
     yield Case(((3, 1, 1), 100, 1000), "a single pixel, many classes")
@@ -552,7 +577,7 @@ def pooled_head(channels: int, num_classes: int) -> nn.Module:
     return PooledHead(channels, num_classes)
 
 
-POOLED = ("returned", "number of parameters", "runs", "output")
+POOLED = ("returned", "number of parameters", "runs", "output", "gradient", "another one")
 
 
 def pooling_head(answer: Callable, channels: int, num_classes: int, shape: tuple) -> dict:
@@ -581,9 +606,24 @@ def pooling_head(answer: Callable, channels: int, num_classes: int, shape: tuple
             parameter.copy_(values.reshape(parameter.shape))
         try:
             told["output"] = head(x)
+            told |= {"gradient": RIGHT, "another one": RIGHT}
         except Exception as error:
             text = f"on x {shape} the head raises {type(error).__name__}: {str(error)[:200]}"
             told["runs"] = Verdict(f"raises {str(error)[:200]}", text)
+            return _told(told, *POOLED)
+    x.requires_grad_()
+    output = head(x)
+    if (
+        not output.requires_grad
+        or torch.autograd.grad(output.sum(), x, allow_unused=True)[0] is None
+    ):
+        text = "no gradient reaches what comes in: nothing before this head could learn"
+        told["gradient"] = Verdict("no gradient", text)
+    if {id(p) for p in head.parameters()} & {
+        id(p) for p in answer(channels, num_classes).parameters()
+    }:
+        text = "a second head of this size has the same Parameter objects"
+        told["another one"] = Verdict("shared", text)
     return _told(told, *POOLED)
 
 
@@ -615,6 +655,7 @@ ASLEEP = (
     "parameters that it holds",
     "parameters that learn",
     "before .train()",
+    "a layer behind it",
     "in training",
     ".train()",
     "the rest",
@@ -625,7 +666,7 @@ def freezing_for_good(answer: Callable, network: nn.Module) -> dict:
     reference, before = copy.deepcopy(network).eval(), _state(network)
     total = sum(p.numel() for p in network.parameters())
     torch.manual_seed(0)
-    x = torch.randn(4, 3, 6, 6)
+    x = torch.randn(4, 3, 6, 6, dtype=next(network.parameters()).dtype)
     wrapped = answer(network)
     if not isinstance(wrapped, nn.Module):
         text = f"expected an nn.Module, got {type(wrapped).__name__}"
@@ -644,23 +685,34 @@ def freezing_for_good(answer: Callable, network: nn.Module) -> dict:
     told["before .train()"] = RIGHT
     with torch.no_grad():
         expected, got = reference(x), wrapped(x)
+    if got.dtype != expected.dtype:
+        text = f"of a network in {expected.dtype} it gives {got.dtype}"
+        told["before .train()"] = Verdict(f"gives {got.dtype}", text)
+        return _told(told, *ASLEEP)
     if _moved(network, before, before) or not torch.allclose(got, expected, atol=1e-6):
         text = "made and used at once, it does not give what the network gives in eval mode"
         told["before .train()"] = Verdict("awake", text)
-    network.load_state_dict(before)
+    if got.is_inference():
+        text = "what it gives is an inference tensor: no layer behind it can be trained on that"
+        return _told(told | {"a layer behind it": Verdict("inference", text)}, *ASLEEP)
+    told["a layer behind it"] = RIGHT
     model = nn.Sequential(wrapped, nn.Flatten(), nn.Dropout(0.5))
-    model.train()
-    back = wrapped.train()
-    with torch.no_grad():
-        got = wrapped(x)
-    woken = _training(network) if any(m.training for m in network.modules()) else ""
-    moved = _moved(network, before, before)
-    if woken or moved or not torch.allclose(got, expected, atol=1e-6):
-        text = "after .train() it no longer gives what the network gives in eval mode"
-        text += f"; in training mode: {woken}" if woken else ""
-        text += f"; moved by one batch: {_listed(moved)}" if moved else ""
-        told["in training"] = Verdict(f"awake: {woken}; {_listed(moved)}", text)
-        return _told(told, *ASLEEP)
+    for who, train in (("the .train() of a network that holds it", model.train),) + (
+        ("its .train()", wrapped.train),
+        ("its .train(True)", lambda: wrapped.train(True)),
+    ):
+        network.load_state_dict(before)
+        back = train()
+        with torch.no_grad():
+            got = wrapped(x)
+        woken = _training(network) if any(m.training for m in network.modules()) else ""
+        moved = _moved(network, before, before)
+        if moved or not torch.allclose(got, expected, atol=1e-6):
+            text = f"after {who}, what it gives is no longer what the network gives in eval mode"
+            text += f"; in training mode: {woken}" if woken else ""
+            text += f"; moved by one batch: {_listed(moved)}" if moved else ""
+            told["in training"] = Verdict(f"awake: {who} {woken}; {_listed(moved)}", text)
+            return _told(told, *ASLEEP)
     told["in training"] = RIGHT
     told[".train()"] = (
         RIGHT
@@ -680,6 +732,8 @@ def freezing_for_good_cases(draw: Draw) -> Iterator[Case]:
     (channels,) = draw.sizes(4)
     yield Case((Recipe(small_backbone, (channels,)),))
     yield Case((Recipe(half_frozen_backbone, (channels + 1,)),), "partly frozen before")
+    yield Case((Recipe(dropping, (channels,)),), "a network that asks for its own mode")
+    yield Case((Recipe(double_backbone, (channels,)),), "a network in float64")
 
 
 EXERCISES = (

@@ -64,6 +64,28 @@ def small_backbone(channels: int) -> nn.Module:
     return backbone
 
 
+def double_backbone(channels: int) -> nn.Module:
+    """The backbone in float64."""
+    return small_backbone(channels).double()
+
+
+class Dropping(nn.Module):
+    """A convolution, and a dropout that no layer makes: it asks for the network's own mode."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.layer = nn.Conv2d(3, channels, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.dropout(self.layer(x), 0.5, self.training)
+
+
+def dropping(channels: int) -> nn.Module:
+    """A network that behaves by its own mode, not by that of its layers."""
+    torch.manual_seed(0)
+    return Dropping(channels)
+
+
 def half_frozen_backbone(channels: int) -> nn.Module:
     """The backbone with a few layers in eval mode already, and a few frozen."""
     backbone = small_backbone(channels)
@@ -96,6 +118,11 @@ def image_batches(samples: int, batch_size: int) -> DataLoader:
     images = torch.randn(samples, 3, 8, 6, generator=generator)
     labels = torch.randint(10, (samples,), generator=generator)
     return DataLoader(TensorDataset(images, labels), batch_size)
+
+
+def double_batches(samples: int, batch_size: int) -> list[tuple[Tensor, Tensor]]:
+    """The same batches in float64."""
+    return [(x.double(), labels) for x, labels in image_batches(samples, batch_size)]
 
 
 def batches_once(samples: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -170,3 +197,23 @@ def two_learning_parts(channels: int, classes: int = 5) -> nn.Module:
 def double_network(channels: int, classes: int = 5) -> nn.Module:
     """A network of float64 parameters that learns in its last layer."""
     return two_learning_parts(channels, classes).double()
+
+
+class OneBias(nn.Module):
+    """A scale of the network itself, and two layers; of the last one the bias alone learns."""
+
+    def __init__(self, channels: int, classes: int):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(channels))
+        self.body = nn.Linear(channels, channels).requires_grad_(False)
+        self.fc = nn.Linear(channels, classes)
+        self.fc.weight.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.scale * self.body(x))
+
+
+def one_bias(channels: int, classes: int = 5) -> nn.Module:
+    """A network that learns in a parameter of its own and in one bias."""
+    torch.manual_seed(0)
+    return OneBias(channels, classes)
