@@ -780,16 +780,6 @@ def attack(model, images, labels, strength, steps):
 #- 2.5 * strength / steps
 #+ strength
 
-# %% wrong="attack" name="one step more"
-# A gradient more than was asked for.
-#- range(steps)
-#+ range(steps + 1)
-
-# %% wrong="attack" name="always ten"
-# The number of steps is written in.
-#- range(steps)
-#+ range(10)
-
 # %% wrong="attack" name="frozen model"
 # The parameters no longer learn.
 #-     moved = images.clone()
