@@ -812,14 +812,6 @@ def best_order(input_shape, rank):
 #- range(len(rank))
 #+ [k for k in range(len(rank)) if rank[k] < input_shape[k]]
 
-# %% wrong="best_order" name="all orders"
-# All orders are tried.
-def best_order(input_shape, rank):
-    from itertools import permutations
-
-    orders = permutations(range(len(rank)))
-    return min(orders, key=lambda order: projection_flops(input_shape, rank, order))
-
 # %% wrong="best_order" name="numbers of numpy"
 # The right order, and no int in it.
 def best_order(input_shape, rank):
