@@ -1,11 +1,13 @@
 """What a check says: every layer has its words, and no number of a hidden case shows."""
 
+import itertools
 import linecache
 
 import pytest
 import torch
 
 from trlkit.course import CheckFailed, check, reveal
+from trlkit.course.chapters.ch05_tucker_trl import checks as ch05
 from trlkit.course.chapters.exercises import EXERCISES, used
 from trlkit.course.checking.answer import LocalAnswer, Verdict
 from trlkit.course.checking.compare import difference
@@ -398,3 +400,12 @@ def test_an_oracle_that_fails_is_told_to_its_author():
     exercise = Exercise("double", ("x",), nothing, lambda draw: [Case((draw.normal(2),))])
     with pytest.raises(RuntimeError, match="the oracle of double fails: raises TypeError: no sha"):
         exercise.judge(LocalAnswer(lambda x: 2 * x))
+
+
+def test_a_search_through_all_orders_comes_to_an_end(monkeypatch):
+    def best_order(input_shape, rank):
+        orders = itertools.permutations(range(len(rank)))
+        return min(orders, key=lambda order: ch05.projection_flops(input_shape, rank, order))
+
+    monkeypatch.setattr(ch05, "PATIENCE", 0.5)
+    assert "no order of 12 modes after 0.5 seconds" in story("best_order", best_order)

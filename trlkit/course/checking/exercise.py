@@ -224,8 +224,8 @@ class Exercise:
                 return True
             if found.layer == "values":
                 if self.probe is None:
-                    kind = "" if self.judged else f" returns {_kind(got.value)}"
-                    report.ok(call + kind if kind else f"takes {call}")
+                    kind = _kind(got.value)
+                    report.ok(f"takes {call}" if self.judged else f"{call} returns {kind}")
                     report.no(f"values differ: {found.text}", found.hint)
                 else:
                     report.ok(f"takes {call}")

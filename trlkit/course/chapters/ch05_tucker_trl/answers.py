@@ -556,29 +556,21 @@ class TuckerTRL(nn.Module):
 
 # %% wrong="TuckerTRL" name="a small deviation everywhere"
 # One deviation for all, whatever the sizes.
-class TuckerTRL(nn.Module):
-    def __init__(self, input_shape, num_classes, rank):
-        super().__init__()
-        shape = (*input_shape, num_classes)
-        self.core = nn.Parameter(0.02 * torch.randn(rank))
-        self.factors = nn.ParameterList(0.02 * torch.randn(i, r) for i, r in zip(shape, rank))
-        self.bias = nn.Parameter(torch.zeros(num_classes))
-
-    def forward(self, x):
-        return tucker_forward(x, self.core, list(self.factors), self.bias)
+#- torch.randn(rank) / math.prod(rank[:-1]) ** 0.5
+#+ 0.02 * torch.randn(rank)
+#- torch.randn(i, r) / i**0.5
+#+ 0.02 * torch.randn(i, r)
+#- torch.randn(num_classes, rank[-1]) / rank[-1] ** 0.5
+#+ 0.02 * torch.randn(num_classes, rank[-1])
 
 # %% wrong="TuckerTRL" name="a large deviation everywhere"
 # One deviation for all, whatever the sizes.
-class TuckerTRL(nn.Module):
-    def __init__(self, input_shape, num_classes, rank):
-        super().__init__()
-        shape = (*input_shape, num_classes)
-        self.core = nn.Parameter(0.5 * torch.randn(rank))
-        self.factors = nn.ParameterList(0.5 * torch.randn(i, r) for i, r in zip(shape, rank))
-        self.bias = nn.Parameter(torch.zeros(num_classes))
-
-    def forward(self, x):
-        return tucker_forward(x, self.core, list(self.factors), self.bias)
+#- torch.randn(rank) / math.prod(rank[:-1]) ** 0.5
+#+ 0.5 * torch.randn(rank)
+#- torch.randn(i, r) / i**0.5
+#+ 0.5 * torch.randn(i, r)
+#- torch.randn(num_classes, rank[-1]) / rank[-1] ** 0.5
+#+ 0.5 * torch.randn(num_classes, rank[-1])
 
 # %% wrong="TuckerTRL" name="scaled in forward"
 # Entries of variance 1; forward divides what comes.
