@@ -277,7 +277,10 @@ def test_answers_in_the_order_of_the_cases_are_worth_nothing(rules, sandbox):
     shown = [case.args[0] for case in EXERCISES["is_unbiased"].cases(Draw())]
     table = ["right" in kind.partition(":")[0] for kind in shown]
     by_order = (
-        f"table = {table} * 9\n\ndef is_unbiased(dropout, weight, rank):\n    return table.pop(0)\n"
+        f"import torch\ntable = {table} * 9\n\ndef is_unbiased(dropout, weight, rank):\n"
+        "    for part in range(20):\n"
+        "        dropout([torch.ones(size, dtype=torch.bool) for size in rank], part / 20)\n"
+        "    return table.pop(0)\n"
     )
     own = solutions(chapter)["drop_cp"]
     record = grade(submission({"drop_cp": own, "is_unbiased": by_order}, chapter), rules, sandbox)
