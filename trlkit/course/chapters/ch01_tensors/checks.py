@@ -485,8 +485,8 @@ def faster_probe(answer: Callable, machine: str, seed: int) -> Verdict:
         if verdict.kind == "does not follow" or verdict.kind.startswith("no "):
             return verdict
         held += verdict.kind in ("right", "too wide")
-    if held >= MOSTLY:
-        return RIGHT
+        if held >= MOSTLY:
+            return RIGHT
     text = f"the true ratio is in your interval on {held} of {TIMES} machines; "
     text += f"95 % sure would be about {TIMES - 1}"
     return Verdict("not sure enough", text)
