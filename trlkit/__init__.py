@@ -11,6 +11,7 @@ if sys.argv[:1] == ["-m"] and "trlkit.cli" in sys.orig_argv and sys.path[0] == o
     del sys.path[0]  # a torch.py beside a notebook must not stand in for torch in its checker
 
 from trlkit.dropout import TensorDropout, remove_tensor_dropout, tensor_dropout
+from trlkit.graphs import graphed
 from trlkit.layers import CPTRL, TCL, TTTRL, TuckerTRL, rank_penalty
 from trlkit.ranks import break_even_rank, rank_for_budget
 from trlkit.regression import TRL
@@ -38,6 +39,7 @@ __all__ = [
     "TuckerTRL",
     "break_even_rank",
     "fold",
+    "graphed",
     "inner",
     "khatri_rao",
     "kronecker",

@@ -266,7 +266,8 @@ def _bench(options: argparse.Namespace) -> int:
     command += "".join(f" --only {' '.join(options.only)}" for _ in options.only[:1])
     command += "" if options.seconds is None else f" --seconds {options.seconds:g}"
     try:
-        cases = table.only(table.grid(options.quick), options.only)
+        grid = table.gpu_grid if options.device == "cuda" else table.grid
+        cases = table.only(grid(options.quick), options.only)
         found = list(table.bench(cases, options.device, options.seconds))
     except (ArithmeticError, ValueError) as error:
         print(f"trlkit bench: {error}", file=sys.stderr)

@@ -9,8 +9,24 @@ from typing import ClassVar
 import torch
 from torch import Tensor, fx, nn
 
-from trlkit.contraction.costs import KEPT_ELEMENTS, PATHS, PER_SAMPLE_PATHS, Plan, plan, schedule
-from trlkit.contraction.paths import as_rows, learns, linear_rows, planned_batch
+from trlkit.contraction import captured
+from trlkit.contraction.costs import (
+    CAPTURED_BYTES,
+    KEPT_ELEMENTS,
+    PATHS,
+    PER_SAMPLE_PATHS,
+    Plan,
+    columns_of,
+    plan,
+    schedule,
+)
+from trlkit.contraction.paths import (
+    Masks,
+    as_rows,
+    learns,
+    linear_rows,
+    planned_batch,
+)
 from trlkit.dropout import TensorDropout, draw_masks
 from trlkit.ranks import Rank, as_shape, useful_rank
 from trlkit.tensors import sizes_of
@@ -25,6 +41,8 @@ _SETTINGS = {
     "training": {"training": True, "kept": False},
     "eval": {"training": False, "kept": False},
     "kept": {"training": False, "kept": True},
+    "graphed training": {"training": True, "kept": False, "graphed": True},
+    "graphed eval": {"training": False, "kept": False, "graphed": True},
 }
 
 
@@ -169,8 +187,21 @@ class TRL(Convertible, Layer):
                 return y.reshape(x.shape[0], *self.output_shape)
             return weight.contract(x, path, self.bias, None)
         passes = "training" if learns() else "eval"
+        if x.is_cuda and not torch.compiler.is_compiling():
+            return as_linear(self._on_gpu(x, passes, weight, masks), x)
         path = self._path(x.shape[0], passes, weight)
         return as_linear(weight.contract(x, path, self.bias, masks), x)
+
+    def _on_gpu(self, x: Tensor, passes: str, weight: Weight, masks: Masks | None) -> Tensor:
+        """A forward pass whose factor side is one launch, where nothing speaks against it."""
+        if torch.cuda.is_current_stream_capturing():
+            passes = f"graphed {passes}"
+        path, n_inputs = self._path(x.shape[0], passes, weight), len(self.input_shape)
+        if masks is not None or path not in self._captured or not captured.able(x, weight.tensors):
+            return weight.contract(x, path, self.bias, masks)
+        make = captured.of(weight, path, n_inputs)
+        y = self._programs.contract(path, make, weight.tensors, x, self.bias)
+        return y.reshape(x.shape[0], *self.output_shape)
 
     @property
     def rank_modes(self) -> tuple[int, ...]:
@@ -260,7 +291,7 @@ class TRL(Convertible, Layer):
         return super().train(mode)
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_kept": None}
+        return {**self.__dict__, "_kept": None, "_programs": captured.Programs()}
 
     def _apply(self, fn, recurse: bool = True) -> "TRL":
         super()._apply(fn, recurse)
@@ -312,7 +343,7 @@ class TRL(Convertible, Layer):
             )
         return both
 
-    def _plan(self, batch_size: int, training: bool, kept: bool) -> Plan:
+    def _plan(self, batch_size: int, training: bool, kept: bool, graphed: bool = False) -> Plan:
         own = self._weight().tensors[0]
         return plan(
             self.factorization,
@@ -325,6 +356,7 @@ class TRL(Convertible, Layer):
             device=own.device.type,
             itemsize=own.dtype.itemsize,
             paths=self._paths if self._contraction == "auto" else None,
+            graphed=graphed,
         )
 
     def _choose_paths(self, contraction: str, dropout: float | TensorDropout) -> None:
@@ -336,12 +368,17 @@ class TRL(Convertible, Layer):
         self._contraction, self._dropout = contraction, dropout
         # The full weight as rows, and copies of the factors that it was built from.
         self._kept: tuple[Tensor, list[Tensor]] | None = None
+        self._programs = captured.Programs()
+        most = CAPTURED_BYTES // (weight.tensors[0].itemsize * math.prod(self.input_shape))
+        what = self.factorization, self.input_shape, self.output_shape, self.rank
+        self._captured = {p for p in self._paths if 0 < columns_of(p, *what) <= most}
         self._tabulated_for = _place(weight)
         self._schedules = {
             name: schedule(lambda size, setting=setting: self._plan(size, **setting).path)
             if len(self._paths) > 1
             else ((1, self._paths[0]),)
             for name, setting in _SETTINGS.items()
+            if not (setting.get("graphed") and self._tabulated_for[0] == "cpu")
         }
 
     def _path(self, batch_size: object, setting: str, weight: Weight | None = None) -> str:

@@ -164,7 +164,7 @@ def test_the_command_writes_both_files(tmp_path, capsys, monkeypatch):
 
 
 def test_an_interrupt_keeps_what_was_measured(monkeypatch, capsys):
-    def measure(case, device, seconds):
+    def measure(case, device, seconds, best):
         if case == TINY[1]:
             raise KeyboardInterrupt
         return Result(case, 2, "rebuild", dict.fromkeys(["auto", "rebuild"], Timing(1, 2, 3)), {})

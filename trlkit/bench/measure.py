@@ -13,6 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
+from trlkit.contraction.captured import capturing
+from trlkit.regression import TRL
+
 # A rival this many times slower than the one in question rests after the least number of rounds.
 HOPELESS = 4
 
@@ -44,6 +47,73 @@ class Rival(NamedTuple):
         y.backward(self.direction)
         return y
 
+    @property
+    def grad(self) -> Tensor:
+        """The batch's gradient of the last run."""
+        return self.x.grad
+
+
+class Replay:
+    """A rival whose forward and backward pass is one CUDA graph, launched at once."""
+
+    def __init__(self, rival: Rival):
+        self.rival, self.x = rival, rival.x  # whose memory the graph reads
+        side, now = torch.cuda.Stream(), torch.cuda.current_stream()
+        side.wait_stream(now)
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                rival.forget()
+                rival.run()
+        now.wait_stream(side)
+        rival.forget()
+        self.graph = torch.cuda.CUDAGraph()
+        with capturing(self.graph, side):
+            self.y = rival.run()
+        self.grad = rival.x.grad
+
+    def forget(self) -> None:
+        """The graph writes its gradients where it always does."""
+
+    def run(self, mark: Callable[[], None] = lambda: None) -> Tensor:
+        """Launch the graph; the output (B, N) is returned, which the next run overwrites."""
+        self.graph.replay()
+        mark()
+        return self.y
+
+
+class Ceilings(NamedTuple):
+    """What a GPU does at best, in floating-point operations of float32 and bytes a second."""
+
+    flops: float
+    bytes: float
+
+    def floor(self, flops: int, moved: int) -> float:
+        """The milliseconds that a pass takes at least."""
+        return 1e3 * max(flops / self.flops, moved / self.bytes)
+
+
+def ceilings(size: int = 8192) -> Ceilings:
+    """Measure them: a product of two square matrices, and a copy."""
+    one, copy = torch.randn(2, size, size, device="cuda"), torch.empty(2**28, device="cuda")
+    other = torch.empty_like(copy)
+
+    def seconds(call: Callable[[], object]) -> float:
+        return median(_elapsed(call) for _ in range(9))
+
+    seconds(lambda: one[0] @ one[1])  # the GPU's clock goes up
+    product, copied = seconds(lambda: one[0] @ one[1]), seconds(lambda: other.copy_(copy))
+    return Ceilings(2 * size**3 / product, 2 * copy.nbytes / copied)
+
+
+def _elapsed(call: Callable[[], object]) -> float:
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    start.record()
+    call()
+    end.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(end) / 1e3
+
 
 class Timing(NamedTuple):
     """Medians in milliseconds, of forward alone and with backward; and in how many rounds."""
@@ -54,7 +124,11 @@ class Timing(NamedTuple):
 
 
 def interleaved(
-    rivals: Mapping[str, Rival], about: str, seconds: float, least: int = 3, most: int = 300
+    rivals: Mapping[str, Rival | Replay],
+    about: str,
+    seconds: float,
+    least: int = 3,
+    most: int = 300,
 ) -> dict[str, Timing]:
     """Time rivals in turn, round after round, so that a busy moment meets them all.
 
@@ -126,7 +200,8 @@ def peak_bytes(rival: Rival) -> int:
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         rival.run()
-        return torch.cuda.max_memory_allocated() - before
+        kept = sum(m._programs.bytes for m in rival.module.modules() if isinstance(m, TRL))
+        return torch.cuda.max_memory_allocated() - before + kept
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # its notices are not about the measurement
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         rival.run()
@@ -144,7 +219,7 @@ def _timing(calmest_first: list[tuple[float, float]]) -> Timing:
     return Timing(*(1e3 * median(column) for column in zip(*half, strict=True)), len(calmest_first))
 
 
-def _timed(rival: Rival) -> tuple[float, float]:
+def _timed(rival: Rival | Replay) -> tuple[float, float]:
     """Seconds of one forward pass, and of it with its backward pass."""
     rival.forget()
     if not rival.x.is_cuda:

@@ -13,7 +13,7 @@ from statistics import median
 
 import torch
 
-from trlkit.bench.table import Result
+from trlkit.bench.table import Result, graphed_paths
 from trlkit.contraction.costs import PATHS
 
 WORST = 5
@@ -126,11 +126,61 @@ def summary(results: Sequence[Result]) -> str:
         f"Noise: two runs of one program, the automatic choice and the same path by its name, "
         f"differ by {median(noise):.0f} % in the median and {max(noise):.0f} % at most."
     )
+    lines += _in_graphs(results)
     large = [r for r in results if (r.case.outputs, r.case.rank) == (1000, 1000) and r.memory]
     if large:
         most = max(result.memory for result in large)
         lines.append(f"Memory beside tltorch at N=1000, R=1000: at most {most:.2f}.")
     return "\n\n".join(lines)
+
+
+def _in_graphs(results: Sequence[Result]) -> list[str]:
+    """What CUDA graphs, compiled rivals and the GPU's own limits say; nothing on a CPU."""
+    some = [result for result in results if "graphed" in result.times]
+    if not some:
+        return []
+    best = some[0].ceilings
+    lines = [
+        f"The GPU at best, measured in the same run: {best.flops / 1e12:.1f} TFLOP/s in float32, "
+        f"{best.bytes / 1e12:.2f} TB/s. The *floor* of a case is the longer of the least "
+        "operations of all paths, and of reading the batch twice and writing its gradient once, "
+        "with output, factors and their gradients. *Graphed*: the whole pass as one CUDA graph."
+    ]
+    rows = []
+    for name, one, other in (
+        ("tltorch, eager, over graphed", "tltorch", "graphed"),
+        ("tltorch, compiled, over graphed", "tltorch compiled", "graphed"),
+        ("tltorch, compiled, over compiled", "tltorch compiled", "compiled"),
+        ("eager over compiled", "auto", "compiled"),
+        ("linear, graphed, over graphed", "linear graphed", "graphed"),
+    ):
+        ratios = [
+            r.times[one].both / r.times[other].both
+            for r in some
+            if one in r.times and other in r.times
+        ]
+        rows.append([name, *_spread(ratios)])
+    few = [1 / r.speed_of_linear for r in some if r.case.outputs == 10 and r.speed_of_linear]
+    rows.append(["eager over linear, eager, N=10", *_spread(few)])
+    rows.append(["regret, graphed", *_spread([r.graphed_regret for r in some if r.graphed_regret])])
+    far = [r.times["graphed"].both / r.floor for r in some if r.floor > 0.1]
+    rows.append(["graphed over the floor, where that is above 100 us", *_spread(far)])
+    lines.append(_markdown_table(["times", "cases", "mean", "least", "most"], rows))
+    near = [1e3 * (r.times["graphed"].both - r.floor) for r in some if r.floor <= 0.1]
+    if near:
+        lines.append(
+            f"Where the floor is at most 100 us, graphed takes {median(near):.0f} us more in the "
+            f"median, {min(near):.0f} to {max(near):.0f}."
+        )
+    lines.append(
+        _worst(some, "Furthest from the best path, graphed", lambda r: r.graphed_regret, -1)
+    )
+    return lines
+
+
+def _spread(values: Sequence[float]) -> list[str]:
+    ends = min(values, default=None), max(values, default=None)
+    return [str(len(values)), *map(_number, (_mean(values), *ends))]
 
 
 def table(results: Sequence[Result]) -> str:
@@ -148,16 +198,20 @@ def table(results: Sequence[Result]) -> str:
     """
     paths = PATHS[results[0].case.factorization]
     timed = ["tltorch", "linear", "auto", *paths]
-    extra = [n for n in ("graphed", "compiled") if any(n in r.times for r in results)]
+    extra = ["linear graphed", "graphed", *graphed_paths(results[0].case)]
+    extra += ["compiled", "tltorch compiled"]
+    extra = [name for name in extra if any(name in result.times for result in results)]
     head = ["shape", "N", "R", "B", *(f"{name}, ms" for name in [*timed, *extra])]
+    head += ["floor, ms", "graphed regret"] if extra else []
     head += ["speed", "regret", "tltorch, MB", "linear, MB", "auto, MB", "memory"]
     rows = []
     for result in results:
-        _, shape, n, rank, batch = result.case
-        row = ["x".join(map(str, shape)), str(n), str(rank), str(batch)]
+        _, shape, n, _, batch = result.case
+        row = ["x".join(map(str, shape)), str(n), result.case.rank_words, str(batch)]
         for name in [*timed, *extra]:
             cell = _number(result.times[name].both, 3) if name in result.times else "-"
             row.append(f"**{cell}**" if name == result.path else cell)
+        row += [_number(result.floor, 3), _number(result.graphed_regret)] if extra else []
         row += [_number(result.speed), _number(result.regret)]
         for name in ("tltorch", "linear", "auto"):
             row.append(f"{result.peaks[name] / 1e6:.2f}" if name in result.peaks else "-")
@@ -174,8 +228,9 @@ def as_csv(results: Iterable[Result]) -> str:
         "forward_backward_ms rounds peak_bytes chosen".split()
     )
     for result in results:
-        factorization, shape, outputs, asked, batch = result.case
+        factorization, shape, outputs, _, batch = result.case
         rank = [result.rank] if isinstance(result.rank, int) else result.rank
+        asked = result.case.rank_words
         place = ["x".join(map(str, shape)), outputs, asked, "x".join(map(str, rank)), batch]
         for name, (forward, both, rounds) in result.times.items():
             measured = [f"{forward:.4f}", f"{both:.4f}", rounds, result.peaks.get(name, "")]

@@ -15,10 +15,26 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from trlkit.bench.measure import HOPELESS, Rival, Timing, interleaved, peak_bytes
-from trlkit.contraction.costs import PATHS
+from trlkit.bench.measure import (
+    HOPELESS,
+    Ceilings,
+    Replay,
+    Rival,
+    Timing,
+    ceilings,
+    interleaved,
+    peak_bytes,
+)
+from trlkit.contraction.costs import PATHS, plan
 from trlkit.layers import CPTRL, TTTRL, TuckerTRL
-from trlkit.ranks import Rank, full_rank, validate_rank
+from trlkit.ranks import (
+    Rank,
+    cp_parameters,
+    full_rank,
+    tt_parameters,
+    tucker_parameters,
+    validate_rank,
+)
 from trlkit.regression import TRL
 
 LAYERS: dict[str, type[TRL]] = {"cp": CPTRL, "tucker": TuckerTRL, "tt": TTTRL}
@@ -31,7 +47,12 @@ NOISE, TRIES = 1.1, 3
 # To time the rivals of one case.
 SECONDS = {"cpu": 1.0, "cuda": 0.15}
 # Compiling takes seconds, so it is tried at these alone.
-COMPILED = {"(512, 7, 7) N=10 R=100 B=128", "(512, 7, 7) N=1000 R=100 B=128"}
+COMPILED = {
+    f"(512, 7, 7) N={outputs} R={rank} B={batch}"
+    for outputs, ranks in ((10, (100, (100, 7, 7, 10))), (1000, (100, (200, 3, 3, 200))))
+    for rank in ranks
+    for batch in (128, 1024)
+}
 
 
 class Case(NamedTuple):
@@ -40,7 +61,7 @@ class Case(NamedTuple):
     factorization: str
     input_shape: tuple[int, ...]
     outputs: int
-    rank: int
+    rank: int | tuple[int, ...]
     batch: int
 
     def __str__(self) -> str:
@@ -55,8 +76,13 @@ class Case(NamedTuple):
     def words(self) -> tuple[str, ...]:
         """What ``--only`` selects by."""
         shape = "x".join(map(str, self.input_shape))
-        numbers = (f"N={self.outputs}", f"R={self.rank}", f"B={self.batch}")
+        numbers = (f"N={self.outputs}", f"R={self.rank_words}", f"B={self.batch}")
         return (self.factorization, shape, *numbers)
+
+    @property
+    def rank_words(self) -> str:
+        """The rank as the tables have it."""
+        return str(self.rank) if isinstance(self.rank, int) else "x".join(map(str, self.rank))
 
 
 @dataclass(frozen=True)
@@ -72,7 +98,7 @@ class Result:
         The path that "auto" took.
     times : dict of rival to Timing
     peaks : dict of rival to bytes
-        "compiled" and "graphed" have none: they keep their memory between runs.
+        What is graphed or compiled has none: it keeps its memory between runs.
     notes : list of str
         Who did not run, and why.
     """
@@ -83,6 +109,34 @@ class Result:
     times: dict[str, Timing]
     peaks: dict[str, int]
     notes: list[str] = field(default_factory=list)
+    ceilings: Ceilings | None = None
+
+    @property
+    def floor(self) -> float | None:
+        """Milliseconds that the GPU needs at least: for the least operations, or the bytes.
+
+        The batch is read once forward and once backward, its gradient and those of the factors
+        are written, the output and its gradient moved; all else could stay on the chip.
+        """
+        if self.ceilings is None:
+            return None
+        case = self.case
+        inputs = math.prod(case.input_shape)
+        costs = plan(
+            case.factorization, case.input_shape, (case.outputs,), self.rank, case.batch
+        ).costs
+        count = {"cp": cp_parameters, "tucker": tucker_parameters, "tt": tt_parameters}
+        factors = count[case.factorization]((*case.input_shape, case.outputs), self.rank)
+        moved = 3 * case.batch * inputs + 2 * case.batch * case.outputs + 2 * factors
+        return self.ceilings.floor(min(cost.flops for cost in costs), 4 * moved)
+
+    @property
+    def graphed_regret(self) -> float | None:
+        """The time of "graphed" beside that of the best fixed path in a graph."""
+        fixed = [t.both for name, t in self.times.items() if name in graphed_paths(self.case)]
+        return (
+            self.times["graphed"].both / min(fixed) if fixed and "graphed" in self.times else None
+        )
 
     @property
     def speed(self) -> float | None:
@@ -116,6 +170,37 @@ class Result:
 
     def _ratio(self, rival: str) -> float | None:
         return self.times[rival].both / self.times["auto"].both if rival in self.times else None
+
+
+def graphed_paths(case: Case) -> list[str]:
+    """The rivals that are one path each, as a CUDA graph."""
+    return [f"{path} graphed" for path in PATHS[case.factorization]]
+
+
+def gpu_grid(quick: bool = False) -> list[Case]:
+    """The cases for a GPU: an activation of VGG16, up to batches that fill the chip.
+
+    Examples
+    --------
+    >>> len(gpu_grid()), len(gpu_grid(quick=True))
+    (48, 12)
+    """
+    ranks = {
+        10: {
+            "cp": [100, 1000, 10000],
+            "tucker": [(100, 7, 7, 10)],
+            "tt": [(1, 64, 64, 10, 1), 1000],
+        },
+        1000: {"cp": [100, 1000], "tucker": [(200, 3, 3, 200)], "tt": [100, 1000]},
+    }
+    ranks[1000]["tucker"].append((100, 7, 7, 100))
+    return [
+        Case(name, (512, 7, 7), outputs, rank, batch)
+        for name in PATHS
+        for outputs, some in ranks.items()
+        for rank in (some[name][:1] if quick else some[name])
+        for batch in ((32, 1024) if quick else (1, 32, 128, 1024))
+    ]
 
 
 def grid(quick: bool = False) -> list[Case]:
@@ -155,6 +240,8 @@ def rank_of(case: Case) -> Rank:
     (1, 100, 70, 10, 1)
     """
     shape = (*case.input_shape, case.outputs)
+    if not isinstance(case.rank, int):
+        return case.rank
     rank = validate_rank(shape, case.rank, case.factorization)
     if case.factorization == "cp":
         return rank
@@ -184,7 +271,9 @@ def only(cases: Sequence[Case], words: Iterable[str]) -> list[Case]:
     return [case for case in cases if all(map(set.__contains__, wanted, case.words))]
 
 
-def measure(case: Case, device: str = "cpu", seconds: float = 1.0) -> Result:
+def measure(
+    case: Case, device: str = "cpu", seconds: float = 1.0, best: Ceilings | None = None
+) -> Result:
     """Time and weigh all rivals of one case, after making sure that they agree.
 
     Parameters
@@ -193,6 +282,8 @@ def measure(case: Case, device: str = "cpu", seconds: float = 1.0) -> Result:
     device : {"cpu", "cuda"}
     seconds : float
         To time all rivals of the case, if three rounds fit in it.
+    best : Ceilings, optional
+        The GPU's, for the floor.
 
     Returns
     -------
@@ -216,29 +307,32 @@ def measure(case: Case, device: str = "cpu", seconds: float = 1.0) -> Result:
         if needed > free:
             notes.append(f"{name}: needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
             continue
+        once = "graphed" in name or "compiled" in name  # keeps its memory between runs
         try:
             rival = Rival(make(), x, direction)
+            if "graphed" in name:
+                rival = Replay(rival)
             rival.forget()
-            found = rival.run().detach(), x.grad
-            peak = peak_bytes(rival)
+            found = rival.run().detach().clone(), rival.grad
+            peak = None if once else peak_bytes(rival)
         except ImportError:
             notes.append("no tltorch here")
         except Exception as error:
-            if name not in ("compiled", "graphed") and not _is_out_of_memory(error):
+            if not once and not _is_out_of_memory(error):
                 raise
             notes.append(f"{name}: {type(error).__name__}")
         else:
             expected = expected or found
             _agree(case, name, found, expected)
             rivals[name] = rival
-            if name not in ("compiled", "graphed"):
+            if peak is not None:
                 peaks[name] = peak
     if "auto" not in rivals:
         raise MemoryError("; ".join(notes))
     path = layer._path(case.batch, "training")
 
     times = interleaved(rivals, "auto", seconds)
-    found = Result(case, layer.rank, path, times, peaks, notes)
+    found = Result(case, layer.rank, path, times, peaks, notes, best)
     for _ in range(TRIES):
         near = (found.speed or math.inf) < NEAR_SPEED or found.regret > NEAR_REGRET
         if not near and found.noise < NOISE:
@@ -276,9 +370,10 @@ def bench(
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda, but torch finds no GPU here: use --device cpu")
+    best = ceilings() if device == "cuda" else None
     for number, case in enumerate(cases, start=1):
         try:
-            found = measure(case, device, SECONDS[device] if seconds is None else seconds)
+            found = measure(case, device, SECONDS[device] if seconds is None else seconds, best)
         except MemoryError as error:
             print(f"{number}/{len(cases)} {case} left out; {error}", file=sys.stderr, flush=True)
             continue
@@ -303,9 +398,13 @@ def _makers(
     for path in PATHS[case.factorization]:
         yield path, lambda path=path: _fixed(layer, path)
     if x.is_cuda:
-        yield "graphed", lambda: torch.cuda.make_graphed_callables(copy.deepcopy(layer), (x,))
+        yield "linear graphed", lambda: _linear(layer)
+        yield "graphed", lambda: copy.deepcopy(layer)
+        for path in PATHS[case.factorization]:
+            yield f"{path} graphed", lambda path=path: _fixed(layer, path)
         if case.place in COMPILED:
-            yield "compiled", lambda: _compiled(layer)
+            yield "compiled", lambda: _compiled(copy.deepcopy(layer))
+            yield "tltorch compiled", lambda: _compiled(layer.to_tltorch())
 
 
 def _linear(layer: TRL) -> nn.Module:
@@ -324,9 +423,9 @@ def _fixed(layer: TRL, path: str) -> TRL:
     return fixed
 
 
-def _compiled(layer: TRL) -> nn.Module:
+def _compiled(layer: nn.Module) -> nn.Module:
     torch.compiler.reset()  # the programs of other cases count towards a limit
-    return torch.compile(copy.deepcopy(layer), fullgraph=True)
+    return torch.compile(layer, mode="reduce-overhead")
 
 
 def _agree(case: Case, name: str, found: Sequence, expected: Sequence) -> None:
@@ -345,11 +444,13 @@ def _needed(case: Case, layer: TRL, name: str) -> int:
     """About how many bytes a rival's run takes."""
     inputs = math.prod(case.input_shape)
     elements = 3 * case.batch * inputs + 3 * inputs * case.outputs * (name == "linear")
-    if name == "tltorch":
+    if name.startswith("tltorch"):
         elements += 8 * inputs * case.outputs
         if case.factorization == "cp":
             elements += 3 * inputs // case.input_shape[0] * case.outputs * case.rank
-    path = layer._path(case.batch, "training") if name == "auto" else name
+    name = name.removesuffix(" graphed")
+    auto = name in ("auto", "graphed", "compiled")
+    path = layer._path(case.batch, "training") if auto else name
     own = [cost.memory for cost in layer.explain(case.batch).costs if cost.path == path]
     return 4 * elements + max(own, default=0)
 

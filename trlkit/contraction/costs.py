@@ -28,16 +28,27 @@ PER_SAMPLE_PATHS = {
 
 
 class Rates(NamedTuple):
-    """What a device does in a second, and the seconds that starting a kernel takes."""
+    """What a device does in a second; the seconds that a kernel takes at least, and its launch.
+
+    Launches go on beside the kernels that run: the longer of the two is what a pass takes.
+    """
 
     flops: float
     bytes: float
     kernel: float
+    launch: float
 
 
-# Measured: two cores of a server CPU in float32; an H100 in float32, launches from Python.
+# Measured: two cores of a server CPU in float32; an H200 in float32, launches from Python.
 # There, a kernel of a training step takes its share of autograd's work with it.
-RATES = {"cpu": Rates(150e9, 25e9, 4e-6), "cuda": Rates(40e12, 2.5e12, 40e-6)}
+RATES = {
+    "cpu": Rates(150e9, 25e9, 4e-6, 0.0),
+    "cuda": Rates(45e12, 3.5e12, 2.5e-6, 30e-6),
+}
+# Paths whose factor side a GPU runs as CUDA graphs (:mod:`trlkit.contraction.captured`), and
+# how many launches then take as long as the pass, and the largest matrix that a program holds:
+# with a larger one the GPU, not Python, takes the time.
+CAPTURED_PATHS, CAPTURED_LAUNCHES, CAPTURED_BYTES = ("rebuild", "khatri_rao", "merged"), 9, 2**25
 # A weight above this is not kept in eval mode unless contraction="rebuild" asks for it.
 KEPT_ELEMENTS = 2**23
 
@@ -55,6 +66,8 @@ class Cost:
     memory : int
         Bytes held beside the batch, the output and the factors.
     kernels : int
+    launches : int
+        One after the other, from Python; 0 in a CUDA graph.
     """
 
     path: str
@@ -62,11 +75,13 @@ class Cost:
     bytes: int
     memory: int
     kernels: int
+    launches: int
 
     def seconds(self, device: str) -> float:
         """Estimate the time on ``"cpu"`` or ``"cuda"``; other devices count as the latter."""
         rates = RATES.get(device, RATES["cuda"])
-        return self.flops / rates.flops + self.bytes / rates.bytes + self.kernels * rates.kernel
+        work = self.flops / rates.flops + self.bytes / rates.bytes + self.kernels * rates.kernel
+        return max(work, self.launches * rates.launch)
 
 
 @dataclass(frozen=True, repr=False)
@@ -108,6 +123,7 @@ def plan(
     device: str = "cpu",
     itemsize: int = 4,
     paths: Sequence[str] | None = None,
+    graphed: bool = False,
 ) -> Plan:
     """Compare the paths for one batch size and choose.
 
@@ -128,6 +144,8 @@ def plan(
         Bytes of one element.
     paths : sequence of str, optional
         The paths to choose from; by default all of the factorization's.
+    graphed : bool
+        Whether the pass is captured in a CUDA graph, where launches take no time.
 
     Returns
     -------
@@ -166,6 +184,9 @@ def plan(
         if paths is None or path in paths:
             steps = [step for step in steps if step.only in ("", device)]
             kernels = sum(step.kernels + training * step.backward for step in steps)
+            columns = columns_of(path, factorization, input_shape, output_shape, rank)
+            captured = 0 < columns * math.prod(input_shape) * itemsize <= CAPTURED_BYTES
+            launches = CAPTURED_LAUNCHES if captured else kernels
             costs.append(
                 Cost(
                     path,
@@ -173,6 +194,7 @@ def plan(
                     passes * sum(step.elements for step in steps) * itemsize,
                     (2 if training else 1) * memory * itemsize,
                     kernels,
+                    0 if graphed else launches,
                 )
             )
     limit = next((cost.memory for cost in costs if cost.path == "rebuild"), math.inf)
@@ -187,6 +209,33 @@ def plan(
         + (", weight kept between batches" if keeps else "")
     )
     return Plan(title, device, tuple(costs), best.path)
+
+
+def columns_of(
+    path: str,
+    factorization: str,
+    input_shape: Sequence[int],
+    output_shape: Sequence[int],
+    rank: Rank,
+) -> int:
+    """By how many columns a path multiplies the batch first; 0 where that is no single product.
+
+    Examples
+    --------
+    >>> columns_of("rebuild", "cp", (512, 7, 7), (10,), 100)
+    10
+    >>> columns_of("khatri_rao", "cp", (512, 7, 7), (10,), 100)
+    100
+    """
+    if path not in CAPTURED_PATHS:
+        return 0
+    if path == "rebuild":
+        return math.prod(output_shape)
+    if factorization == "cp":
+        return rank
+    if factorization == "tt":
+        return rank[len(input_shape)]
+    return math.prod(rank[len(input_shape) :]) if len(output_shape) < 2 else 0
 
 
 def _rebuilt(

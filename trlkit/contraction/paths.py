@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from trlkit.contraction import narrow
 from trlkit.contraction.orders import (
     NARROW,
     NOMINAL_BATCH,
@@ -26,6 +27,47 @@ from trlkit.contraction.orders import (
 from trlkit.tensors import khatri_rao, kronecker, sizes_of
 
 Masks = Sequence[Tensor | None]
+
+
+Matrices = tuple[Tensor, Tensor | None]
+
+
+def through(
+    x: Tensor,
+    matrices: Matrices,
+    output_shape: Sequence[int],
+    bias: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Contract every mode but the batch's by one matrix product, or by two.
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, *input_shape)
+    matrices : (Tensor of shape (P, K), Tensor of shape (N, K) or None)
+        For P inputs and N outputs; without the second, K is N.
+    output_shape : sequence of int
+    bias : Tensor of shape output_shape, optional
+    mask : Tensor of shape (B, K), optional
+        What is between the two products is multiplied by it.
+
+    Returns
+    -------
+    Tensor of shape (B, *output_shape)
+
+    Examples
+    --------
+    >>> through(torch.ones(2, 3, 4), (torch.ones(12, 6), torch.ones(5, 6)), (5,)).shape
+    torch.Size([2, 5])
+    """
+    matrix, out = matrices
+    rows = x.reshape(x.shape[0], sizes_of(matrix)[0])
+    if out is None:
+        y = multiply(rows, matrix, bias)  # (B, P) x (P, N) -> (B, N)
+    else:
+        z = multiply(rows, matrix)  # (B, P) x (P, K) -> (B, K)
+        y = linear_rows(z if mask is None else z * mask, out, bias)  # (B, K) x (N, K) -> (B, N)
+    return y.reshape(x.shape[0], *output_shape)
 
 
 def contract_dense(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -51,12 +93,20 @@ def contract_dense(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
     >>> contract_dense(torch.ones(2, 3, 4), torch.ones(3, 4, 5)).shape
     torch.Size([2, 5])
     """
+    n_inputs = x.ndim - 1
+    return through(x, as_matrix(weight, n_inputs), sizes_of(weight)[n_inputs:], bias)
+
+
+def as_matrix(weight: Tensor, n_inputs: int) -> Matrices:
+    """A full weight as what :func:`through` takes.
+
+    Examples
+    --------
+    >>> as_matrix(torch.ones(3, 4, 5), n_inputs=2)[0].shape
+    torch.Size([12, 5])
+    """
     sizes = sizes_of(weight)
-    split = x.ndim - 1
-    rows = x.reshape(x.shape[0], math.prod(sizes[:split]))  # (B, P)
-    matrix = weight.reshape(math.prod(sizes[:split]), math.prod(sizes[split:]))
-    y = multiply(rows, matrix, bias)  # (B, P) x (P, N) -> (B, N)
-    return y.reshape(x.shape[0], *sizes[split:])
+    return weight.reshape(math.prod(sizes[:n_inputs]), math.prod(sizes[n_inputs:])), None
 
 
 def as_rows(weight: Tensor, n_inputs: int) -> Tensor:
@@ -120,6 +170,8 @@ def linear_rows(rows: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Ten
     torch.Size([2, 4])
     """
     bias = None if bias is None else bias.reshape(sizes_of(matrix)[0])
+    if narrow.fits(rows, matrix):
+        return narrow.linear(rows, matrix, bias)
     return torch.nn.functional.linear(rows, matrix, bias)
 
 
@@ -234,32 +286,57 @@ def contract_cp(
     >>> contract_cp(x, factors, "mode_by_mode").shape
     torch.Size([2, 5])
     """
-    if path == "rebuild":
-        return contract_dense(x, cp_dense(factors), bias)
     batch, inputs, outputs = x.shape[0], factors[: x.ndim - 1], factors[x.ndim - 1 :]
+    output_shape = [sizes_of(factor)[0] for factor in outputs]
+    mask = None if masks is None else masks[0]
+    if path != "mode_by_mode":
+        return through(x, cp_matrices(factors, x.ndim - 1, path), output_shape, bias, mask)
     sizes = [sizes_of(factor)[0] for factor in inputs]
-    if path == "khatri_rao":
-        rows = x.reshape(batch, math.prod(sizes))
-        z = multiply(rows, khatri_rao(inputs))  # (B, P) x (P, R) -> (B, R)
+    start, stop = first_group(sizes)
+    matrix = khatri_rao(inputs[start:stop])  # (G, R)
+    group, rest = math.prod(sizes[start:stop]), [*inputs[:start], *inputs[stop:]]
+    remaining = math.prod(sizes) // group
+    if start == 0:
+        z = _project(x.reshape(batch, group, remaining), matrix)  # (B, G, S) -> (B, R, S)
     else:
-        start, stop = first_group(sizes)
-        matrix = khatri_rao(inputs[start:stop])  # (G, R)
-        group, rest = math.prod(sizes[start:stop]), [*inputs[:start], *inputs[stop:]]
-        remaining = math.prod(sizes) // group
-        if start == 0:
-            z = _project(x.reshape(batch, group, remaining), matrix)  # (B, G, S) -> (B, R, S)
-        else:
-            z = x.reshape(batch * remaining, group)
-            z = multiply(z, matrix).reshape(batch, remaining, sizes_of(matrix)[1])
-            z = z.transpose(1, 2)  # (B S, G) x (G, R) -> (B, R, S)
-        z = (z * khatri_rao(rest).T).sum(2) if rest else z.squeeze(2)  # (B, R)
-    if masks is not None and masks[0] is not None:
-        z = z * masks[0]
+        z = x.reshape(batch * remaining, group)
+        z = multiply(z, matrix).reshape(batch, remaining, sizes_of(matrix)[1])
+        z = z.transpose(1, 2)  # (B S, G) x (G, R) -> (B, R, S)
+    z = (z * khatri_rao(rest).T).sum(2) if rest else z.squeeze(2)  # (B, R)
+    if mask is not None:
+        z = z * mask
     if not outputs:
         y = z.sum(1)  # (B, R) -> (B,)
         return y if bias is None else y + bias
     y = linear_rows(z, khatri_rao(outputs), bias)  # (B, R) x (N, R) -> (B, N)
-    return y.reshape(batch, *[sizes_of(factor)[0] for factor in outputs])
+    return y.reshape(batch, *output_shape)
+
+
+def cp_matrices(factors: Sequence[Tensor], n_inputs: int, path: str) -> Matrices:
+    """What :func:`through` takes of a CP weight, on the paths that are one or two products.
+
+    Parameters
+    ----------
+    factors : sequence of Tensor of shape (I_k, R)
+    n_inputs : int
+        How many of the first modes are inputs.
+    path : {"rebuild", "khatri_rao"}
+
+    Returns
+    -------
+    (Tensor of shape (P, K), Tensor of shape (N, K) or None)
+
+    Examples
+    --------
+    >>> factors = [torch.ones(size, 6) for size in (3, 4, 5)]
+    >>> [matrix.shape for matrix in cp_matrices(factors, 2, "khatri_rao")]
+    [torch.Size([12, 6]), torch.Size([5, 6])]
+    """
+    if path == "rebuild":
+        return as_matrix(cp_dense(factors), n_inputs)
+    outputs = factors[n_inputs:]
+    out = khatri_rao(outputs) if outputs else torch.ones_like(factors[0][:1])
+    return khatri_rao(factors[:n_inputs]), out
 
 
 def contract_tucker(
@@ -293,11 +370,11 @@ def contract_tucker(
     >>> contract_tucker(torch.ones(8, 3, 4), torch.ones(2, 1, 6), factors, "project").shape
     torch.Size([8, 5])
     """
-    if path == "rebuild":
-        return contract_dense(x, tucker_dense(core, factors), bias)
     n_inputs = x.ndim - 1
     inputs, outputs = factors[:n_inputs], factors[n_inputs:]
     output_shape = [sizes_of(factor)[0] for factor in outputs]
+    if path == "rebuild" or (path == "merged" and len(outputs) < 2):
+        return through(x, tucker_matrices(core, factors, n_inputs, path), output_shape, bias)
     batch, rank = x.shape[0], sizes_of(core)
     masks = [None] * core.ndim if masks is None else masks
     if path == "merged":
@@ -318,6 +395,34 @@ def contract_tucker(
         return linear_rows(y, outputs[0], bias)
     y = _expand(y, outputs)  # (B, O_0, ..)
     return y if bias is None else y + bias
+
+
+def tucker_matrices(core: Tensor, factors: Sequence[Tensor], n_inputs: int, path: str) -> Matrices:
+    """What :func:`through` takes of a Tucker weight, on the paths that are one or two products.
+
+    Parameters
+    ----------
+    core : Tensor of shape (R_0, ..., R_N)
+    factors : sequence of Tensor of shape (I_k, R_k)
+    n_inputs : int
+        How many of the first modes are inputs.
+    path : {"rebuild", "merged"}
+        Merged, with one output mode at most.
+
+    Returns
+    -------
+    (Tensor of shape (P, K), Tensor of shape (N, K) or None)
+
+    Examples
+    --------
+    >>> factors = [torch.ones(3, 2), torch.ones(4, 1), torch.ones(5, 6)]
+    >>> [matrix.shape for matrix in tucker_matrices(torch.ones(2, 1, 6), factors, 2, "merged")]
+    [torch.Size([12, 6]), torch.Size([5, 6])]
+    """
+    if path == "rebuild":
+        return as_matrix(tucker_dense(core, factors), n_inputs)
+    outputs = factors[n_inputs:]
+    return _merge_inputs(core, factors[:n_inputs]).T, outputs[0] if outputs else None
 
 
 def contract_tt(
@@ -349,37 +454,56 @@ def contract_tt(
     >>> contract_tt(torch.ones(8, 3, 4), cores, "left_to_right").shape
     torch.Size([8, 5])
     """
-    if path == "rebuild":
-        return contract_dense(x, tt_dense(cores), bias)
     batch, inputs, outputs = x.shape[0], cores[: x.ndim - 1], cores[x.ndim - 1 :]
     sizes = [sizes_of(core)[1] for core in inputs]
     output_shape = [sizes_of(core)[1] for core in outputs]
-    if path == "merged":
-        rows = x.reshape(batch, math.prod(sizes))
-        z = multiply(rows, _merge_left(inputs))  # (B, P) x (P, a) -> (B, a)
-        if outputs:
-            y = linear_rows(z, _merge_right(outputs).T, bias)  # (B, a) x (N, a) -> (B, N)
-            return y.reshape(batch, *output_shape)
-    else:
-        masks = [None] * (len(cores) - 1) if masks is None else masks
-        z, rest = x, math.prod(sizes)
-        for bond, (core, size) in enumerate(zip(inputs, sizes, strict=True)):
-            rest //= size
-            before, _, after = sizes_of(core)
-            z = z.reshape(batch, before * size, rest)  # (B, a I, S)
-            z = _project(z, core.reshape(before * size, after))  # (B, b, S)
-            if bond < len(masks) and masks[bond] is not None:
-                z = z * masks[bond].unsqueeze(2)
-        z, rows = z.squeeze(2), 1  # (B, a)
-        for bond, core in enumerate(outputs, start=len(inputs)):
-            before, size, after = sizes_of(core)
-            z = z.reshape(batch * rows, before) @ core.reshape(before, size * after)
-            rows = rows * size  # (B rows, O b) -> (B, rows O, b)
-            z = z.reshape(batch, rows, after)
-            if bond < len(masks) and masks[bond] is not None:
-                z = z * masks[bond].unsqueeze(1)
+    if path != "left_to_right":
+        return through(x, tt_matrices(cores, x.ndim - 1, path), output_shape, bias)
+    masks = [None] * (len(cores) - 1) if masks is None else masks
+    z, rest = x, math.prod(sizes)
+    for bond, (core, size) in enumerate(zip(inputs, sizes, strict=True)):
+        rest //= size
+        before, _, after = sizes_of(core)
+        z = z.reshape(batch, before * size, rest)  # (B, a I, S)
+        z = _project(z, core.reshape(before * size, after))  # (B, b, S)
+        if bond < len(masks) and masks[bond] is not None:
+            z = z * masks[bond].unsqueeze(2)
+    z, rows = z.squeeze(2), 1  # (B, a)
+    for bond, core in enumerate(outputs, start=len(inputs)):
+        before, size, after = sizes_of(core)
+        z = z.reshape(batch * rows, before) @ core.reshape(before, size * after)
+        rows = rows * size  # (B rows, O b) -> (B, rows O, b)
+        z = z.reshape(batch, rows, after)
+        if bond < len(masks) and masks[bond] is not None:
+            z = z * masks[bond].unsqueeze(1)
     y = z.reshape(batch, *output_shape)
     return y if bias is None else y + bias
+
+
+def tt_matrices(cores: Sequence[Tensor], n_inputs: int, path: str) -> Matrices:
+    """What :func:`through` takes of a TT weight, on the paths that are one or two products.
+
+    Parameters
+    ----------
+    cores : sequence of Tensor of shape (R_k, I_k, R_{k+1})
+    n_inputs : int
+        How many of the first modes are inputs.
+    path : {"rebuild", "merged"}
+
+    Returns
+    -------
+    (Tensor of shape (P, K), Tensor of shape (N, K) or None)
+
+    Examples
+    --------
+    >>> cores = [torch.ones(1, 3, 2), torch.ones(2, 4, 6), torch.ones(6, 5, 1)]
+    >>> [matrix.shape for matrix in tt_matrices(cores, 2, "merged")]
+    [torch.Size([12, 6]), torch.Size([5, 6])]
+    """
+    if path == "rebuild":
+        return as_matrix(tt_dense(cores), n_inputs)
+    outputs = cores[n_inputs:]
+    return _merge_left(cores[:n_inputs]), _merge_right(outputs).T if outputs else None
 
 
 def project(x: Tensor, factors: Sequence[Tensor]) -> Tensor:
@@ -454,7 +578,7 @@ def _merge_inputs(core: Tensor, factors: Sequence[Tensor]) -> Tensor:
     """A Tucker core with the factors of its first modes, to a matrix (sigma, product of I_k)."""
     whole, sizes = sizes_of(core), [sizes_of(factor)[0] for factor in factors]
     rank, rows = whole[: len(factors)], math.prod(whole[len(factors) :])
-    if not in_order(sizes, rank):
+    if core.is_cuda or not in_order(sizes, rank):  # a GPU is slow at many small products
         x = core.reshape(math.prod(rank), rows).T.reshape(rows, *rank)
         return _expand(x, factors).reshape(rows, math.prod(sizes))
     elements = math.prod(whole) // rank[0]

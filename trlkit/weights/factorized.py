@@ -13,12 +13,16 @@ from torch import Tensor, fx, nn
 
 from trlkit.contraction.paths import (
     Masks,
+    Matrices,
     contract_cp,
     contract_tt,
     contract_tucker,
     cp_dense,
+    cp_matrices,
     tt_dense,
+    tt_matrices,
     tucker_dense,
+    tucker_matrices,
 )
 from trlkit.tensors import multi_mode_dot, sizes_of
 from trlkit.weights.parameters import fill_
@@ -79,6 +83,10 @@ class CPWeight:
     def contract(self, x: Tensor, path: str, bias: Tensor | None, masks: Masks | None) -> Tensor:
         """(B, *input_shape) to (B, *output_shape) by one path, each sample with its masks."""
         return contract_cp(x, self.factors, path, bias, masks)
+
+    def matrices(self, path: str, n_inputs: int) -> Matrices:
+        """What :func:`trlkit.contraction.paths.through` takes, for a path that is such products."""
+        return cp_matrices(self.factors, n_inputs, path)
 
     def masked(self, masks: Masks) -> "CPWeight":
         """The weight whose components are multiplied by a mask (R,)."""
@@ -172,6 +180,10 @@ class TuckerWeight:
     def contract(self, x: Tensor, path: str, bias: Tensor | None, masks: Masks | None) -> Tensor:
         """(B, *input_shape) to (B, *output_shape) by one path, each sample with its masks."""
         return contract_tucker(x, self.core, self.factors, path, bias, masks)
+
+    def matrices(self, path: str, n_inputs: int) -> Matrices:
+        """What :func:`trlkit.contraction.paths.through` takes, for a path that is such products."""
+        return tucker_matrices(self.core, self.factors, n_inputs, path)
 
     def masked(self, masks: Masks) -> "TuckerWeight":
         """The weight whose ranks of mode k are multiplied by a mask (R_k,)."""
@@ -278,6 +290,10 @@ class TTWeight:
     def contract(self, x: Tensor, path: str, bias: Tensor | None, masks: Masks | None) -> Tensor:
         """(B, *input_shape) to (B, *output_shape) by one path, each sample with its masks."""
         return contract_tt(x, self.cores, path, bias, masks)
+
+    def matrices(self, path: str, n_inputs: int) -> Matrices:
+        """What :func:`trlkit.contraction.paths.through` takes, for a path that is such products."""
+        return tt_matrices(self.cores, n_inputs, path)
 
     def masked(self, masks: Masks) -> "TTWeight":
         """The weight whose inner bond k is multiplied by a mask (R_{k+1},)."""
