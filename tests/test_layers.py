@@ -12,7 +12,15 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.nn.utils import prune
 
-from trlkit import CPTRL, TCL, TTTRL, TensorDropout, TuckerTRL, rank_penalty
+from trlkit import (
+    CPTRL,
+    TCL,
+    TTTRL,
+    TensorDropout,
+    TuckerTRL,
+    rank_for_budget,
+    rank_penalty,
+)
 
 each_factorization = pytest.mark.parametrize("factorization", sorted(LAYERS))
 each_device = pytest.mark.parametrize("device", DEVICES)
@@ -402,7 +410,7 @@ def test_wrong_batches_are_refused(factorization):
         layer(torch.tensor(1.0))
     with pytest.raises(TypeError, match=r"x is torch.int64, but .*: x.to\(torch.float32\)"):
         layer(torch.ones(2, 6, 3, 3, dtype=torch.int64))
-    with pytest.raises(TypeError, match="x is list, but a layer takes a floating tensor"):
+    with pytest.raises(TypeError, match="x is a list, but a layer takes a floating tensor"):
         layer([1.0])
     with pytest.raises(TypeError, match=r"x is torch.float64, but the layer torch.float32: x.to"):
         layer(torch.randn(2, 6, 3, 3, dtype=torch.float64))
@@ -459,7 +467,7 @@ def test_wrong_linear_layers_are_refused():
     layer, linear = TuckerTRL((10, 4, 4), 8, (10, 1, 1, 8)), nn.Linear(10, 8)
     with pytest.raises(ValueError, match=r"weight has shape \(8, 10\), but .* weight \(8, 160\)"):
         layer.init_from_linear(linear.weight)
-    for modes in ((1, 1), (3,), (-1,)):
+    for modes in ((1, 1), (3,), (-4,), (0, -3)):
         with pytest.raises(ValueError, match="has the input modes 0 to 2"):
             layer.init_from_linear(linear.weight, pooling_modes=modes)
     with pytest.raises(TypeError, match="weight is a Linear, .* linear.weight and linear.bias"):
@@ -699,3 +707,44 @@ def test_hooks_that_compute_a_factor_run_before_every_pass(factorization, put_on
     with pytest.raises(TypeError, match="computed by a hook"):
         layer.init_from_linear(torch.randn(4, 54))
     assert all(map(torch.equal, before, layer.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda trl: trl([[1.0]]), r"x is a list, .*torch.as_tensor\(x, dtype=torch.float32"),
+        (lambda trl: trl(None), "x is a NoneType, .*give it the activation"),
+        (lambda trl: trl(torch.ones(2, 4, 5, dtype=torch.complex64)), "x.real or x.abs"),
+        (lambda trl: trl(torch.ones(2, 4, 5, dtype=torch.long)), r"x.to\(torch.float32\)"),
+        (lambda trl: trl.prune("0.1"), "tol='0.1', but it must be a number"),
+        (lambda trl: trl.explain(0), "batch_size=0, but a batch has at least one sample"),
+        (lambda trl: rank_penalty(torch.nn.Linear(2, 2)), "takes a CPTRL, .*not a Linear"),
+        (lambda trl: CPTRL((4, 5), 3, 2, dtype="float32"), "dtype='float32', .*torch.float32"),
+        (lambda trl: rank_for_budget((4, 5), 3, "cp", "100"), "max_params='100', .*an int"),
+    ],
+)
+def test_what_is_no_number_no_tensor_and_no_layer_is_told(call, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        call(CPTRL((4, 5), 3, rank=2))
+
+
+def test_pooling_modes_count_from_the_end_too():
+    linear, layers = torch.nn.Linear(4, 3), [CPTRL((4, 5, 6), 3, rank=4) for _ in range(3)]
+    for layer, modes in zip(layers, [(1, 2), (-1, -2), (2, 1)], strict=True):
+        layer.init_from_linear(linear.weight, linear.bias, modes)
+        x = torch.randn(2, 4, 5, 6)
+        torch.testing.assert_close(layer(x), linear(x.mean((2, 3))), rtol=1e-4, atol=1e-4)
+    linear = torch.nn.Linear(20, 3)
+    layer = CPTRL((4, 5, 6), 3, rank=12)
+    layer.init_from_linear(linear.weight, linear.bias, 2)
+    x = torch.randn(2, 4, 5, 6)
+    close(layer(x), linear(x.mean(3).flatten(1)), torch.float32)
+
+
+def test_a_fraction_that_leaves_the_outputs_one_direction_is_told():
+    with pytest.warns(UserWarning, match=r"gives \(9, 4, 1\), .*all 4 outputs .*rank=\(9, 4, 4\)"):
+        TuckerTRL((24, 10), 4, rank=0.3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        TuckerTRL((24, 10), 4, rank=(9, 4, 1))
+        TuckerTRL((24, 10), 4, rank=0.9)

@@ -349,6 +349,11 @@ def rank_penalty(trl: TRL) -> Tensor:
     >>> round(rank_penalty(trl).item(), 4)  # two components of norm 2
     2.8284
     """
+    if not isinstance(trl, TRL):
+        raise TypeError(
+            f"rank_penalty takes a CPTRL, TuckerTRL or TTTRL, not a {type(trl).__name__}: "
+            f"sum it over the layers of a network that are one"
+        )
     weight = trl._weight()
     nothing = weight.tensors[0].new_zeros(())  # a TT weight of one mode has no bonds
     return sum((root(norms, weight.n_slices).sum() for norms in weight.norms()), nothing)

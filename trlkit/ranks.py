@@ -310,6 +310,8 @@ def rank_for_budget(
     >>> rank_for_budget((512, 7, 7), 10, "tt", max_params=10_000)
     (1, 14, 16, 10, 1)
     """
+    if isinstance(max_params, bool) or not isinstance(max_params, numbers.Integral):
+        raise TypeError(f"max_params={max_params!r}, but it must be an int: how many numbers")
     shape = as_shape(input_shape, "input_shape") + as_shape(output_shape, "output_shape")
     full = full_rank(shape, factorization)
     least = validate_rank(shape, 1, factorization)

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import operator
+import warnings
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -124,12 +125,27 @@ class TRL(Convertible, Layer):
             raise ValueError("input_shape=(), but a layer needs at least one input mode")
         shape = self.input_shape + self.output_shape
         self.rank: Rank = useful_rank(shape, rank, self.factorization)
+        if self.factorization == "tucker" and isinstance(rank, float):
+            self._tell_of_one_direction(rank)
         weight = self._kind.empty(shape, self.rank, device=device, dtype=floating(dtype))
         self._own(weight)
         like = weight.tensors[0]
         self.bias = nn.Parameter(like.new_empty(self.output_shape)) if bias else None
         self._choose_paths(contraction, dropout)
         self.reset_parameters()
+
+    def _tell_of_one_direction(self, rank: float) -> None:
+        """Warn where a fraction leaves an output mode a rank of 1, which nobody asked for."""
+        n = len(self.input_shape)
+        for size, own in zip(self.output_shape, self.rank[n:], strict=True):
+            if own == 1 < size:
+                offer = (*self.rank[:n], *self.output_shape)
+                warnings.warn(
+                    f"rank={rank} gives {self.rank}, so that all {size} outputs are multiples of "
+                    f"one number: a tuple says more, as rank={offer}",
+                    stacklevel=4,
+                )
+                return
 
     def reset_parameters(self) -> None:
         """Draw the weight and the bias anew, with the variances of :class:`torch.nn.Linear`."""
@@ -238,6 +254,11 @@ class TRL(Convertible, Layer):
         Plan
             Prints as a table, with a mark at the path that such a batch takes.
 
+        Raises
+        ------
+        ValueError
+            If there is no sample in the batch.
+
         Examples
         --------
         >>> from trlkit import CPTRL
@@ -248,7 +269,10 @@ class TRL(Convertible, Layer):
         """
         device = self._weight().tensors[0].device.type
         kept = not self.training and device == "cpu"
-        found = self._plan(operator.index(batch_size), training=self.training, kept=kept)
+        size = operator.index(batch_size)
+        if size < 1:
+            raise ValueError(f"batch_size={size}, but a batch has at least one sample")
+        found = self._plan(size, training=self.training, kept=kept)
         if self._contraction != "auto":
             found = dataclasses.replace(found, path=self._contraction)
         return found
@@ -459,9 +483,13 @@ def check_input(x: Tensor, input_shape: tuple[int, ...], own: Tensor) -> None:
     ValueError
         If ``x`` has another shape, no batch mode, or is on another device.
     """
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"x is {kind}, but a layer takes a floating tensor: x.to({own.dtype})")
+    if not isinstance(x, Tensor):
+        mend = f"torch.as_tensor(x, dtype={own.dtype}, device={str(own.device)!r})"
+        mend = "give it the activation" if x is None else mend
+        raise TypeError(f"x is a {type(x).__name__}, but a layer takes a floating tensor: {mend}")
+    if not x.is_floating_point():
+        mend = "x.real or x.abs()" if x.is_complex() else f"x.to({own.dtype})"
+        raise TypeError(f"x is {x.dtype}, but a layer takes a floating tensor: {mend}")
     shape = sizes_of(x)
     if not shape or shape[1:] != input_shape:
         expected = ", ".join(["B", *map(str, input_shape)])
@@ -487,6 +515,8 @@ def floating(dtype: torch.dtype | None) -> torch.dtype | None:
     >>> floating(torch.float64)
     torch.float64
     """
+    if dtype is not None and not isinstance(dtype, torch.dtype):
+        raise TypeError(f"dtype={dtype!r}, but it must be one of torch's, as torch.float32")
     if dtype is not None and not dtype.is_floating_point:
         raise TypeError(f"dtype={dtype}, but the parameters must be floating, as torch.float32")
     return dtype

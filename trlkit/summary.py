@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from trlkit.regression import TRL
-from trlkit.surgery.heads import evaluating
+from trlkit.surgery.heads import probing
 
 
 def summary(model: nn.Module, input_size: Sequence[int] | Tensor, depth: int = 3):
@@ -31,6 +31,8 @@ def summary(model: nn.Module, input_size: Sequence[int] | Tensor, depth: int = 3
     ------
     ImportError
         If torchinfo is not installed.
+    TypeError
+        If an argument is not one, with the mend.
     ValueError
         If the network does not run on such an input.
 
@@ -50,13 +52,19 @@ def summary(model: nn.Module, input_size: Sequence[int] | Tensor, depth: int = 3
         raise ImportError(
             "a summary needs torchinfo: pip install trlkit[course], or torchinfo"
         ) from error
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model is a {type(model).__name__}, but a summary is of a torch.nn.Module")
+    if isinstance(input_size, int):
+        raise TypeError(
+            f"input_size={input_size}, but it must be a sequence of int, as ({input_size},)"
+        )
     given = (
         {"input_data": input_size}
         if isinstance(input_size, Tensor)
         else {"input_size": (1, *input_size), "dtypes": [_like(model).dtype]}
     )
     try:
-        with evaluating(model):
+        with probing(model):
             statistics = torchinfo.summary(
                 model,
                 **given,

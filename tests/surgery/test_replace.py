@@ -427,7 +427,11 @@ def small(**options):
 @pytest.mark.parametrize(
     "model, options, message",
     [
-        (Branching(), small(), "cannot see through the forward pass of Branching: .*at="),
+        (
+            Branching(),
+            small(),
+            "cannot see through the forward pass of Branching: .*if or assert .*Sequential",
+        ),
         (Branching(), small(at="head"), "takes a matrix .*before it is flattened"),
         (Branching(), small(at="fc"), "no such module; its children are conv, head"),
         (sequential(), small(input_size=(4, 8, 8)), r"not run on an input of shape \(2, 4, 8, 8\)"),
@@ -579,8 +583,11 @@ def test_modules_that_flatten_or_pool_are_seen_whatever_they_are_called(pool, fe
 def test_another_pooling_is_not_taken_for_a_mean():
     with pytest.raises(ValueError, match=r"neither flattens an activation nor takes its mean"):
         replace_classifier(Named(Largest()), 7, rank=3, input_size=(3, 8, 8))
-    with pytest.raises(ValueError, match=r'as at="fc" or at=\("global_pool", "fc"\)'):
+    # "fc" alone would take a matrix.
+    with pytest.raises(ValueError, match=r'as at=\("global_pool", "fc"\)$'):
         replace_classifier(Named(Largest()), 7, rank=3, input_size=(3, 8, 8))
+    named = {"rank": 3, "input_size": (3, 8, 8), "at": ("global_pool", "fc")}
+    assert replace_classifier(Named(Largest()), 7, **named).name == "global_pool"
 
 
 @pytest.mark.parametrize(
@@ -684,3 +691,118 @@ def test_an_argument_with_a_default_does_not_hide_the_head():
     report = replace_classifier(model, 10, "tucker", init="pretrained", input_size=(3, 8, 8))
     assert report.activation_shape == (8, 6, 6)
     torch.testing.assert_close(model(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def tiny():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 6))
+
+
+class Own(nn.Module):
+    """A network whose forward pass has habits of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(1, 4, 3), nn.Linear(144, 6)
+        self.register_buffer("mean", torch.ones(1))
+        self.scale, self.steps, self.seen = 2.0, 0, []
+
+
+class Follows(Own):
+    def forward(self, x):
+        self.mean.mul_(0.9).add_(0.1 * x.mean())
+        return self.fc(self.conv(x - self.mean).flatten(1))
+
+
+class Adds(Own):
+    def forward(self, x):
+        self.mean.add_(x.mean())
+        return self.fc(self.conv(x - self.mean).flatten(1))
+
+
+class Counts(Own):
+    def forward(self, x, mask=None):
+        self.steps += 1
+        self.seen.append(len(x) if isinstance(x, torch.Tensor) else 0)
+        x = self.conv(x) * self.scale
+        if mask is not None:
+            x = x * mask
+        return self.fc(nn.functional.relu(x.flatten(1)) * 0.5)
+
+
+@pytest.mark.parametrize("kind", [Follows, Adds])
+def test_a_forward_pass_that_writes_into_a_buffer_is_refused_and_nothing_is_written(kind):
+    model = kind()
+    with pytest.raises(ValueError, match="writes into mean, .*a module of its own"):
+        replace_classifier(model, 7, rank=3, input_size=(1, 8, 8))
+    assert model.mean.item() == 1 and type(model) is kind
+
+
+def test_what_a_new_forward_no_longer_does_is_told():
+    model = Counts()
+    with pytest.raises(ValueError, match="rank"):
+        replace_classifier(model, 7, rank="x", input_size=(1, 8, 8))
+    assert (model.steps, model.seen) == (0, [])
+    report = replace_classifier(model, 7, rank=3, input_size=(1, 8, 8))
+    assert (model.steps, model.seen) == (0, [])
+    told = " ".join(report.notes)
+    assert "has seen, scale as they were" in told and "no longer sets steps" in told
+    assert "no longer takes mask" in told
+    assert "Gone with the head too: relu(), mul()" in told
+
+
+def test_what_follows_a_layer_put_by_hand_is_told():
+    class Functional(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.pool = nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(2)
+            self.fc1, self.fc2 = nn.Linear(16, 8), nn.Linear(8, 6)
+
+        def forward(self, x):
+            x = self.pool(self.conv(x)).flatten(1)
+            return self.fc2(nn.functional.relu(self.fc1(x)))
+
+    options = {"rank": 4, "input_size": (1, 8, 8)}
+    report = replace_classifier(Functional(), 6, at=("pool", "fc1", "fc2"), **options)
+    assert any("After the new layer come relu()" in note for note in report.notes)
+    report = replace_classifier(tiny(), 6, rank=4, input_size=(3, 8, 8), at=("1", "2"))
+    assert not any("After" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("at", [None, "cls"])
+def test_a_network_with_several_outputs_is_told_how(at):
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 4, 3)
+            self.cls, self.reg = nn.Sequential(nn.Flatten(), nn.Linear(144, 6)), nn.Linear(4, 1)
+
+        def forward(self, x):
+            x = self.conv(x)
+            return self.cls(x), self.reg(x.mean((2, 3)))
+
+    model = Two()
+    with pytest.raises(ValueError, match=r"gives a tuple, .*replace_classifier\(model.head"):
+        replace_classifier(model, 6, rank=3, input_size=(1, 8, 8), at=at)
+    replace_classifier(model.cls, 6, rank=3, input_size=(4, 6, 6))
+    assert [part.shape for part in model(torch.zeros(2, 1, 8, 8))] == [(2, 6), (2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        (None, {}, "is NoneType, but it must be a torch.nn.Module"),
+        (nn.ReLU, {}, "is the class ReLU"),
+        (tiny(), {"at": ()}, "must be the name of a module"),
+        (tiny(), {"at": 3}, "must be the name of a module"),
+        (tiny(), {"input_size": torch.zeros(0, 3, 8, 8)}, "at least one sample"),
+    ],
+)
+def test_what_is_no_network_or_no_name_is_told(model, options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        replace_classifier(model, 6, **{"rank": 3, "input_size": (3, 8, 8), **options})
+
+
+def test_a_network_that_was_compiled_is_told():
+    traced = torch.jit.trace(tiny(), torch.zeros(2, 3, 8, 8))
+    with pytest.raises(TypeError, match="trace or script that again"):
+        replace_classifier(traced, 6, rank=3, input_size=(3, 8, 8))

@@ -28,7 +28,7 @@ def replace_head(head: Head, layer: nn.Module) -> None:
     torch.Size([2, 8, 1, 1])
     """
     owner = head.owner
-    if _is_sequential(head):
+    if is_sequential(head):
         first, *others = [node.target for node in head.region]
         put(owner, first, layer)
         for name in others:
@@ -59,8 +59,17 @@ def replace_head(head: Head, layer: nn.Module) -> None:
     owner.__class__ = _rewritten(_base(type(owner)), _source(graph))
 
 
-def _is_sequential(head: Head) -> bool:
-    """Whether the head is modules in Sequentials, each called once, and nothing else."""
+def is_sequential(head: Head) -> bool:
+    """Whether the head is modules in Sequentials, each called once, and nothing else.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from trlkit.surgery.heads import find_head
+    >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(288, 5))
+    >>> is_sequential(find_head(net, torch.zeros(2, 3, 8, 8)))
+    True
+    """
     calls = [node.target for node in head.graph.nodes if node.op == "call_module"]
     if any(node.op != "call_module" or calls.count(node.target) > 1 for node in head.chain):
         return False

@@ -4,6 +4,7 @@ The forward pass is traced with :mod:`torch.fx`, from its output backwards, and
 only as deep as the way leads: everything else stays one opaque call.
 """
 
+import copy
 import inspect
 import math
 from collections.abc import Iterable, Iterator
@@ -113,10 +114,49 @@ def find_head(model: nn.Module, example: Tensor, both: bool = True) -> Head:
     try:
         return _found(model, example, both)
     except ValueError as error:
-        *_, first, last = "", "", *(name for name, _ in model.named_children())
-        pair = f' or at=("{first}", "{last}")' if first else ""
-        tip = f'; name the place by hand, as at="{last}"{pair}' if last else ""
+        names = _places(model, example)
+        said = ", ".join(f'"{name}"' for name in names)
+        said = f"({said})" if len(names) > 1 else said
+        tip = f"; name the place by hand, as at={said}" if names else ""
         raise type(error)(f"{error}{tip}") from error
+
+
+def _places(model: nn.Module, example: Tensor) -> list[str]:
+    """The network's last children from one that may become the layer on: what at may name.
+
+    That one takes an activation, and has no numbers that belong to the features: it makes a
+    matrix of it, or has none at all.
+    """
+    calls: list[tuple[str, int, int]] = []
+    hooks = [
+        child.register_forward_hook(
+            lambda _, taken, given, name=name: calls.append((name, _ndim(taken), _ndim(given)))
+        )
+        for name, child in model.named_children()
+    ]
+    try:
+        with probing(model):
+            output = model(example)
+    except Exception:
+        return []
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not isinstance(output, Tensor):
+        return []
+    children = dict(model.named_children())
+    for place, (name, taken, given) in reversed([*enumerate(calls)]):
+        bare = not any(True for _ in children[name].parameters())
+        if taken > 2 and (given == 2 or bare):
+            names = [name for name, *_ in calls[place:]]
+            return names if len(set(names)) == len(names) else []
+    return []
+
+
+def _ndim(value: object) -> int:
+    """The modes of a tensor, alone or the first of a tuple; 0 for anything else."""
+    value = value[0] if isinstance(value, tuple) and value else value
+    return value.ndim if isinstance(value, Tensor) else 0
 
 
 def _found(model: nn.Module, example: Tensor, both: bool) -> Head:
@@ -158,6 +198,48 @@ def evaluating(model: nn.Module, training: bool = False) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+@contextmanager
+def probing(model: nn.Module, training: bool = False) -> Iterator[None]:
+    """As :func:`evaluating`, and whatever the passes write into modules is undone.
+
+    Examples
+    --------
+    >>> net = nn.BatchNorm1d(2)
+    >>> with probing(net, training=True):
+    ...     net(torch.ones(4, 2)), setattr(net, "seen", True)
+    (tensor([[0., 0.],
+            [0., 0.],
+            [0., 0.],
+            [0., 0.]]), None)
+    >>> net.running_mean, hasattr(net, "seen")
+    (tensor([0., 0.]), False)
+    """
+    inside = ("_parameters", "_buffers", "_modules")
+    plain = [
+        (module, {key: value for key, value in vars(module).items() if key not in inside})
+        for module in model.modules()
+    ]
+    filled = [
+        (v, copy.copy(v)) for _, own in plain for v in own.values() if type(v) in (list, dict)
+    ]
+    tensors = [(tensor, tensor.detach().clone()) for tensor in {*model.buffers()}]
+    try:
+        with evaluating(model, training):
+            yield
+    finally:
+        with torch.no_grad():
+            for tensor, before in tensors:
+                if not tensor.is_meta and not torch.equal(tensor, before):
+                    tensor.copy_(before)
+        for module, own in plain:
+            for key in [key for key in vars(module) if key not in own and key not in inside]:
+                del vars(module)[key]
+            vars(module).update(own)
+        for value, before in filled:
+            value.clear()
+            value.extend(before) if isinstance(value, list) else value.update(before)
 
 
 class _Closed(Exception):
@@ -208,6 +290,17 @@ class _Shapes(fx.Interpreter):
         return value
 
 
+def _shaped(
+    owner: nn.Module, opened: frozenset[str], both: bool, inputs: tuple, plain: bool = False
+) -> tuple[fx.Graph, dict[fx.Node, tuple[int, ...]]]:
+    """The graph of a module's forward pass, and the shapes in it."""
+    graph = _traced(owner, opened, both, plain)
+    interpreter = _Shapes(owner, graph)
+    with probing(owner):
+        interpreter.run(*inputs)
+    return graph, interpreter.shapes
+
+
 class _Trace:
     """The forward pass of one module, to be followed backwards from its output."""
 
@@ -215,11 +308,10 @@ class _Trace:
         self, owner: nn.Module, path: str, inputs: tuple, opened: frozenset[str], both: bool
     ) -> None:
         self.owner, self.path = owner, path
-        self.graph = _traced(owner, opened, both)
-        interpreter = _Shapes(owner, self.graph)
-        with evaluating(owner):
-            interpreter.run(*inputs)
-        self.shapes = interpreter.shapes
+        try:
+            self.graph, self.shapes = _shaped(owner, opened, both, inputs)
+        except TypeError:  # an optional argument, which a trace takes for given
+            self.graph, self.shapes = _shaped(owner, opened, both, inputs, plain=True)
         self.roles: dict[fx.Node, str] = {}
         self.followed = False
 
@@ -244,6 +336,8 @@ class _Trace:
     def flatten(self) -> tuple[fx.Node, list[fx.Node]]:
         """The node that makes the activation a matrix, and what comes after it."""
         node = next(node for node in self.graph.nodes if node.op == "output").args[0]
+        if not isinstance(node, fx.Node):
+            raise ValueError(several(self.owner, node))
         if self.ndim(node) != 2:
             raise self.refusal("where one tensor of shape (B, classes) is needed", node)
         after = []
@@ -353,34 +447,64 @@ class _Trace:
         )
 
 
-def _graph(owner: nn.Module, opened: frozenset[str]) -> fx.Graph:
-    """The forward pass in the mode that the owner is in."""
+def _writes(graph: fx.Graph) -> list[fx.Node]:
+    """The calls that change a tensor of the module's own in place."""
+    return [
+        node
+        for node in graph.nodes
+        if node.op == "call_method"
+        and node.target.endswith("_")
+        and not node.target.endswith("__")
+        and isinstance(node.args[0], fx.Node)
+        and node.args[0].op == "get_attr"
+    ]
+
+
+def graph_of(owner: nn.Module, opened: frozenset[str], plain: bool = False) -> fx.Graph:
+    """The forward pass in the mode that the owner is in; of one tensor, if ``plain``.
+
+    Examples
+    --------
+    >>> [node.op for node in graph_of(nn.Sequential(nn.ReLU()), frozenset()).nodes]
+    ['placeholder', 'call_module', 'output']
+    """
     try:
-        return _Tracer(opened).trace(owner)
-    except fx.proxy.TraceError:
-        # It may decide by an argument that has a default, as timm's heads do.
+        return _Tracer(opened, plain).trace(owner)
+    except Exception:
+        # It may decide by an argument that has a default, as timm's heads do, or compute with it.
         first, *others = inspect.signature(owner.forward).parameters.values()
         if not others or any(other.default is other.empty for other in others):
             raise
         return _Tracer(opened, plain=True).trace(owner)
 
 
-def _traced(owner: nn.Module, opened: frozenset[str], both: bool) -> fx.Graph:
+def _traced(owner: nn.Module, opened: frozenset[str], both: bool, plain: bool = False) -> fx.Graph:
     """The graph of the forward pass, with ``training`` where the flag is an argument."""
     graphs = []
     for training in (False, True) if both else (False,):
         try:
-            with evaluating(owner, training):
-                graphs.append(_graph(owner, opened))
+            with probing(owner, training):
+                versions = {name: buffer._version for name, buffer in owner.named_buffers()}
+                graphs.append(graph_of(owner, opened, plain))
+                now = {name: buffer._version for name, buffer in owner.named_buffers()}
         except fx.proxy.TraceError as error:
             raise ValueError(
                 f"cannot see through the forward pass of {type(owner).__name__}: it decides by "
-                f"what comes in"
+                f"what comes in. Take the if or assert on a tensor out of forward, or give the "
+                f"head a module of its own, as nn.Sequential(nn.Flatten(), nn.Linear(...))"
             ) from error
         except Exception as error:
             raise ValueError(
                 f"cannot see through the forward pass of {type(owner).__name__}: {error}"
             ) from error
+        written = [name for name in now if now[name] != versions.get(name)]
+        written += [str(node.args[0].target) for node in _writes(graphs[-1])]
+        if written:
+            raise ValueError(
+                f"the forward pass of {type(owner).__name__} writes into {', '.join(written)}, "
+                f"which a forward pass that is written anew would not do. Give the head a module "
+                f"of its own, as nn.Sequential(nn.Flatten(), nn.Linear(...))"
+            )
     graph, other = graphs[0], graphs[-1]
     flag = None
     for node, twin in zip_longest(list(graph.nodes), other.nodes):
@@ -407,7 +531,7 @@ def _role(module: nn.Module, shape: tuple[int, ...]) -> str:
         return ""
     x = torch.linspace(0, 1, math.prod(shape)).square().reshape(shape)  # no mean is its middle
     try:
-        with evaluating(module):
+        with probing(module):
             y = module(x)
         rows = y.reshape(len(x), -1)
     except Exception:
@@ -430,16 +554,30 @@ def _inputs_of(owner: nn.Module, module: nn.Module, inputs: tuple) -> tuple:
     calls = []
     hook = module.register_forward_pre_hook(lambda _, arguments: calls.append(arguments))
     try:
-        with evaluating(owner):
+        with probing(owner):
             owner(*inputs)
     finally:
         hook.remove()
     return calls[-1]
 
 
+def several(owner: nn.Module, output: object) -> str:
+    """What is wrong with a network whose output is no tensor, and the mend.
+
+    Examples
+    --------
+    >>> several(nn.Identity(), (1, 2))[:50]
+    'Identity gives a tuple, where one tensor of shape '
+    """
+    return (
+        f"{type(owner).__name__} gives a {type(output).__name__}, where one tensor of shape "
+        f"(B, classes) is needed: replace inside of it, "
+        f"replace_classifier(model.head, ..., input_size=...) with the module of that head and "
+        f"the size of what it takes, without the batch"
+    )
+
+
 def _described(node: object) -> str:
-    if not isinstance(node, fx.Node):
-        return f"the output, a {type(node).__name__},"
     if node.op == "call_module":
         return f"module {node.target!r}"
     name = node.target if isinstance(node.target, str) else node.target.__name__

@@ -16,9 +16,9 @@ from trlkit.dropout import TensorDropout
 from trlkit.layers import CPTRL, TTTRL, TuckerTRL
 from trlkit.ranks import COUNT, Rank, break_even_rank, full_rank, rank_for_budget
 from trlkit.regression import TRL
-from trlkit.surgery.conventions import adapt
+from trlkit.surgery.conventions import adapt, fixed, follows, gone
 from trlkit.surgery.forwards import linear_node, put, replace_head
-from trlkit.surgery.heads import DROPOUTS, Head, TwoWays, evaluating, find_head
+from trlkit.surgery.heads import DROPOUTS, Head, TwoWays, find_head, probing, several
 
 PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 LAYERS = {"cp": CPTRL, "tucker": TuckerTRL, "tt": TTTRL}
@@ -156,16 +156,21 @@ def replace_classifier(
     before = _counts(model)
     try:
         flops = _flops(model, example)
+        with probing(model):
+            output = model(example)
     except Exception as error:
         raise ValueError(
             f"the network does not run on an input of shape {tuple(example.shape)}, so give "
             f"input_size, without the batch, or an example batch on its device ({error})"
         ) from error
-    linear, pooled = None, False
+    if not isinstance(output, Tensor):
+        raise ValueError(several(model, output))
+    linear, pooled, told = None, False, []
     if at is None:
         try:
             head = find_head(model, example)
             owner, edit = head.owner, partial(replace_head, head)
+            told = [*gone(head), *fixed(head)]
         except TwoWays:
             # As with auxiliary heads: the forward pass stays, and modules are exchanged.
             head = find_head(model, example, both=False)
@@ -206,12 +211,11 @@ def replace_classifier(
             stacklevel=2,
         )
     modules = dict(model.named_modules())
-    with evaluating(model):
-        classes = model(example).shape[-1]
     with _undone_on_error(owner):
         edit(trl)
         _run_with(model, example, num_classes)
-    new, notes = adapt(model, modules, trl, classes, num_classes)
+    new, notes = adapt(model, modules, trl, output.shape[-1], num_classes)
+    notes += told if at is None else follows(model, trl)
     if freeze:
         model.requires_grad_(False)
         for module in (trl, *new):
@@ -236,6 +240,14 @@ def _check(num_classes: int, factorization: str, init: str, at: object) -> None:
         raise ValueError(f'factorization={factorization!r}, but it must be "cp", "tucker" or "tt"')
     if init not in ("random", "pretrained"):
         raise ValueError(f'init={init!r}, but it must be "random" or "pretrained"')
+    named = [at] if isinstance(at, str) else at
+    if at is not None and not (
+        isinstance(named, list | tuple) and named and all(isinstance(n, str) for n in named)
+    ):
+        raise TypeError(
+            f"at={at!r}, but it must be the name of a module, or a list of names: the first "
+            f"becomes the new layer"
+        )
     if at is not None and init == "pretrained":
         raise ValueError(
             'init="pretrained" starts as the linear layer that is found, but at names the place '
@@ -245,6 +257,14 @@ def _check(num_classes: int, factorization: str, init: str, at: object) -> None:
 
 def _check_network(model: nn.Module) -> None:
     """Raise an error for a network that stands inside something, or is not whole yet."""
+    if not isinstance(model, nn.Module):
+        kind = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise TypeError(f"the network is {kind}, but it must be a torch.nn.Module")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TypeError(
+            f"the network is a {type(model).__name__}, whose forward pass is compiled: replace the "
+            f"classifier of the network that it was made from, and trace or script that again"
+        )
     for name, around in (
         ("_orig_mod", "_orig_mod" in model._modules),  # what torch.compile puts around a network
         ("module", isinstance(model, PARALLEL)),
@@ -262,6 +282,11 @@ def _check_network(model: nn.Module) -> None:
 def _example(model: nn.Module, input_size: Sequence[int] | Tensor) -> Tensor:
     """Two samples of the input, of the model's dtype and on its device."""
     if isinstance(input_size, Tensor):
+        if not input_size.ndim or not len(input_size):
+            raise ValueError(
+                f"input_size is a tensor of shape {tuple(input_size.shape)}, but an example batch "
+                f"has at least one sample: a tensor of shape (1, ...)"
+            )
         return input_size[:1].expand(2, *input_size.shape[1:])
     own = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
     return own.detach().new_zeros(2, *input_size)
@@ -344,12 +369,12 @@ def _run_with(model: nn.Module, example: Tensor, num_classes: int) -> None:
     expected = (len(example), num_classes)
     mend = "name the modules that follow it in at too"
     try:
-        with evaluating(model):
+        with probing(model):
             output = model(example)
     except Exception as error:
         raise ValueError(
             f"with the new layer the network does not run, because what follows takes no "
-            f"{expected}: {mend} ({error})"
+            f"{expected}: {mend} ({str(error) or type(error).__name__})"
         ) from error
     if output.shape != expected:
         raise ValueError(
@@ -369,7 +394,7 @@ def _shape_at(model: nn.Module, names: list[str], example: Tensor) -> tuple[int,
     calls = []
     hook = known[names[0]].register_forward_pre_hook(lambda _, inputs: calls.append(inputs))
     try:
-        with evaluating(model):
+        with probing(model):
             model(example)
     finally:
         hook.remove()
@@ -419,7 +444,7 @@ def _flops(model: nn.Module, example: Tensor, trl: TRL | None = None) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
     def counted(module: nn.Module, x: Tensor) -> int:
-        with evaluating(module), FlopCounterMode(display=False) as counter:
+        with probing(module), FlopCounterMode(display=False) as counter:
             module(x)
         return counter.get_total_flops() // len(x)
 

@@ -1,6 +1,8 @@
 """What tensor regression layers are made from and turned into."""
 
 import math
+import numbers
+import operator
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -176,7 +178,7 @@ class Convertible:
         self,
         weight: Tensor,
         bias: Tensor | None = None,
-        pooling_modes: Sequence[int] = (),
+        pooling_modes: int | Sequence[int] = (),
     ) -> float:
         """Start as a linear layer, after an average pooling of some input modes if asked.
 
@@ -189,8 +191,9 @@ class Convertible:
             As in :class:`torch.nn.Linear`; N is the product of ``output_shape``.
         bias : Tensor of shape (N,), optional
             Without one the layer's bias becomes zero.
-        pooling_modes : sequence of int
-            The input modes, counted from 0, whose mean the linear layer saw.
+        pooling_modes : int or sequence of int
+            The input modes, counted from 0, whose mean the linear layer saw; a negative one
+            counts from the last.
 
         Returns
         -------
@@ -216,10 +219,12 @@ class Convertible:
         True
         """
         n_inputs = len(self.input_shape)
-        pooled = tuple(pooling_modes)
+        modes = [pooling_modes] if isinstance(pooling_modes, numbers.Integral) else pooling_modes
+        modes = tuple(map(operator.index, modes))
+        pooled = tuple(mode + n_inputs if mode < 0 else mode for mode in modes)
         if len(set(pooled)) < len(pooled) or any(not 0 <= mode < n_inputs for mode in pooled):
             raise ValueError(
-                f"pooling_modes={pooled}, but the layer has the input modes 0 to {n_inputs - 1}, "
+                f"pooling_modes={modes}, but the layer has the input modes 0 to {n_inputs - 1}, "
                 f"and each can be pooled once"
             )
         if not isinstance(weight, Tensor):
@@ -275,6 +280,8 @@ class Convertible:
 
         Raises
         ------
+        TypeError
+            If ``tol`` is no number.
         ValueError
             If ``tol`` is outside [0, 1).
 
@@ -287,6 +294,8 @@ class Convertible:
         >>> trl.prune(tol=1e-3).rank
         2
         """
+        if isinstance(tol, bool) or not isinstance(tol, numbers.Real):
+            raise TypeError(f"tol={tol!r}, but it must be a number in [0, 1)")
         if not 0 <= tol < 1:
             raise ValueError(f"tol={tol}, but it must be in [0, 1): a share of the largest norm")
         weight = self._weight()
