@@ -11,6 +11,7 @@ import pytest
 import torch
 from filled import solutions
 from hostile import LINE, call, cell, points, state, submission
+from torch import nn
 
 from trlkit.course.chapters.ch04_cp_trl import checks as ch04
 from trlkit.course.chapters.exercises import EXERCISES
@@ -223,6 +224,7 @@ def test_a_recipe_is_what_the_grader_makes_of_it(sandbox):
 EMPTY = """
 import torch
 from torch import nn
+from torch import nn
 
 
 class CPTRL(nn.Module):
@@ -369,6 +371,26 @@ def test_what_is_written_into_a_lent_tensor_is_seen_until_the_answer_has_come(sa
     assert outcome.value == 5 and outcome.problem is None
     assert [tensor.tolist() for tensor in seen] == [[1.0] * 3, [2.0] * 3] * 2
     assert kept.tolist() == [1.0] * 3
+
+
+def test_a_lent_network_has_its_settings_and_so_has_a_copy(sandbox):
+    code = """
+import copy
+from torch import nn
+
+def look():
+    net = lend()
+    twin = copy.deepcopy(net)
+    first, x = twin[0], lend_x()
+    by_hand = nn.functional.conv2d(x, first.weight, first.bias, first.stride, first.padding)
+    return net[0].padding, net[1].p, twin[0].kernel_size, (by_hand - net[0](x)).abs().max().item()
+"""
+    net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Dropout(0.3))
+    pieces = {"lend": lambda: net, "lend_x": lambda: torch.ones(1, 1, 4, 4)}
+    with sandbox.fork("01_tensors") as child, child.within(60.0):
+        assert child.run(code)[0] == ""
+        _, look = child.begin("look", pieces)
+        assert look() == ((1, 1), 0.3, (3, 3), 0.0)
 
 
 def busy(sandbox):

@@ -682,15 +682,16 @@ class Peer:
         held = {}
         for name, tensor in (*module._parameters.items(), *module._buffers.items()):
             held[name] = None if tensor is None else self.tensors.add(tensor)
+        told = self.trusting or _is_torchs(module)
         said = {
             "kind": self._kind(module),
-            "bases": [base.__name__ for base in type(module).__mro__[:8]] if self.trusting else [],
+            "bases": [base.__name__ for base in type(module).__mro__[:8]] if told else [],
             "training": bool(module.training),
             "children": children,
             "parameters": {n: held[n] for n in module._parameters},
             "buffers": {n: held[n] for n in module._buffers},
             "fleeting": sorted(module._non_persistent_buffers_set),
-            "own": _plain_attributes(module) if self.trusting else {},
+            "own": _plain_attributes(module) if told else {},
             "forward": "forward" in vars(module),
             "hooks": len(module._forward_hooks),
         }
@@ -703,7 +704,7 @@ class Peer:
     def _kind(self, module: nn.Module) -> str:
         """The name of a module's class; a grader names none that is its own."""
         kind = type(module)
-        known = self.trusting or kind.__module__.startswith("torch.nn")
+        known = self.trusting or _is_torchs(module)
         return kind.__name__ if known else "Module"
 
     def _tensor_news(self, number: int, writer: Writer) -> dict | None:
@@ -1157,6 +1158,11 @@ def _described(value: Callable) -> tuple[str, str]:
     return kind, text
 
 
+def _is_torchs(module: nn.Module) -> bool:
+    """Whether a module is one of torch's own, whose settings are no secret of a grader."""
+    return type(module).__module__.startswith("torch.nn.")
+
+
 def _plain_attributes(module: nn.Module) -> dict[str, Any]:
     """What a module holds beside parameters, buffers and modules, where it can be told."""
     found: dict[str, Any] = {}
@@ -1175,6 +1181,8 @@ def _plain_attributes(module: nn.Module) -> dict[str, Any]:
             found[name] = [kind, shapes]
         elif value is None or type(value) in (bool, int, float, str):
             found[name] = ["plain", value if type(value) is not str else value[:200]]
+        elif type(value) is tuple and len(value) < 20 and all(type(v) in (int, str) for v in value):
+            found[name] = ["sizes", [v if type(v) is int else v[:200] for v in value]]
     return dict(list(found.items())[:50])
 
 
@@ -1189,6 +1197,10 @@ def _attributes(own: dict) -> dict[str, Any]:
         kind, held = told
         if kind == "plain" and (held is None or type(held) in (bool, int, float, str)):
             found[name] = held
+        elif kind == "sizes" and isinstance(held, list) and len(held) < 20:
+            if not all(type(item) in (int, str) for item in held):
+                raise Broken("no attribute")
+            found[name] = tuple(held)
         elif kind == "tensor":
             found[name] = _stand_in(held)
         elif kind in ("list", "tuple") and isinstance(held, list) and len(held) < 100:
