@@ -13,6 +13,7 @@ from trlkit.contraction.costs import (
     KEPT_ELEMENTS,
     PATHS,
     PER_SAMPLE_PATHS,
+    RATES,
     plan,
     schedule,
 )
@@ -204,6 +205,21 @@ def test_the_choice_never_holds_more_than_rebuilding(factorization, training, ou
     assert costs[found.path].memory <= limit
     fitting = [cost for cost in found.costs if cost.memory <= limit]
     assert costs[found.path].seconds("cpu") == min(cost.seconds("cpu") for cost in fitting)
+
+
+def test_a_gpu_counts_launches_outside_of_a_graph_and_work_inside():
+    what = ("cp", (512, 7, 7), (10,), 100, 1)
+    outside = {cost.path: cost for cost in plan(*what, device="cuda").costs}
+    inside = {cost.path: cost for cost in plan(*what, device="cuda", graphed=True).costs}
+    for path, cost in outside.items():
+        assert inside[path].launches == 0 < cost.launches
+        assert inside[path].seconds("cuda") < cost.seconds("cuda")
+        assert cost.seconds("cuda") >= cost.launches * RATES["cuda"].launch
+    # A captured factor side is the same few launches whatever the path.
+    assert outside["rebuild"].launches == outside["khatri_rao"].launches
+    assert outside["rebuild"].launches < outside["mode_by_mode"].launches
+    large = plan("cp", (512, 7, 7), (10,), 1000, 1, device="cuda").costs
+    assert {c.path: c.launches for c in large}["khatri_rao"] != outside["khatri_rao"].launches
 
 
 def test_a_kept_weight_costs_one_matrix_product_and_a_large_one_is_not_kept():
