@@ -308,6 +308,23 @@ def test_few_outputs_as_exactly_as_a_library_has_them(size, inputs, outputs, mon
 
 
 @GPU
+@pytest.mark.parametrize("path", ["rebuild", "khatri_rao"])
+@pytest.mark.parametrize("layout", ["whole", "every second", "repeated", "channels last"])
+def test_few_outputs_of_a_layer_whatever_the_batch_is_a_part_of(path, layout, monkeypatch):
+    monkeypatch.setattr(narrow, "LEAST_ELEMENTS", 0)
+    layer = made("cp", path, (64, 5, 5), dtype=torch.float32)
+    x = batch(layer, 64).detach()
+    x = {
+        "whole": lambda: x,
+        "every second": lambda: x[::2],
+        "repeated": lambda: x[:1].expand(32, -1, -1, -1),
+        "channels last": lambda: x.to(memory_format=torch.channels_last),
+    }[layout]()
+    assert narrow.fits(x.reshape(len(x), -1), torch.empty(5, 1600, device="cuda"))
+    agrees(layer, x.requires_grad_(), torch.float32)
+
+
+@GPU
 def test_few_outputs_are_differentiable_twice(monkeypatch):
     monkeypatch.setattr(narrow, "LEAST_ELEMENTS", 0)
     rows = torch.randn(16, 1024, device="cuda", requires_grad=True)

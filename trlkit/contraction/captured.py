@@ -222,7 +222,7 @@ class _Pass(torch.autograd.Function):
     def forward(
         ctx, program: Program, rows: Tensor, bias: Tensor | None, *tensors: Tensor
     ) -> Tensor:
-        ctx.program, ctx.owner, ctx.bias = program, object(), bias is not None
+        ctx.program, ctx.owner = program, object()
         program.load(tensors, ctx.owner)
         y, between = program.product(rows, bias)
         ctx.save_for_backward(rows, between, *tensors)

@@ -95,7 +95,8 @@ def gradients(rows: Tensor, matrix: Tensor, g: Tensor, d_matrix: Tensor) -> Tens
 
     The matrix' gradient (N, P) is written into ``d_matrix``. Differentiable no further.
     """
-    return _kernels(rows.device).backward(rows, matrix, g.contiguous(), d_matrix)[0]
+    rows, g = rows.contiguous(), g.contiguous()  # a part of a batch has gaps between its rows
+    return _kernels(rows.device).backward(rows, matrix, g, d_matrix)[0]
 
 
 class _Narrow(torch.autograd.Function):
