@@ -222,6 +222,9 @@ def _grade(options: argparse.Namespace) -> int:
 def _build(options: argparse.Namespace) -> int:
     from trlkit.course.author import build, masters
 
+    what = ", ".join(options.chapter) or "all chapters"
+    what += " against their masters" if options.check else "; about a minute a chapter"
+    print(f"trlkit build: {what} ...", file=sys.stderr, flush=True)
     try:
         said = build.build(options.root, options.check, options.chapter)
     except masters.BuildError as error:

@@ -29,11 +29,10 @@ ANSWERS, MISTAKES, WRONG = (
 
 
 def chapter_of(exercise):
-    return next(
-        chapter.name
-        for chapter in manifest.chapters()
-        if any(item.name == exercise for item in chapter.exercises)
-    )
+    for chapter in manifest.chapters():
+        if any(item.name == exercise for item in chapter.exercises):
+            return chapter.name
+    raise LookupError(f"{exercise} is in no chapter that was built: run trlkit build first")
 
 
 def source_checks(chapter):

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 from functools import partial
 
 import nbformat
@@ -452,3 +453,28 @@ def test_the_command_line_says_its_commands():
     done = subprocess.run([sys.executable, "-m", "trlkit.cli"], capture_output=True, text=True)
     assert done.returncode == 2
     assert all(name in done.stderr for name in ("lab", "doctor", "check", "progress", "build"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is a keeper on Linux alone")
+def test_cells_end_with_a_checker_that_is_killed():
+    ours, theirs = os.pipe()  # its other end stays open: no end of input tells the cells
+    code = (
+        "import subprocess, sys, time\n"
+        f"command = [sys.executable, {str(runner.KEEPER)!r}]\n"
+        f"kept = subprocess.Popen(command, stdin={ours}, stdout=subprocess.DEVNULL)\n"
+        "print(kept.pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    started = [sys.executable, "-c", code]
+    options = {"pass_fds": [ours], "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(started, **options) as checker:
+        keeper = psutil.Process(int(checker.stdout.readline()))
+        for _ in range(600):
+            if cells := keeper.children():
+                break
+            time.sleep(0.1)
+        checker.kill()
+    _, alive = psutil.wait_procs([keeper, *cells], timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    assert not alive

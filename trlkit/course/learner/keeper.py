@@ -12,6 +12,7 @@ from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
 SECONDS = 5.0  # to end what is left
+LOOK = 1.0  # seconds between two looks at whether the checker is still there
 
 
 def main() -> None:
@@ -33,12 +34,21 @@ def _keep() -> None:
 
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    checker = os.getppid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     worker = os.fork()
     if worker == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         return
     signal.signal(signal.SIGTERM, lambda *_: _end_all() or os._exit(1))
     os.closerange(0, 3)
-    _, status = os.waitpid(worker, 0)
+    done, status = 0, 0
+    while done != worker:
+        signal.sigtimedwait({signal.SIGCHLD}, LOOK)
+        done, status = os.waitpid(worker, os.WNOHANG)
+        if os.getppid() != checker:  # it was killed, and nobody waits for the cells any more
+            _end_all()
+            os._exit(1)
     _end_all()
     if os.WIFSIGNALED(status):
         signal.signal(os.WTERMSIG(status), signal.SIG_DFL) if os.WTERMSIG(status) != 9 else None
