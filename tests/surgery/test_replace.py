@@ -768,6 +768,21 @@ def test_what_follows_a_layer_put_by_hand_is_told():
     assert not any("After" in note for note in report.notes)
 
 
+def test_no_place_is_named_that_would_take_features_along():
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.before, self.block = nn.Identity(), nn.Linear(6, 6)
+            self.drop, self.head = nn.Dropout(), nn.Linear(6, 3)
+
+        def forward(self, x):
+            return self.head(self.drop(self.block(self.before(x))[:, 0]))
+
+    with pytest.raises(ValueError, match="cannot see the head") as caught:
+        replace_classifier(Tokens(), 5, rank=2, input_size=(4, 6))
+    assert "at=" not in str(caught.value)
+
+
 @pytest.mark.parametrize("at", [None, "cls"])
 def test_a_network_with_several_outputs_is_told_how(at):
     class Two(nn.Module):

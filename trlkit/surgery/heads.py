@@ -146,10 +146,11 @@ def _places(model: nn.Module, example: Tensor) -> list[str]:
         return []
     children = dict(model.named_children())
     for place, (name, taken, given) in reversed([*enumerate(calls)]):
-        bare = not any(True for _ in children[name].parameters())
-        if taken > 2 and (given == 2 or bare):
+        if taken > 2:
+            bare = not any(True for _ in children[name].parameters())
             names = [name for name, *_ in calls[place:]]
-            return names if len(set(names)) == len(names) else []
+            fits = (given == 2 or bare) and len(set(names)) == len(names)
+            return names if fits else []
     return []
 
 
