@@ -108,8 +108,9 @@ def fixed(head: Head) -> list[str]:
     owner = head.owner
     if is_sequential(head):
         return []
-    function = inspect.unwrap(type(owner).forward)
-    code, plain = function.__code__, vars(owner)
+    code, plain = getattr(inspect.unwrap(type(owner).forward), "__code__", None), vars(owner)
+    if code is None:  # not written in Python
+        return []
     inside = {*vars(nn.Module()), "_parameters", "_buffers", "_modules"}
     stored = [i.argval for i in dis.get_instructions(code) if i.opname == "STORE_ATTR"]
     read = [n for n in code.co_names if n in plain and n not in {*inside, *stored}]
