@@ -15,7 +15,7 @@ from torch import Tensor
 
 from trlkit.contraction import narrow
 from trlkit.contraction.narrow import MOST_OUTPUTS, runs_as_written
-from trlkit.contraction.paths import Matrices, through
+from trlkit.contraction.paths import Matrices, linear_rows, through
 
 MOST_PROGRAMS = 8  # of one layer: paths, precisions, devices and streams
 Make = Callable[[Sequence[Tensor]], Matrices]
@@ -212,9 +212,9 @@ class Program:
         """The output (B, N) of rows (B, P), and what is between two products (B, K)."""
         bias = None if bias is None else bias.to(self.dtype)
         if self.out is None:
-            return _linear(rows, self.matrix, bias), None
-        between = _linear(rows, self.matrix, None)
-        return _linear(between, self.out, bias), between
+            return linear_rows(rows, self.matrix, bias), None
+        between = linear_rows(rows, self.matrix)
+        return linear_rows(between, self.out, bias), between
 
 
 class _Pass(torch.autograd.Function):
@@ -283,12 +283,6 @@ def _again(
     d_rows = next(found) if for_rows else None
     d_bias = g.sum(0) if for_bias else None
     return [d_rows, d_bias, *(next(found) if need else None for need in for_tensors)]
-
-
-def _linear(rows: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
-    if narrow.fits(rows, matrix):
-        return narrow.linear(rows, matrix, bias)
-    return torch.nn.functional.linear(rows, matrix, bias)
 
 
 def of(weight: object, path: str, n_inputs: int) -> Make:
