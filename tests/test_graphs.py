@@ -59,6 +59,27 @@ def test_it_trains_as_plain_steps_do(name, device):
 
 
 @GPU
+def test_within_autocast_it_trains_as_plain_steps_do():
+    model = network("cuda")
+    other = copy.deepcopy(model)
+    optimizer, usual = (OPTIMIZERS["sgd"](m.parameters()) for m in (model, other))
+    step = graphed(model, nn.functional.cross_entropy, optimizer)
+    given, first = list(batches("cuda")), []
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        for x, target in given:
+            first.append(step(x, target))
+    for (x, target), found in zip(given, first, strict=True):
+        with torch.autocast("cuda", dtype=torch.bfloat16):  # each with casts of its own
+            loss = nn.functional.cross_entropy(other(x), target)
+        usual.zero_grad()
+        loss.backward()
+        usual.step()
+        torch.testing.assert_close(found, loss.detach(), rtol=0.02, atol=0.02)
+    for one, right in zip(model.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(one, right, rtol=0.05, atol=0.01)
+
+
+@GPU
 def test_a_step_after_others_goes_on_from_their_state():
     model = network("cuda")
     other = copy.deepcopy(model)

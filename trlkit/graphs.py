@@ -104,7 +104,13 @@ class GraphedStep:
 
     def _step(self, x: Tensor, target: Tensor) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
-        value = self.loss(self.model(x), target)
+        cached = torch.is_autocast_cache_enabled()
+        # Casts that autocast keeps from before are of parameters as they were then.
+        torch.set_autocast_cache_enabled(False)
+        try:
+            value = self.loss(self.model(x), target)
+        finally:
+            torch.set_autocast_cache_enabled(cached)
         value.backward()
         self.optimizer.step()
         return value

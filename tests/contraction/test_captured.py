@@ -244,6 +244,29 @@ def test_under_autocast_it_computes_as_a_linear_layer_does(factorization, path):
 
 
 @GPU
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@EACH
+def test_under_autocast_it_follows_the_factors_and_their_gradients_are_right(
+    factorization, path, dtype
+):
+    layer = made(factorization, path, dtype=torch.float32)
+    for _ in range(3):
+        x = batch(layer)
+        with torch.autocast("cuda", dtype=dtype):
+            y = layer(x)
+        expected, direction = dense_output(layer, x), torch.randn_like(y)
+        close(y, expected, torch.bfloat16)
+        wanted = [x, *layer.parameters()]
+        found = torch.autograd.grad(y, wanted, direction)
+        grads = torch.autograd.grad(expected, wanted, direction.to(expected))
+        for one, right in zip(found, grads, strict=True):
+            assert (one - right).norm() < 0.02 * right.norm()
+        with torch.no_grad():
+            for parameter in layer.parameters():
+                parameter.copy_(torch.randn_like(parameter))
+
+
+@GPU
 def test_masks_of_a_sample_work_with_a_program():
     layer = made("cp", "khatri_rao", dropout=TensorDropout(0.5, per_sample=True))
     x = batch(layer)

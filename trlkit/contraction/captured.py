@@ -55,21 +55,22 @@ class Programs:
         Tensor of shape (B, N)
             Differentiable twice; in autocast's precision where that is on.
         """
-        dtype = x.dtype
-        if torch.is_autocast_enabled("cuda") and dtype != torch.float64:  # as for a linear layer
+        dtype, casts = x.dtype, torch.is_autocast_enabled("cuda")
+        if casts and dtype != torch.float64:  # as for a linear layer
             dtype = torch.get_autocast_dtype("cuda")
             x = x.to(dtype)
-        stream = torch.cuda.current_stream(x.device).cuda_stream if x.is_cuda else 0
+        stream = torch._C._cuda_getCurrentRawStream(x.get_device()) if x.is_cuda else 0
         place = key, dtype, torch.backends.cuda.matmul.allow_tf32, x.device, stream
-        program = self._made.get(place)
-        if program is None:
-            if len(self._made) >= MOST_PROGRAMS:
-                self._made.clear()
-            program = self._made[place] = Program(make, tensors, dtype)
-        rows = x.reshape(x.shape[0], program.matrix.shape[1])
-        if bias is not None:
-            bias = bias.reshape(-1)
-        with torch.autocast("cuda", enabled=False):
+        # Within autocast a graph would keep the casts of the factors that autocast has at hand.
+        with torch.autocast("cuda", enabled=False) if casts else contextlib.nullcontext():
+            program = self._made.get(place)
+            if program is None:
+                if len(self._made) >= MOST_PROGRAMS:
+                    self._made.clear()
+                program = self._made[place] = Program(make, tensors, dtype)
+            rows = x.reshape(x.shape[0], program.matrix.shape[1])
+            if bias is not None:
+                bias = bias.reshape(-1)
             if torch.is_grad_enabled():
                 return _Pass.apply(program, rows, bias, *tensors)
             program.load(tensors, None)
@@ -130,6 +131,8 @@ class Program:
         Of the tensors that were loaded last.
     d_matrix, d_out : Tensor of the same shapes
         Where the backward graph reads their gradients.
+    grads : list of Tensor
+        Where it writes those of the tensors that were loaded.
     bytes : int
         What all of these and the graphs' intermediates take.
     """
@@ -144,7 +147,6 @@ class Program:
         with torch.inference_mode(False), torch.enable_grad():
             self.inputs = [torch.empty_like(t).copy_(t.detach()).requires_grad_() for t in tensors]
             self.targets = [tensor.detach() for tensor in self.inputs]  # the same memory
-            self.count = sum(tensor.numel() for tensor in tensors)
             (self._capture if device.type == "cuda" else self._imitate)(device)
         self.bytes = _allocated(device) - before
 
@@ -153,9 +155,6 @@ class Program:
         made = self.outputs(self.inputs)
         self.cotangents = [torch.zeros_like(output) for output in made]
         self.d_matrix, self.d_out = (*self.cotangents, None)[:2]
-        # The gradients of the tensors, one after the other, and of the bias.
-        self.grads = self.targets[0].new_zeros(self.count + made[-1].shape[0])
-        self.d_bias = self.grads[self.count :]
         self._backward(made)
 
     def _capture(self, device: torch.device) -> None:
@@ -193,13 +192,15 @@ class Program:
         pairs = zip(made, self.cotangents, strict=True)
         made, cotangents = zip(*(pair for pair in pairs if pair[0].requires_grad), strict=True)
         grads = torch.autograd.grad(made, self.inputs, cotangents)
-        torch.cat([grad.reshape(-1) for grad in grads], out=self.grads[: self.count])
+        self.grads = [grad.contiguous() for grad in grads]
 
     def outputs(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """The matrices (K, P) and (N, K), kernel by kernel, in the program's precision."""
         matrix, out = self.make(tensors)
         # Rows of P are what a product with few columns reads fastest.
         rows = matrix.T.contiguous() if matrix.shape[1] <= MOST_OUTPUTS else matrix.T
+        if out is not None:  # columns, where a bias is added in the product's kernel
+            out = out.T.contiguous().T
         return [made.to(self.dtype) for made in (rows, out) if made is not None]
 
     def load(self, tensors: Sequence[Tensor], owner: object) -> None:
@@ -250,23 +251,14 @@ class _Pass(torch.autograd.Function):
                 d_rows = torch.mm(between_g, program.matrix)
             if learn:
                 torch.mm(between_g.t(), rows, out=program.d_matrix)
-        if for_bias:
-            torch.sum(g, 0, dtype=program.d_bias.dtype, out=program.d_bias)
+        d_bias = g.sum(0, dtype=program.targets[0].dtype) if for_bias else None
         if not learn:
-            return (
-                None,
-                d_rows,
-                program.d_bias.clone() if for_bias else None,
-                *[None] * len(tensors),
-            )
+            return None, d_rows, d_bias, *[None] * len(tensors)
         program.backward.replay()
         program.held = None  # it works in the memory of what the forward graph made
-        *grads, d_bias = torch._utils._unflatten_dense_tensors(
-            program.grads.clone(), (*program.targets, program.d_bias)
-        )
-        needed = zip(grads, for_tensors, strict=True)
-        grads = (grad if need else None for grad, need in needed)
-        return None, d_rows, d_bias if for_bias else None, *grads
+        # Copies of all in one launch, since the next replay writes to the same place.
+        grads = zip(torch._foreach_mul(program.grads, 1), for_tensors, strict=True)
+        return None, d_rows, d_bias, *(grad if need else None for grad, need in grads)
 
 
 def _again(

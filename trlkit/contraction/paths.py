@@ -162,7 +162,7 @@ def planned_batch(batch: object) -> int:
 
 
 def linear_rows(rows: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
-    """(B, P) x (N, P) -> (B, N), plus a bias of N entries in any shape, in one kernel.
+    """(B, P) x (N, P) -> (B, N), plus a bias of N entries in any shape.
 
     Examples
     --------
@@ -172,6 +172,9 @@ def linear_rows(rows: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Ten
     bias = None if bias is None else bias.reshape(sizes_of(matrix)[0])
     if narrow.fits(rows, matrix):
         return narrow.linear(rows, matrix, bias)
+    if bias is not None and narrow.adds_apart(rows, matrix):
+        y = rows @ matrix.T
+        return y + bias.to(y.dtype)
     return torch.nn.functional.linear(rows, matrix, bias)
 
 

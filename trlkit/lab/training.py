@@ -144,7 +144,10 @@ def fit(
     wrapped, stepper = fabric.setup(model, optimizer)
     places = {"num_replicas": fabric.world_size, "rank": fabric.global_rank}
     sampler = DistributedSampler(train, seed=seed, **places)
-    loader = DataLoader(train, batch_size, sampler=sampler, num_workers=num_workers)
+    pinned = fabric.device.type == "cuda"  # its copies to the GPU go on beside the computing
+    loader = DataLoader(
+        train, batch_size, sampler=sampler, num_workers=num_workers, pin_memory=pinned
+    )
     parts = {"model": model, "optimizer": optimizer, "precision": fabric.strategy.precision}
     if scheduler is not None:
         parts["scheduler"] = scheduler
