@@ -19,7 +19,7 @@ from trlkit.course.chapters import manifest
 from trlkit.course.teacher import sandbox
 from trlkit.course.teacher.record import FAILED, Record
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.xdist_group("attacked"), pytest.mark.timeout(1800)]
 
 LOST = ("fold", "outer", "khatri_rao")
 ALL = manifest.chapter(CHAPTER).points

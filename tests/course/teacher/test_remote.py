@@ -5,11 +5,10 @@ from functools import cache
 
 import pytest
 import torch
-from filled import released
+from known import CHAPTER_OF, KNOWN, imports, judged
 
 from trlkit.course.chapters import bank, manifest
 from trlkit.course.chapters.exercises import EXERCISES, PIECES, judge, used
-from trlkit.course.checking.answer import LocalAnswer
 from trlkit.course.checking.exercise import Draw, Quiz
 from trlkit.course.checking.mistake import KINDS
 from trlkit.course.teacher import sandbox
@@ -17,8 +16,6 @@ from trlkit.course.teacher.remote import RemoteAnswer
 
 SECONDS = 240  # for one answer, on a busy machine
 SEED = 11
-CHAPTER_OF = {item.name: c.name for c in manifest.chapters() for item in c.exercises}
-KNOWN = {(a.exercise, a.kind, a.name): a for kind in KINDS for a in bank.answers(kind)}
 SAMPLE = {key for place, key in enumerate(sorted(KNOWN)) if place % 8 == 0}
 HIDDEN = [k for k in KNOWN if k[1] == "right" or k in SAMPLE and k[0] in PIECES]
 
@@ -44,21 +41,6 @@ def warm():
 
 
 @cache
-def imports(chapter):
-    """What a chapter's notebook and the answers of the bank import."""
-    code = (cell.source for cell in released(chapter).cells if cell.cell_type == "code")
-    first = next(code)
-    return f"import math\nimport torch\nfrom torch import nn\n{first}"
-
-
-@cache
-def imported(chapter):
-    space = {}
-    exec(imports(chapter), space)
-    return space
-
-
-@cache
 def earlier(name):
     """The right answers above an exercise in its notebook."""
     names = [item.name for item in manifest.chapter(CHAPTER_OF[name]).exercises]
@@ -77,8 +59,7 @@ def both(key, seed):
     """The reports on a known answer, here and in the sandbox, each with the course's pieces."""
     answer = KNOWN[key]
     name, chapter = answer.exercise, CHAPTER_OF[answer.exercise]
-    made = answer.make({**imported(chapter), **PIECES})
-    local = judge(name, LocalAnswer(made), seed, used(name))
+    local = judged(key, seed)
     with warm().fork(chapter) as child, child.within(SECONDS):
         for source in (imports(chapter), earlier(name), answer.source):
             assert child.run(source)[0] == ""

@@ -1,6 +1,5 @@
 """The outputs of the solution notebooks: each run once, without a network, and kept."""
 
-import hashlib
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,7 +40,8 @@ def executed(root: Path, name: str) -> nbformat.NotebookNode:
         If a cell raises: a check that fails, a connection that is asked for.
     """
     path = root / "solutions" / name / f"{name}.ipynb"
-    kept = root / "build/executed" / f"{name}-{_digest(root, path)}.ipynb"
+    files = [path, root / "constraints.txt", *sorted(root.glob("trlkit/**/*.py"))]
+    kept = root / "build/executed" / f"{name}-{aside.digest(files)}.ipynb"
     kept.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(kept.with_suffix(".lock")):
         if not kept.exists():
@@ -70,8 +70,3 @@ def run(path: Path, aside: Path) -> nbformat.NotebookNode:
         if "outputs" in cell:  # what said how long a check took is blank by now
             cell.outputs = [out for out in cell.outputs if out.get("data") != waiting.BLANK]
     return notebook
-
-
-def _digest(root: Path, path: Path) -> str:
-    files = [path, root / "constraints.txt", *sorted(root.glob("trlkit/**/*.py"))]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]

@@ -1,6 +1,5 @@
 """What can be explored, drawn for pages without Python: each once, and kept."""
 
-import hashlib
 from pathlib import Path
 
 from filelock import FileLock
@@ -31,8 +30,7 @@ def explored(root: Path, name: str) -> str:
         path for path in root.glob("trlkit/**/*.py") if root / "trlkit/course" not in path.parents
     )
     files = [root / "constraints.txt", *sorted(code)]
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
-    kept = root / "build/explored" / f"{explorable.chapter}-{digest}.html"
+    kept = root / "build/explored" / f"{explorable.chapter}-{aside.digest(files)}.html"
     kept.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(kept.with_suffix(".lock")):
         if not kept.exists():

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from trlkit.course import aside
+
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     "--no-sandbox",
@@ -25,7 +27,7 @@ def build(root: Path) -> Path:
     Parameters
     ----------
     root : Path
-        The folder with ``slides/``.
+        The folder with ``slides/``. Decks that were made of the same files stay as they are.
 
     Returns
     -------
@@ -41,8 +43,17 @@ def build(root: Path) -> Path:
     import sphinx_revealjs  # noqa: F401
 
     html = root / "build/slides/html"
+    made_of = html / ".made-of"
+    folders = (root / name for name in ("slides", "trlkit", "results"))
+    files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = [path for path in files if "__pycache__" not in path.parts]
+    now = aside.digest([root / "constraints.txt", *files])
+    if made_of.exists() and made_of.read_text("utf-8") == now:
+        return html
+    made_of.unlink(missing_ok=True)
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "revealjs"]
     subprocess.run([*command, str(root / "slides"), str(html)], check=True, cwd=root)
+    aside.write(made_of, now.encode())
     return html
 
 

@@ -1,0 +1,36 @@
+"""The answers that the course knows, each judged once a process by the notebook's own check."""
+
+from functools import cache
+
+from filled import released
+
+from trlkit.course.chapters import bank, manifest
+from trlkit.course.chapters.exercises import PIECES, judge, used
+from trlkit.course.checking.answer import LocalAnswer
+from trlkit.course.checking.mistake import KINDS
+
+CHAPTER_OF = {item.name: c.name for c in manifest.chapters() for item in c.exercises}
+KNOWN = {(a.exercise, a.kind, a.name): a for kind in KINDS for a in bank.answers(kind)}
+
+
+@cache
+def imports(chapter):
+    """What a chapter's notebook and the answers of the bank import."""
+    code = (cell.source for cell in released(chapter).cells if cell.cell_type == "code")
+    first = next(code)
+    return f"import math\nimport torch\nfrom torch import nn\n{first}"
+
+
+@cache
+def imported(chapter):
+    space = {}
+    exec(imports(chapter), space)
+    return space
+
+
+@cache
+def judged(key, seed=None):
+    """The report on a known answer, with the course's pieces."""
+    name = key[0]
+    answer = KNOWN[key].make({**imported(CHAPTER_OF[name]), **PIECES})
+    return judge(name, LocalAnswer(answer), seed, used(name))
