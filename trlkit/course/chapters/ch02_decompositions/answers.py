@@ -1193,9 +1193,9 @@ def tt_ranks(x, error):
     return (*ranks, 1)
 
 # %% mistake="tt_ranks" name="a difference of two large sums"
-# Where a very small error is allowed, your ranks are off. Do you take what is dropped as all
-# squares minus those kept? Next to the sum of all, small squares are lost in rounding.
-# Look at: from which end you add up.
+# Where a very small error is allowed, your ranks are off. Do you leave out small values, or take
+# what is dropped as all squares minus those kept? Next to the sum of all they are lost in rounding.
+# Look at: which numbers you add up, and from which end.
 def tt_ranks(x, error):
     share = (error * x.norm()) ** 2 / (x.ndim - 1)
     ranks = [1]
