@@ -615,6 +615,13 @@ def tt_to_tensor(cores):
         return cores[0][0] @ cores[1][:, :, 0]
     return torch.einsum("aib,bjc,ckd->ijk", *cores[:3])
 
+# %% wrong="tt_to_tensor" name="cores told apart by shape"
+# Two inner cores of one shape are taken for one.
+#-     x = cores[0][0]
+#+     by_shape = {core.shape: core for core in cores}
+#+     cores = [by_shape[core.shape] for core in cores]
+#+     x = cores[0][0]
+
 # %% wrong="tt_to_tensor" name="bond transposed where square"
 # A core's bonds exchanged where they are equal.
 #-     for core in cores[1:]:

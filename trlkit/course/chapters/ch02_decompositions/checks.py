@@ -439,6 +439,7 @@ def tt_to_tensor_cases(draw: Draw) -> Iterator[Case]:
     yield Case((tt_cores(draw, draw.sizes(3, 4, 2), (1, 2, 3, 1)),))
     yield Case((tt_cores(draw, draw.sizes(2, 3, 2, 4), (1, 2, 3, 2, 1)),), "four modes")
     yield Case((tt_cores(draw, (3, 3, 3), (1, 3, 3, 1)),), "a cube, equal bonds")
+    yield Case((tt_cores(draw, (2, 2, 2, 2), (1, 3, 3, 3, 1)),), "inner cores of one shape")
     yield Case((tt_cores(draw, draw.sizes(3, 1, 4), (1, 2, 2, 1)),), "a mode of size 1")
     yield Case((tt_cores(draw, draw.sizes(2, 4, 3), (1, 1, 1, 1)),), "bonds of 1: rank 1")
     yield Case((tt_cores(draw, draw.sizes(5), (1, 1)),), "a single core")
