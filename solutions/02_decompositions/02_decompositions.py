@@ -919,8 +919,9 @@ def carried_out(plan):
     sizes, order, kind, rank = plan
     tensor = photo.reshape(sizes).permute(order)
     form = decompose(tensor, rank, kind)
-    back = torch.empty(sizes, dtype=torch.float64).permute(order).copy_(form.dense())
-    return numbers(form), back.permute([order.index(k) for k in range(len(order))]).reshape(photo.shape)
+    back = torch.empty_like(photo).reshape(sizes)
+    back.permute(order).copy_(form.dense())
+    return numbers(form), back.reshape(photo.shape)
 
 
 plans = {

@@ -188,8 +188,8 @@ def cp_als_sweep(x, factors):
 #+ factors[mode] = unfold(x, mode) @ khatri_rao(others)
 
 # %% mistake="cp_als_sweep" name="old factors"
-# Every update uses the factors that were given. Each should use the newest: mode 1 the factor 0 that
-# you have just computed. (With old ones for all, the error may even grow.)
+# Every update uses the factors that were given. Each should use the newest: mode 1 the factor 0
+# that you have just computed. (With old ones for all, the error may even grow.)
 # Look at: from which list the other factors of the next mode come.
 #- factors = list(factors)
 #+ given, factors = factors, list(factors)
@@ -279,10 +279,17 @@ def cp_als_sweep(x, factors):
 #+         factors[mode] = solution / solution.norm(dim=0)
 
 # %% mistake="cp_als_sweep" name="into the given list"
-# Your numbers are right, but you wrote them into the list that was given, or into its tensors. Its
+# Your numbers are right, but what was given is not as it was: the list, its tensors, or x. Their
 # owner may still need them.
 # Look at: the list that you assign into; `list(factors)` makes a new one.
 #-     factors = list(factors)
+
+# %% wrong="cp_als_sweep" name="sizes of 1 left alone"
+# A factor of one row needs its turn, too.
+#-         others =
+#+         if x.shape[mode] == 1:
+#+             continue
+#+         others =
 
 # %% wrong="cp_als_sweep" name="always float64"
 # More precise, but another dtype.
@@ -379,8 +386,8 @@ def hosvd(x, ranks):
 #+ torch.linalg.eigh(unfold(x, k) @ unfold(x, k).T)[1][:, :r]
 
 # %% mistake="hosvd" name="projected before the next mode"
-# You take each mode's singular vectors from what the modes before have left of x. That is a
-# method of its own (the sequentially truncated HOSVD of Vannieuwenhoven et al., 2012), often as good and
+# You take each mode's singular vectors from what the modes before have left of x. That is a method
+# of its own (the sequentially truncated HOSVD of Vannieuwenhoven et al., 2012), often as good and
 # faster; but here every factor comes from x itself.
 # Look at: the tensor that you unfold.
 def hosvd(x, ranks):
@@ -608,6 +615,13 @@ def tt_to_tensor(cores):
         return cores[0][0] @ cores[1][:, :, 0]
     return torch.einsum("aib,bjc,ckd->ijk", *cores[:3])
 
+# %% wrong="tt_to_tensor" name="cores told apart by shape"
+# Two inner cores of one shape are taken for one.
+#-     x = cores[0][0]
+#+     by_shape = {core.shape: core for core in cores}
+#+     cores = [by_shape[core.shape] for core in cores]
+#+     x = cores[0][0]
+
 # %% wrong="tt_to_tensor" name="bond transposed where square"
 # A core's bonds exchanged where they are equal.
 #-     for core in cores[1:]:
@@ -686,8 +700,8 @@ def tt_svd(x, ranks):
 #+ (u[:, :r] * s[:r])
 
 # %% mistake="tt_svd" name="square roots on both sides"
-# You share the singular values between core and rest, a square root for each. The tensor before the next
-# cut is right, but what the next SVD weighs is not, and the columns are not orthonormal.
+# You share the singular values between core and rest, a square root for each. The tensor before the
+# next cut is right, but what the next SVD weighs is not, and the columns are not orthonormal.
 # Look at: where all of S must go.
 #-         cores.append(u[:, :r].reshape(ranks[k], x.shape[k], r))
 #-         rest = s[:r, None] * vh[:r]
@@ -715,8 +729,8 @@ def tt_svd(x, ranks):
     return [rest.reshape(1, x.shape[0], ranks[1]), *cores]
 
 # %% mistake="tt_svd" name="ends cut off"
-# Your first core has no rank on its left and your last one none on its right. They have size 1 and stay,
-# so that every core has three modes.
+# Your first core has no rank on its left and your last one none on its right. They have size 1 and
+# stay, so that every core has three modes.
 # Look at: the shapes of the first and the last core.
 #- return [*cores, rest.reshape(ranks[-2], x.shape[-1], 1)]
 #+ return [cores[0][0], *cores[1:], rest.reshape(ranks[-2], x.shape[-1])]
@@ -840,15 +854,16 @@ def free_numbers(shape, rank, kind):
 #+ len(shape) == 0
 
 # %% mistake="free_numbers" name="a CP of more modes as a matrix"
-# From three modes on your number for CP is off. Matrices between two factors cannot be moved there,
-# since the third would notice; scales can.
+# From three modes on your number for CP is what is stored less R^2. (Where R is the number of modes
+# less one, that happens to be right.) Matrices between two factors cannot be moved there, since the
+# third would notice; scales can.
 # Look at: how many columns have how many scales to share.
 #- return rank * (sum(shape) - len(shape) + 1)
 #+ return rank * (sum(shape) - rank)
 
 # %% mistake="free_numbers" name="scales alone"
-# CP is right. Between the parts of Tucker and TT you let only scales move; but any invertible matrix
-# can, with its inverse on the other side.
+# CP is right. Between the parts of Tucker and TT you let only scales move; but any invertible
+# matrix can, with its inverse on the other side.
 # Look at: how many numbers such a matrix has, for each bond.
 #- r * (size - r) for
 #+ r * (size - 1) for
@@ -870,22 +885,22 @@ def free_numbers(shape, rank, kind):
 #+ rank
 
 # %% mistake="free_numbers" name="one scale for each term"
-# From three modes on your number for CP is too large: you take away one scale for each term. With two
-# other factors there are more ways to share it out.
+# From three modes on your number for CP is too large: you take away one scale for each term. With
+# two other factors there are more ways to share it out.
 # Look at: double one column; which columns may be halved for it?
 #- len(shape) + 1)
 #+ 1)
 
 # %% mistake="free_numbers" name="orthonormal columns only"
-# CP is right. For Tucker you take away what orthonormal columns fix. The columns can still be turned
-# within the space that they span, and the core turned back.
+# CP is right. For Tucker you take away what orthonormal columns fix. The columns can still be
+# turned within the space that they span, and the core turned back.
 # Look at: whether a factor may be multiplied by any invertible matrix, or by a triangular one.
 #- r * (size - r) for
 #+ r * size - r * (r + 1) // 2 for
 
 # %% mistake="free_numbers" name="one end too many"
-# CP and Tucker are right; for TT you take away something for the bond of size 1 at one of the two ends.
-# There is nothing beyond it that could take what is moved.
+# CP and Tucker are right; for TT you take away something for the bond of size 1 at one of the two
+# ends. There is nothing beyond it that could take what is moved.
 # Look at: a TT of a single core.
 #- rank[1:-1]
 #+ rank[1:]
@@ -944,8 +959,8 @@ def als_endings(run, seeds):
     return tuple(ends.count(name) for name in ("found", "stuck", "runaway"))
 
 # %% mistake="als_endings" name="too few sweeps"
-# You count some starts as standing still that find the tensor in the end, or as running away. An error can
-# stand still for hundreds of sweeps and then fall.
+# You count some starts as standing still that find the tensor in the end, or as running away. An
+# error can stand still for hundreds of sweeps and then fall.
 # Look at: how many sweeps you wait.
 #- run(seed, 1000)
 #+ run(seed, 100)
@@ -959,21 +974,21 @@ def als_endings(run, seeds):
 #+ size > 6
 
 # %% mistake="als_endings" name="no runaways"
-# None of your starts runs away: you count all that are not found as standing still. Both have an error
-# that is not 0.
+# None of your starts runs away: you count all that are not found as standing still. Both have an
+# error that is not 0.
 # Look at: what else than the error tells them apart.
 #- counts[2]
 #+ counts[1]
 
 # %% mistake="als_endings" name="a small error is found"
-# You count some as found that are not. An error of a few percent, which hardly falls any more, is no
-# tensor that has been found.
+# You count some as found that are not. An error of a few percent, which hardly falls any more, is
+# no tensor that has been found.
 # Look at: from which error on you say found.
 #- error < 1e-3
 #+ error < 0.05
 
 # %% mistake="als_endings" name="shares"
-# You return shares. Asked are counts, three ints.
+# Your three numbers add up to 1: they are shares. Asked are counts, three ints.
 # Look at: the last line.
 #- tuple(counts)
 #+ tuple(count / seeds for count in counts)
@@ -992,8 +1007,8 @@ def als_endings(run, seeds):
 #+ run
 
 # %% mistake="als_endings" name="grown since the first sweep"
-# You count some that stand still as running away: their terms have grown at the beginning, and stand
-# since.
+# You count some that stand still as running away: their terms have grown at the beginning, and
+# stand since.
 # Look at: the sweep with which you compare the last one.
 #- run(seed, 500)
 #+ run(seed, 1)
@@ -1006,7 +1021,8 @@ def als_endings(run, seeds):
 #+ error < 0.99 * run(seed, 500)[0]
 
 # %% mistake="als_endings" name="growing before found"
-# Some that you count as running away have an error below 1e-3: they are found, whatever their terms do.
+# Some that you count as running away have an error below 1e-3: they are found, whatever their terms
+# do.
 # Look at: which of your questions comes first.
 #-         if error < 1e-3:
 #-             counts[0] += 1
@@ -1030,6 +1046,53 @@ def als_endings(run, seeds):
 # Look at: the order in the docstring.
 #- tuple(counts)
 #+ (counts[0], counts[2], counts[1])
+
+# %% mistake="als_endings" name="a tenth of the end"
+# You count some as standing still whose terms grow by a little more than a tenth since the 500th
+# sweep.
+# Look at: of which size you take a tenth.
+#- size > 1.1 * run(seed, 500)[1]
+#+ size - run(seed, 500)[1] > 0.1 * size
+
+# %% wrong="als_endings" name="an error of 1e-3 itself"
+# Below, not at.
+#- error < 1e-3
+#+ error <= 1e-3
+
+# %% wrong="als_endings" name="only where the error still falls"
+# Terms may grow while the error stands.
+#- size > 1.1 * run(seed, 500)[1]
+#+ size > 1.1 * run(seed, 500)[1] and error < run(seed, 500)[0]
+
+# %% wrong="als_endings" name="grown since the 501st sweep"
+# One too late.
+#- run(seed, 500)
+#+ run(seed, 501)
+
+# %% wrong="als_endings" name="999 sweeps"
+# One too early.
+#- run(seed, 1000)
+#+ run(seed, 999)
+
+# %% wrong="als_endings" name="above all that was before"
+# Terms that had shrunk until the 500th.
+#- 1.1 * run(seed, 500)[1]
+#+ 1.1 * max(run(seed, 250)[1], run(seed, 500)[1])
+
+# %% wrong="als_endings" name="counts as tensors"
+# Three, and none of them an int.
+#- tuple(counts)
+#+ tuple(torch.tensor(counts))
+
+# %% wrong="als_endings" name="float counts"
+# 21.0 is no int.
+#- [0, 0, 0]
+#+ [0.0, 0.0, 0.0]
+
+# %% wrong="als_endings" name="two of three"
+# The last one is for others to work out.
+#- tuple(counts)
+#+ tuple(counts[:2])
 
 # %% wrong="als_endings" name="grown since the 100th sweep"
 # The terms stand since the 200th.
@@ -1120,6 +1183,67 @@ def tt_ranks(x, error):
         ranks.append(min(kept[0], ranks[-1] * x.shape[k]))
     return tuple(ranks) + (1,)
 
+# %% answer="tt_ranks" name="what a cut leaves over goes on"
+# The rests again; each cut gets its share of what is left.
+def tt_ranks(x, error):
+    left, rest, ranks = float((error * x.norm()) ** 2), x, [1]
+    cuts = x.ndim - 1
+    for k in range(cuts):
+        u, s, vh = torch.linalg.svd(rest.reshape(ranks[-1] * x.shape[k], -1), full_matrices=False)
+        rank, lost = len(s), 0.0
+        while rank > 1 and lost + s[rank - 1].item() ** 2 <= left / (cuts - k):
+            rank -= 1
+            lost += s[rank].item() ** 2
+        left -= lost
+        ranks.append(rank)
+        rest = s[:rank, None] * vh[:rank]
+    return (*ranks, 1)
+
+# %% mistake="tt_ranks" name="a difference of two large sums"
+# Where a very small error is allowed, your ranks are off. Do you leave out small values, or take
+# what is dropped as all squares minus those kept? Next to the sum of all they are lost in rounding.
+# Look at: which numbers you add up, and from which end.
+def tt_ranks(x, error):
+    share = (error * x.norm()) ** 2 / (x.ndim - 1)
+    ranks = [1]
+    for k in range(x.ndim - 1):
+        squares = torch.linalg.svdvals(x.reshape(math.prod(x.shape[: k + 1]), -1)).square()
+        dropped = squares.sum() - squares.cumsum(0)
+        ranks.append(int((dropped > share).sum()) + 1)
+    return (*ranks, 1)
+
+# %% wrong="tt_ranks" name="shares of the sum of squares"
+# Rounded, too, for very small errors.
+def tt_ranks(x, error):
+    ranks = [1]
+    for k in range(x.ndim - 1):
+        squares = torch.linalg.svdvals(x.reshape(math.prod(x.shape[: k + 1]), -1)).square()
+        kept = squares.cumsum(0) / squares.sum()
+        ranks.append(int((kept < 1 - error**2 / (x.ndim - 1)).sum()) + 1)
+    return (*ranks, 1)
+
+# %% wrong="tt_ranks" name="in float32"
+# Singular values that are rounded at 1e-7 of the largest.
+#- svdvals(x.
+#+ svdvals(x.float().
+
+# %% wrong="tt_ranks" name="eigenvalues of the Gram matrix"
+# Squares that are rounded at 1e-16 of the largest.
+def tt_ranks(x, error):
+    share = (error * x.norm()) ** 2 / (x.ndim - 1)
+    ranks = [1]
+    for k in range(x.ndim - 1):
+        matrix = x.reshape(math.prod(x.shape[: k + 1]), -1)
+        gram = matrix @ matrix.T if len(matrix) <= matrix.shape[1] else matrix.T @ matrix
+        squares = torch.linalg.eigvalsh(gram).clamp(min=0)
+        ranks.append(max(1, int((squares.cumsum(0) > share).sum())))
+    return (*ranks, 1)
+
+# %% wrong="tt_ranks" name="relative to the deviation"
+# The error of the mean alone as the norm.
+#- (error * x.norm())
+#+ (error * (x - x.mean()).norm())
+
 # %% mistake="tt_ranks" name="the whole error at each cut"
 # Your ranks let the error grow too large: each cut may lose all that is allowed, and there are
 # several cuts.
@@ -1141,8 +1265,8 @@ def tt_ranks(x, error):
 #+ error**2
 
 # %% mistake="tt_ranks" name="value by value"
-# Your ranks are not those of a share of the lost squares. Do you compare singular values one by one, with
-# the largest? What is lost is the sum of the squares of all that are dropped.
+# Your ranks are not those of a share of the lost squares. Do you compare singular values one by
+# one, with the largest? What is lost is the sum of the squares of all that are dropped.
 # Look at: ten values of 0.01, dropped together.
 #- values[rank - 1 :].square().sum() <= share
 #+ values[rank - 1] <= error * values[0]
@@ -1168,14 +1292,15 @@ def tt_ranks(x, error):
 #+         ranks.append(min(rank,
 
 # %% mistake="tt_ranks" name="values, not squares"
-# You add up the singular values that are dropped. What adds up to the squared error are their squares.
+# You add up the singular values that are dropped. What adds up to the squared error are their
+# squares.
 # Look at: the norm of a diagonal matrix.
 #- .square().sum() <= share
 #+ .sum() <= share**0.5
 
 # %% mistake="tt_ranks" name="all at the first cut"
-# Your first cut may use up the error alone, and what is left is for the later ones. Then they may need more
-# numbers than the first has saved.
+# Your first cut may use up the error alone, and what is left is for the later ones. Then they may
+# need more numbers than the first has saved.
 # Look at: how much each cut may lose, if every cut gets the same.
 #- (error * x.norm()) ** 2 / max(x.ndim - 1, 1)
 #+ (error * x.norm()) ** 2
@@ -1248,6 +1373,11 @@ def compression_plan(shape, numbers):
 def compression_plan(shape, numbers):
     return [13, 8, 20, 8, 3], [0, 2, 1, 3, 4], "tt", [1, 13, 28, 12, 3, 1]
 
+# %% answer="compression_plan" name="sizes and modes counted from the end"
+# -1, as torch takes it.
+def compression_plan(shape, numbers):
+    return (13, 8, 20, 8, -1), (0, 2, 1, 3, -1), "tt", (1, 13, 27, 13, 3, 1)
+
 # %% answer="compression_plan" name="all of the rows first"
 # A photograph's rows, in and between blocks, on one side of the middle bond.
 def compression_plan(shape, numbers):
@@ -1266,15 +1396,15 @@ def compression_plan(shape, numbers):
     return (13, 8, 20, 8, 3), (0, 2, 1, 3, 4), "tt", (1, 13, rank, 13, 3, 1)
 
 # %% mistake="compression_plan" name="the matrix SVD"
-# Your plan keeps to the budget, and its error is not below Tucker's. Which modes have much to do with
-# each other, and on which sides of the cuts are they?
+# Your plan keeps to the budget, and its error is not below Tucker's. Which modes have much to do
+# with each other, and on which sides of the cuts are they?
 # Look at: the forms and the blocks that section 2.11 tries, and which pair it has not tried.
 def compression_plan(shape, numbers):
     return (104, 480), (0, 1), "cp", 18
 
 # %% mistake="compression_plan" name="Tucker"
-# Your plan keeps to the budget, and its error is not below Tucker's. Which modes have much to do with
-# each other, and on which sides of the cuts are they?
+# Your plan keeps to the budget, and its error is not below Tucker's. Which modes have much to do
+# with each other, and on which sides of the cuts are they?
 # Look at: the forms and the blocks that section 2.11 tries, and which pair it has not tried.
 def compression_plan(shape, numbers):
     return (104, 160, 3), (0, 1, 2), "tucker", (28, 28, 3)
@@ -1298,8 +1428,8 @@ def compression_plan(shape, numbers):
     return (13, 8, 20, 8, 3), (0, 2, 1, 3, 4), "tt", (13, 27, 13, 3)
 
 # %% mistake="compression_plan" name="CP of the photograph"
-# You chose CP for more than two modes. That is the winner, by iteration; here it may be a Tucker form, a TT,
-# or "cp" for a shape of two modes.
+# You chose CP for more than two modes. That is the winner, by iteration; here it may be a Tucker
+# form, a TT, or "cp" for a shape of two modes.
 # Look at: how many modes your new shape has.
 def compression_plan(shape, numbers):
     return (104, 160, 3), (0, 1, 2), "cp", 39
