@@ -4,6 +4,7 @@ import textwrap
 from dataclasses import dataclass, field
 
 WIDTH = 100
+FULL = 76  # a longer line of a message was filled, not ended
 GREEN, RED, BOLD, PLAIN = "\x1b[32m", "\x1b[1;31m", "\x1b[1m", "\x1b[0m"
 
 
@@ -20,6 +21,25 @@ def printable(text: str) -> str:
     return "".join(
         c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in text
     )
+
+
+def joined(lines: list[str]) -> list[str]:
+    """Lines of text, those put together that only their writer's margin had parted.
+
+    Examples
+    --------
+    >>> long = "This line goes on to where its writer's margin was, and the text that it tells"
+    >>> [len(line) for line in joined([long, "goes on.", "", "A short line.", "  x = 1"])]
+    [87, 0, 13, 7]
+    """
+    found: list[str] = []
+    for line in lines:
+        ends = not line[:1].strip() or line.startswith("Look at:")
+        if found and not ends and found[-1][:1].strip() and len(found[-1]) > FULL:
+            found[-1] += f" {line}"
+        else:
+            found.append(line)
+    return found
 
 
 @dataclass
@@ -80,7 +100,7 @@ class Report:
             rows.append(f"  {tint}{verdict}{plain}    {first}")
             rows.extend(f"        {line}" for line in rest)
         rows.append("")
-        for line in "\n".join(self.advice).strip("\n").split("\n"):
+        for line in joined("\n".join(self.advice).strip("\n").split("\n")):
             rows += textwrap.wrap(line, WIDTH, initial_indent="  ", subsequent_indent="  ") or [""]
         return "\n".join(rows).rstrip()
 
