@@ -67,8 +67,7 @@ def fits(rows: Tensor, matrix: Tensor) -> bool:
 def adds_apart(rows: Tensor, matrix: Tensor) -> bool:
     """Whether (B, P) x (N, P) plus a bias is quicker in two kernels than in one.
 
-    cuBLAS shares a long sum among the whole chip only where no bias is added in the same kernel:
-    with one, 128 rows of 25,088 by 1,000 take 2.2 times as long on an H200.
+    cuBLAS shares a long sum among the whole chip only where no bias is added in the same kernel.
 
     Examples
     --------
