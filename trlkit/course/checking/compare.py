@@ -82,7 +82,9 @@ def difference(expected: Any, got: Any) -> Difference | None:
         for position, (one, other) in enumerate(zip(expected, got, strict=True)):
             found = difference(one, other)
             if found:
-                return Difference(found.layer, f"entry {position}: {found.text}", found.hint)
+                hint = found.hint.replace("your result", f"entry {position} of your result")
+                hint = hint.replace("Your result", f"Entry {position} of your result")
+                return Difference(found.layer, f"entry {position}: {found.text}", hint)
         return None
     if isinstance(expected, dict):
         if not isinstance(got, dict) or got.keys() != expected.keys():
