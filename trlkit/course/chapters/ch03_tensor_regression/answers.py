@@ -734,7 +734,7 @@ def is_best_update(update):
     return True
 
 # %% mistake="is_best_update" name="slopes below 0 pass"
-# Only an update passes whose slopes are all far below 0.
+# Only an update passes whose slopes are all below 0: about -0.08.
 # Look at: how you compare a slope with 0: it has a sign.
 #- (slope.abs() > 1e-6)
 #+ (slope > 1e-6)
@@ -1561,8 +1561,8 @@ def best_weight(x, y):
     return u @ v.T + weight
 
 # %% mistake="best_weight" name="a regression on pixels"
-# On average your error is larger than that of the chapter's fit. On which drawings? What have all
-# of them in common that your fit does not know of?
+# Your mean error is not below that of the chapter's fit. On which drawings is it largest? What have
+# all of them in common that your fit does not know of?
 # Look at: your weights as pictures, beside the true ones.
 def best_weight(x, y):
     flat = (x - x.mean(0)).flatten(1)
@@ -1570,8 +1570,8 @@ def best_weight(x, y):
     return (flat.T @ torch.linalg.solve(gram, y - y.mean())).reshape(x.shape[1:])
 
 # %% mistake="best_weight" name="the chapter's fit without a penalty"
-# On average your error is larger than that of the chapter's fit. On which drawings? What have all
-# of them in common that your fit does not know of?
+# Your mean error is not below that of the chapter's fit. On which drawings is it largest? What have
+# all of them in common that your fit does not know of?
 # Look at: your weights as pictures, beside the true ones.
 def best_weight(x, y):
     (u, v), _ = fit_cp_regression(x, y, 2)

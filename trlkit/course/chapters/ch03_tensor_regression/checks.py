@@ -306,12 +306,12 @@ def _all_alike(factor, bias, x, y, factors, mode, ridge):
 
 
 def _sum_charged(factor, bias, x, y, factors, mode, ridge):
-    """As if the sum of the numbers were charged, too: all the slopes are alike, below 0."""
+    """As if the sum of the numbers were charged, too: all the slopes are -0.08."""
     features = fast_features(x, factors, mode).flatten(1)
     mean = features.mean(0)
     gram = (features - mean).T @ (features - mean)
     gram += ridge * torch.eye(len(gram), dtype=x.dtype)
-    moved = torch.linalg.pinv(gram) @ torch.ones_like(mean)
+    moved = 0.04 * (torch.linalg.pinv(gram) @ torch.ones_like(mean))
     return factor - moved.reshape(factor.shape), bias + mean @ moved
 
 
@@ -668,8 +668,8 @@ def what_decides_probe(answer: Callable, world: str) -> dict[str, Verdict]:
         if calls.total() > MOST_FITS:
             raise RuntimeError(f"more than {MOST_FITS} experiments in one world")
         first.append(seed)
-        if seed == first[0]:
-            return 0.65  # the seed that is tried first is one of those that never succeed
+        if seed == first[0] and int(world.split()[-1]) % 3 == 0:
+            return 0.65  # in a third of the worlds the first seed is one that never succeeds
         return made_up_error(world, rows, columns, rank, samples, seed)
 
     found = answer(counted)
