@@ -789,16 +789,6 @@ def is_best_update(update):
 #-                 if any((slope.abs() > 1e-6).any() for slope in slopes):
 #+                 if loss > 0.5 * (y - y.mean()).square().sum():
 
-# %% wrong="is_best_update" name="no unique solution"
-# With a mode of size 1 there, the components of the others are not told apart.
-#- ((3, 5), (4, 2), (2, 3, 4))
-#+ ((1, 5), (3, 5))
-#-                 factor, bias = (tensor.clone().requires_grad_() for tensor in found)
-#+                 best = update_block(x, y, factors, mode, ridge)
-#+                 if not torch.allclose(found[0], best[0]):
-#+                     return False
-#+                 factor, bias = (tensor.clone().requires_grad_() for tensor in found)
-
 # %% wrong="is_best_update" name="slopes below 1"
 # Any slope below 1 passes.
 #- > 1e-6
