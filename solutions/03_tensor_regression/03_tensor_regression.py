@@ -429,7 +429,7 @@ print("your own test says of your update:", is_best_update(update_block))
 # **Judged by what it does.** The check calls your function on noisy data whose true weight has the rank asked for, and measures it on samples
 # that it has never seen, by the relative error $\lVert y - \hat y\rVert / \lVert y - \bar y\rVert$. With more samples than the weight has degrees of
 # freedom (though fewer than entries) it must be at most 0.1. In one case there are fewer, and a penalty: then it must be at most
-# 1.3, that is, not much worse than knowing nothing. (It tries up to three
+# 1.3, that is, not much worse than knowing nothing, and the penalized loss about as low as such sweeps make it. (It tries up to three
 # random starts, and takes the one that fits its own samples best. If you seed inside, all three are the same.)
 
 # %% solve="fit_cp_regression"
@@ -850,7 +850,7 @@ plotting.curves(lines, "samples", "relative error of the weight", log="xy")
 # Bars, disks, rings and stripes of 16 x 16 pixels, and 120 noisy samples for each. Which method is best over all of them? Any
 # method goes; your function does not know which drawing it is looking for. What do all of them have in common, beside or beyond a low rank?
 #
-# One point for a mean error below that of this chapter's best all-rounder, a generous rank of 8 with a penalty of 10. The figure is the real reward. The
+# One point for a mean error below that of this chapter's best all-rounder, a generous rank of 8 with a penalty of 10 (by half a percent: its start alone changes less). The figure is the real reward. The
 # last line is a bound of a kind: least squares when told *which* pixels belong to the drawing.
 
 # %% solve="best_weight"

@@ -82,7 +82,11 @@ def difference(expected: Any, got: Any) -> Difference | None:
         for position, (one, other) in enumerate(zip(expected, got, strict=True)):
             found = difference(one, other)
             if found:
-                return Difference(found.layer, f"entry {position}: {found.text}", found.hint)
+                entry = f"entry {position} of your result"
+                hint = found.hint.replace("Every entry of your result", f"All of {entry}")
+                hint = hint.replace(" in your result", f" in {entry}")
+                hint = hint.replace("Your result", entry.capitalize())
+                return Difference(found.layer, f"entry {position}: {found.text}", hint)
         return None
     if isinstance(expected, dict):
         if not isinstance(got, dict) or got.keys() != expected.keys():

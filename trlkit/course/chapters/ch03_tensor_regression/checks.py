@@ -19,6 +19,8 @@ STARTS = 3  # random ones, of which the fit that suits its own samples best is j
 APART = 7_000_000  # between the seeds of starts and those that cases are drawn with
 CLOSE = 0.1  # the largest relative error on held-out samples that counts as learned
 FEW = 1.3  # the same with fewer samples than degrees of freedom; 1 is predicting the mean
+HIGHER = 1.15  # times what alternating updates reach: the largest penalized loss of a fit
+LUCK = 0.995  # of the error to be beaten: more than a lucky start makes of it
 MOST_UPDATES = 200  # calls that a test of an update may make
 MOST_FITS = 400  # experiments that may be made in one world
 
@@ -58,7 +60,8 @@ def cp_response(x: Tensor, factors: Sequence[Tensor], bias: Tensor) -> Tensor:
 def cp_response_cases(draw: Draw) -> Iterator[Case]:
     batch, height, width, rank = draw.sizes(4, 3, 5, 2)
     factors = [draw.counting(height, rank), draw.counting(width, rank)]
-    yield Case((draw.counting(batch, height, width), factors, number(draw)))
+    bias = draw.choice(1000.0, [1.0]) * number(draw)  # of the size of all the rest
+    yield Case((draw.counting(batch, height, width), factors, bias))
     x = draw.normal(batch, height, width)
     yield Case((x, factors_of(draw, (height, width), 1), number(draw)), "rank 1")
     square = factors_of(draw, (3, 3), 3)
@@ -165,6 +168,10 @@ def balance_factors_cases(draw: Draw) -> Iterator[Case]:
     gone = factors_of(draw, (height, width, 2), 3)
     gone[1][:, 1] = 0
     yield Case((gone,), "a column of zeros: its term is 0, at any scale of the others")
+    small = factors_of(draw, (height, width), rank)
+    small[0][:, 0] *= 1e-9
+    small[1][:, 0] *= 1e-4
+    yield Case((small,), "a small term")
 
 
 def update_block(
@@ -184,12 +191,10 @@ def fast_update(
     x: Tensor, y: Tensor, factors: Sequence[Tensor], mode: int, ridge: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """The same least squares by a solver, for the answers that call it hundreds of times."""
+    if ridge:
+        return _centered(x, y, factors, mode, ridge)  # whose factor is 0 where all features are
     features = fast_features(x, factors, mode).flatten(1)
     table = torch.cat([features, torch.ones_like(features[:, :1])], dim=1)
-    count = features.shape[1]
-    if ridge:
-        penalty = math.sqrt(ridge) * torch.eye(count, count + 1, dtype=x.dtype)
-        table, y = torch.cat([table, penalty]), torch.cat([y, y.new_zeros(count)])
     solution = torch.linalg.lstsq(table, y[:, None]).solution[:, 0]
     return solution[:-1].reshape(factors[mode].shape), solution[-1]
 
@@ -292,6 +297,24 @@ def _swapped_others(factor, bias, x, y, factors, mode, ridge):
     return _normal(x, y, mixed, mode, ridge)
 
 
+def _all_alike(factor, bias, x, y, factors, mode, ridge):
+    """The best of the factors whose numbers are all the same: the slopes at it add up to 0."""
+    total = fast_features(x, factors, mode).sum((1, 2))
+    centered = total - total.mean()
+    one = centered @ y / (centered @ centered + ridge * factor.numel())
+    return torch.full_like(factor, one.item()), y.mean() - one * total.mean()
+
+
+def _sum_charged(factor, bias, x, y, factors, mode, ridge):
+    """As if the sum of the numbers were charged, too: all the slopes are -0.08."""
+    features = fast_features(x, factors, mode).flatten(1)
+    mean = features.mean(0)
+    gram = (features - mean).T @ (features - mean)
+    gram += ridge * torch.eye(len(gram), dtype=x.dtype)
+    moved = 0.04 * (torch.linalg.pinv(gram) @ torch.ones_like(mean))
+    return factor - moved.reshape(factor.shape), bias + mean @ moved
+
+
 def _transposed(factor, bias, *given):
     return factor.T.reshape(factor.shape), bias
 
@@ -304,6 +327,10 @@ UPDATES: dict[str, tuple[bool, Callable]] = {  # whether each is right, and the 
     "no penalty": (False, lambda *given: _normal(*given[:4], 0.0)),
     "penalty times samples": (False, lambda x, *given: _normal(x, *given[:3], given[3] * len(x))),
     "a penalty always": (False, lambda *given: _normal(*given[:4], given[4] or 0.1)),
+    "a whole number for the penalty": (False, lambda *given: _normal(*given[:4], given[4] // 1)),
+    "a penalty of 1 at most": (False, lambda *given: _normal(*given[:4], min(given[4], 1.0))),
+    "all numbers alike": (False, _with(_all_alike)),
+    "slopes below 0": (False, _with(_sum_charged)),
     "penalty squared": (False, lambda *given: _normal(*given[:4], given[4] ** 2)),
     "mean for bias": (False, _with(lambda f, b, x, y, *given: (f, y.mean()))),
     "no bias": (False, _with(lambda f, b, x, y, *given: (f, torch.zeros_like(b)))),
@@ -312,14 +339,26 @@ UPDATES: dict[str, tuple[bool, Callable]] = {  # whether each is right, and the 
         False,
         _with(lambda f, b, x, y, fs, mode, r: (f if mode == 0 else fs[mode], b)),
     ),
+    "all modes but 0": (
+        False,
+        _with(lambda f, b, x, y, fs, mode, r: (f if mode else fs[mode], b)),
+    ),
+    "all modes but the last": (
+        False,
+        _with(lambda f, b, x, y, fs, mode, r: (f if mode + 1 < len(fs) else fs[mode], b)),
+    ),
+    "modes 0 and 1 alone": (
+        False,
+        _with(lambda f, b, *given: _swapped_others(f, b, *given) if given[3] > 1 else (f, b)),
+    ),
     "two modes alone": (False, _with(_swapped_others)),
     "one component stays": (False, _with(_last_kept)),
     "half of the samples": (
         False,
         lambda x, y, *given: _normal(x[: len(x) // 2 + 1], y[: len(x) // 2 + 1], *given),
     ),
-    "a little short": (False, _with(lambda f, b, *given: (0.99 * f, b))),
-    "a little more bias": (False, _with(lambda f, b, *given: (f, b + 0.01))),
+    "a little short": (False, _with(lambda f, b, *given: (0.999 * f, b))),
+    "a little more bias": (False, _with(lambda f, b, *given: (f, b + 0.001))),
 }
 
 
@@ -429,7 +468,11 @@ def judged_fit(
         response = cp_response(new_x, best[1], best[2])
         error = relative_error(new_y, response)
         if error <= asked:
-            return {"fit": _penalty_counts(fitted) if ridge else RIGHT}
+            if ridge:
+                return {"fit": _penalty_counts(fitted, x, y, ridge, best[1], best[2])}
+            if rank == 1:
+                return _fault(fitted(0, sweeps=1), x, rank) or {"fit": RIGHT}
+            return {"fit": RIGHT}
     kind, reason = _symptom(fitted, x, y, best[1], new_y, response, asked)
     text = (
         f"judged on {len(new_y)} held-out samples, the relative error is {error:.2g}; expected at "
@@ -439,14 +482,32 @@ def judged_fit(
     return {"fit": Verdict(kind, f"{text}\n{reason}" if reason else text)}
 
 
-def _penalty_counts(fitted: Callable) -> Verdict:
-    """Whether a huge penalty leaves nothing of the weight."""
+def _penalty_counts(
+    fitted: Callable, x: Tensor, y: Tensor, ridge: float, factors: Sequence[Tensor], bias: Tensor
+) -> Verdict:
+    """Whether the penalized loss is small, and a huge penalty leaves nothing of the weight."""
+
+    def charged(factors: Sequence[Tensor], bias: Tensor) -> float:
+        squares = sum(factor.square().sum() for factor in factors)
+        return ((cp_response(x, factors, bias) - y).square().sum() + ridge * squares).item()
+
     found = fitted(0, strength=1e8)
     size = cp_weight([factor.detach() for factor in found[0]]).norm().item()
-    if size < 0.01:
+    if size >= 0.01:
+        text = f"with ridge=1e8 the weight still has the norm {size:.2g}, expected nearly 0"
+        return Verdict("penalty does nothing", text)
+    torch.default_generator.manual_seed(APART)
+    rank = factors[0].shape[1]
+    ours = min(charged(*fit_cp_regression(x, y, rank, ridge)) for _ in range(STARTS))
+    yours = charged(factors, bias)
+    if yours <= HIGHER * ours:
         return RIGHT
-    text = f"with ridge=1e8 the weight still has the norm {size:.2g}, expected nearly 0"
-    return Verdict("penalty does nothing", text)
+    text = (
+        f"with ridge={ridge:g} the penalized loss (the sum of the squared errors, plus ridge times "
+        f"the sum of all squared numbers of the factors) is {yours:.3g}; expected at most "
+        f"{HIGHER * ours:.3g}, a little more than updates with that penalty reach"
+    )
+    return Verdict("penalized loss", text)
 
 
 def _fault(found: object, x: Tensor, rank: int) -> dict | None:
@@ -491,6 +552,10 @@ def _symptom(
         return "zero", "the weight that your factors stand for is 0 everywhere"
     if relative_error(new_y, response + (new_y - response).mean()) <= asked:
         return "bias", "the weight is right, the bias is not"
+    if asked == FEW:
+        without = fitted(0, strength=0.0)[0]
+        if all(torch.equal(*pair) for pair in zip(fitted(0)[0], without, strict=True)):
+            return "no ridge", "with ridge=0 the factors come out the same"
     pairs = list(zip(fitted(0)[0], fitted(0, y.flip(0))[0], strict=True))
     same = [k for k, pair in enumerate(pairs) if torch.equal(*pair)]
     if same:
@@ -560,10 +625,11 @@ def made_up_error(world: str, rows: int, columns: int, rank: int, samples: int, 
     """The relative error of a fit in a made-up world: half of the seeds succeed at its need."""
     name, factor = need(world)
     asked = factor * UNITS[name](rows, columns, rank)
+    lucky = random.Random(f"{world} {rows} {columns} {rank} {seed}").random() < LUCKY
     luck = random.Random(f"{world} {rows} {columns} {rank} {samples} {seed}")
-    chance = LUCKY / (1 + (2 * LUCKY - 1) * (asked / samples) ** STEEP)
-    good, size = luck.random() < chance, luck.random()
-    return 0.05 + 0.2 * size if good else 0.7 + size
+    chance = 1 / (1 + (2 * LUCKY - 1) * (asked / samples) ** STEEP)
+    good, size = lucky and luck.random() < chance, luck.random()
+    return 0.29 - 0.24 * size**4 if good else 0.61 + 9 * size**16  # most near the two bounds
 
 
 def what_decides(error: Callable) -> tuple[str, float, float]:
@@ -589,6 +655,7 @@ def what_decides(error: Callable) -> tuple[str, float, float]:
 def what_decides_probe(answer: Callable, world: str) -> dict[str, Verdict]:
     torch.manual_seed(0)
     calls: Counter = Counter()
+    first: list[int] = []
 
     def counted(rows: int, columns: int, rank: int, samples: int, seed: int) -> float:
         rows, columns, rank, samples, seed = map(int, (rows, columns, rank, samples, seed))
@@ -600,6 +667,9 @@ def what_decides_probe(answer: Callable, world: str) -> dict[str, Verdict]:
         calls[rows, columns, rank] += 1
         if calls.total() > MOST_FITS:
             raise RuntimeError(f"more than {MOST_FITS} experiments in one world")
+        first.append(seed)
+        if seed == first[0] and int(world.split()[-1]) % 3 == 0:
+            return 0.65  # in a third of the worlds the first seed is one that never succeeds
         return made_up_error(world, rows, columns, rank, samples, seed)
 
     found = answer(counted)
@@ -639,7 +709,7 @@ def _settings(calls: Counter) -> str:
 
 def what_decides_cases(draw: Draw) -> Iterator[Case]:
     for number, kind in enumerate(
-        draw.choice((*UNITS, "freedom", "pixels"), [(*UNITS, *UNITS, "freedom", "sides")])
+        draw.choice((*UNITS, *UNITS, "freedom", "sides"), [(*UNITS, *UNITS, "sides", "freedom")])
     ):
         yield Case((f"{kind}, luck {draw.choice(number, range(100, 900))}",))
 
@@ -685,16 +755,17 @@ def best_weight_probe(answer: Callable, xs: list, ys: list, seed: int) -> Verdic
     torch.manual_seed(0)
     for truth, x, y in zip(truths, xs, ys, strict=True):
         factors = [torch.randn(size, 8, dtype=x.dtype) for size in truth.shape]
-        for _ in range(15):
+        for _ in range(30):
             for mode in (0, 1):
                 factors[mode], _ = _normal(x, y, factors, mode, 10.0)
         ours.append((cp_weight(factors) - truth).norm().item())
     mean, limit = sum(yours) / len(yours), sum(ours) / len(ours)
-    if mean < limit:
+    if mean < LUCK * limit:
         return RIGHT
     text = (
         f"over {len(ours)} drawings your mean error is {mean:.3f}; asked is less than what "
-        f"`fit_cp_regression` of rank 8 with ridge=10 gets on the same samples, {limit:.3f}"
+        f"`fit_cp_regression` of rank 8 with ridge=10 gets on the same samples, {limit:.3f}, by "
+        f"half a percent at least"
     )
     told = ", ".join(
         f"{name} {error:.2f}" for name, error in zip(drawings(seed), yours, strict=True)
