@@ -670,8 +670,13 @@ def compared(answer: Callable, seed: int, steps: int, lead: float) -> Verdict:
             return Verdict("head trained", text)
     if faults:
         return faults[0]
+    if len(made) != len(runs):
+        text = (
+            f"rival is called {len(made)} times for {len(runs)} heads; it has to make one for each"
+        )
+        return Verdict(f"made {len(made)}", text)
     counts = [sum(layer is other for layer, *_ in learned) for other in made]
-    if len(learned) != 2 * len(runs) or len(made) != len(runs) or counts != [1] * len(made):
+    if len(learned) != 2 * len(runs) or counts != [1] * len(made):
         own = len(learned) - sum(counts)
         text = f"for {len(runs)} heads, learn trained a rival {sum(counts)} times and a head {own} "
         return Verdict(f"trained {sum(counts)} {own}", text + "times; each has to train once")
@@ -698,7 +703,9 @@ def compared(answer: Callable, seed: int, steps: int, lead: float) -> Verdict:
             text = f"head {number} is left in {now} mode, in which it was not"
             return Verdict(f"left in {now} mode", text)
         if not all(parameter.requires_grad for parameter in head.parameters()):
-            text = f"head {number} is left with parameters that require no gradients, as they did"
+            text = (
+                f"head {number} is left with parameters that require no gradients; they did before"
+            )
             return Verdict("left frozen", text)
     if not isinstance(found, tuple | list) or len(found) != 2:
         return Verdict("no pair", f"must return (gains, ahead), got {describe(found)}")
