@@ -960,6 +960,11 @@ def pooled_linear_as_tucker(weight, input_shape, window):
 #- torch.eye(k).to(weight)
 #+ torch.eye(k)
 
+# %% wrong="pooled_linear_as_tucker" name="transposed where not square"
+# A weight of as many rows as columns is taken for one that has its classes last.
+#- weight.T
+#+ (weight if n == weight[0].numel() else weight.T)
+
 # %% wrong="pooled_linear_as_tucker" name="square windows"
 # The first window for all.
 #-     n, c =
@@ -1079,7 +1084,7 @@ def fair_gains(runs, rival, learn, labels, truth, steps):
 
 # %% mistake="fair_gains" name="no gradients"
 # You call learn where torch records no gradients. A training there finds none.
-# Look at: what stands below torch.no_grad().
+# Look at: what stands below torch.no_grad() or torch.inference_mode().
 #-             learn(layer, features, labels, steps)
 #-             with torch.no_grad():
 #+             with torch.no_grad():

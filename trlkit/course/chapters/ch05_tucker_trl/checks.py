@@ -548,7 +548,7 @@ def pooled_cases(draw: Draw) -> Iterator[Case]:
     yield case(draw.normal, 4, (4, 4, 4), (2, 2), "square windows of a square map")
     yield case(draw.normal, 3, (5, 6), draw.choice(((3,),), [((2,),)])[0], "one mode to average")
     yield case(draw.normal, 3, (2, 2, 3, 4), (1, 3, 2), "three modes to average, one window of 1")
-    yield case(draw.normal, 3, (2, 1, 1), (1, 1), "nothing to average: sizes of 1")
+    yield case(draw.normal, 2, (2, 1, 1), (1, 1), "nothing to average, and a square weight")
 
     def half(*sizes: int) -> Tensor:
         return draw.normal(*sizes).float()
