@@ -118,12 +118,12 @@ check("project_input", project_input)
 # not written: a factor for each mode, a bias for each output number, and `project_input`.
 #
 # **Predict before you run.** From (512, 7, 7) to (64, 3, 3), how many times more numbers has an `nn.Linear` between the same
-# shapes than the TCL, about: 10, 100, 1000 or 100000 times?
+# shapes than the TCL, about: 4, 40, 400 or 40000 times?
 
 # %% predict="tcl_size"
 ### BEGIN SOLUTION
 #~ prediction = ...
-prediction = 1000
+prediction = 400
 ### END SOLUTION
 
 # %%
@@ -133,7 +133,7 @@ for name, parameter in tcl.named_parameters():
 
 flat, small = 512 * 7 * 7 * 64 * 3 * 3 + 64 * 3 * 3, sum(p.numel() for p in tcl.parameters())
 print(f"together {small:,}; a Linear between the same shapes has {flat:,}, {flat / small:.0f} times as many")
-reveal(prediction, lambda: 10 ** round(math.log10(flat / small) - 0.0001))
+reveal(prediction, lambda: min((4, 40, 400, 40_000), key=lambda n: abs(math.log(flat / small / n))))
 
 # %% [markdown]
 # ## 5.3 From the projection to classes { minutes: 8, difficulty: 3 }
@@ -227,8 +227,8 @@ print(f"rank (2048, 1, 1, 1000): {tucker_size((2048, 1, 1, 1000)):,} parameters"
 #
 # Now the module, and its start. An input of variance 1 has to give outputs of variance 1, at **any** sizes and ranks, with
 # entries that are random around 0. Follow the three steps of 5.3: of how many products is a number of each result the sum, and
-# which variance of the entries makes up for that? With zeros anywhere no factor could learn: the gradient of each is a product
-# with all the others.
+# which variance of the entries makes up for that? Zeros are no start: in one of the tensors they make every output the bias, and
+# in two nothing but the bias ever learns, since the gradient of each is a product with all the others.
 
 # %% solve="TuckerTRL"
 class TuckerTRL(nn.Module):
@@ -729,8 +729,8 @@ plotting.images(dict(zip(names, products)), signed=True)
 # ### Open challenge: beat the average, seed by seed
 #
 # Find a head that starts as the average head, gets the same 100 steps, and is ahead of it on **every** seed, with as few numbers
-# as you can. The course's own: `tucker_head(2, head)`, on the line below. Or show that none with fewer than 500 numbers does. No
-# points: the figure is yours. (The average has 170 numbers, and no head that sees only averages can do better than it.)
+# as you can. The course's own: `tucker_head(2, head)`, on the line below. Or show that none with fewer than 200 numbers does. No
+# points: the figure is yours. (The average has 170 numbers.)
 
 # %%
 def my_rival(head):

@@ -93,7 +93,8 @@ def project_input(x, factors):
     return x.flatten(1) @ product
 
 # %% mistake="project_input" name="last factor only"
-# Each of your products starts again from the original x, so only the last one is left.
+# Your result is x projected along its last mode alone. That is what is left where each product
+# starts again from the original x.
 # Look at: what the next product multiplies.
 def project_input(x, factors):
     for k, factor in enumerate(factors):
@@ -101,8 +102,8 @@ def project_input(x, factors):
     return z
 
 # %% mistake="project_input" name="first factor only"
-# You return after the first factor.
-# Look at: the indentation of your `return`.
+# Your result is x projected along its first mode alone.
+# Look at: whether your loop comes to its end (the indentation of `return`).
 def project_input(x, factors):
     for k, factor in enumerate(factors):
         return torch.tensordot(x, factor, dims=([k + 1], [0])).movedim(-1, k + 1)
@@ -169,8 +170,8 @@ def tucker_forward(x, core, factors, bias):
     return torch.addmm(bias, z.flatten(1), core.flatten(0, -2))
 
 # %% mistake="tucker_forward" name="bias left out"
-# You left out the bias.
-# Look at: whether every argument is used.
+# Your scores are those without the bias.
+# Look at: where the bias comes in, and whether you return the sum.
 def tucker_forward(x, core, factors, bias):
     z = project_input(x, factors[:-1])
     return torch.tensordot(z, core, dims=core.ndim - 1) @ factors[-1].T
@@ -182,6 +183,14 @@ def tucker_forward(x, core, factors, bias):
 def tucker_forward(x, core, factors, bias):
     z = project_input(x, factors[:-1])
     return (torch.tensordot(z, core, dims=core.ndim - 1) + bias) @ factors[-1].T
+
+# %% mistake="tucker_forward" name="bias along the batch"
+# You add the bias along the batch: a number for each sample. It has one for each class. The
+# shapes allow it only where there are as many samples as classes.
+# Look at: which mode of your scores the bias belongs to.
+def tucker_forward(x, core, factors, bias):
+    z = project_input(x, factors[:-1])
+    return (factors[-1] @ torch.tensordot(z, core, dims=core.ndim - 1).T + bias).T
 
 # %% mistake="tucker_forward" name="class factor transposed"
 # You multiply by the factor of the classes the wrong way round. It is (C, R_out): what comes out
@@ -430,11 +439,26 @@ class TuckerTRL(nn.Module):
 #+         return tucker_forward(x, self.core, list(self.factors), nothing)
 
 # %% mistake="TuckerTRL" name="graph cut"
-# Your forward works on copies of the parameters that have no gradient: nothing learns.
+# No gradient gets from the outputs of your forward to the core and the factors: they never learn.
 # Look at: .data, .detach(), torch.no_grad() or torch.tensor(...) in forward.
 #-         return tucker_forward(x, self.core, list(self.factors), self.bias)
 #+         factors = [factor.data for factor in self.factors]
 #+         return tucker_forward(x, self.core.data, factors, self.bias)
+
+# %% wrong="TuckerTRL" name="classes start at zero"
+# The last factor starts as zeros: it alone could begin to learn.
+#- torch.randn(num_classes, rank[-1]) / rank[-1] ** 0.5
+#+ torch.zeros(num_classes, rank[-1])
+
+# %% wrong="TuckerTRL" name="classes alike"
+# The right squares, and a row that is the same for all classes.
+#- torch.randn(num_classes, rank[-1]) / rank[-1] ** 0.5
+#+ (torch.randn(rank[-1]) / rank[-1] ** 0.5).repeat(num_classes, 1)
+
+# %% wrong="TuckerTRL" name="not filled"
+# The core holds what no number is.
+#- torch.randn(rank) / math.prod(rank[:-1]) ** 0.5
+#+ torch.full(rank, math.nan)
 
 # %% wrong="TuckerTRL" name="weight built once"
 # The weight is built in the constructor.
@@ -658,7 +682,7 @@ def projection_flops(input_shape, rank, order):
 # %% mistake="projection_flops" name="rank in the order's place"
 # You pair the modes of `order` with the ranks one by one, so the first mode to be projected gets
 # R_0. The rank of a mode k is rank[k], whenever its turn comes.
-# Look at: zip(order, rank).
+# Look at: which number you take the rank by.
 def projection_flops(input_shape, rank, order):
     sizes, flops = list(input_shape), 0
     for mode, r in zip(order, rank):
@@ -686,6 +710,16 @@ def projection_flops(input_shape, rank, order):
 #+ torch.tensor(input_shape).float(), torch.tensor(0.0)
 #- return flops
 #+ return int(flops)
+
+# %% wrong="projection_flops" name="float32 for the entries"
+# The number of entries in float32: exact up to 2 ** 24.
+#- 2 * math.prod(sizes) * rank[mode]
+#+ 2 * int(torch.tensor(sizes).float().prod()) * rank[mode]
+
+# %% wrong="projection_flops" name="divided, then a whole number"
+# The other modes by a true division: exact up to 2 ** 53.
+#- 2 * math.prod(sizes) * rank[mode]
+#+ int(2 * math.prod(sizes) / sizes[mode]) * sizes[mode] * rank[mode]
 
 # %% wrong="projection_flops" name="rounded down"
 # The number of entries in floating point, cut to a whole number.
@@ -787,6 +821,12 @@ def best_order(input_shape, rank):
 def best_order(input_shape, rank):
     keys = [round(1 / i - 1 / r, 3) for i, r in zip(input_shape, rank)]
     return tuple(sorted(range(len(rank)), key=keys.__getitem__))
+
+# %% wrong="best_order" name="numbers in float32"
+# Seven digits only.
+def best_order(input_shape, rank):
+    keys = 1 / torch.tensor(input_shape) - 1 / torch.tensor(rank)
+    return tuple(torch.argsort(keys, stable=True).tolist())
 
 # %% wrong="best_order" name="smallest first step"
 # Whatever costs least now.
@@ -904,7 +944,7 @@ def pooled_linear_as_tucker(weight, input_shape, window):
 # %% mistake="pooled_linear_as_tucker" name="one average for all"
 # All columns of your pooling factors are the average of the whole mode. Column j belongs to
 # window j.
-# Look at: the first opening of 5.1: where a column has its numbers, and where its zeros.
+# Look at: the factors of the photograph in 5.1: where a column has its numbers, and where its zeros.
 #- eye.repeat_interleave(w, 0) / w
 #+ torch.ones_like(eye).repeat_interleave(w, 0) / (len(eye) * w)
 
@@ -919,6 +959,11 @@ def pooled_linear_as_tucker(weight, input_shape, window):
 # New tensors are float32 whatever the weight is.
 #- torch.eye(k).to(weight)
 #+ torch.eye(k)
+
+# %% wrong="pooled_linear_as_tucker" name="transposed where not square"
+# A weight of as many rows as columns is taken for one that has its classes last.
+#- weight.T
+#+ (weight if n == weight[0].numel() else weight.T)
 
 # %% wrong="pooled_linear_as_tucker" name="square windows"
 # The first window for all.
@@ -1026,10 +1071,24 @@ def fair_gains(runs, rival, learn, labels, truth, steps):
 #+ shares[1] - shares[0]
 
 # %% mistake="fair_gains" name="steps left out"
-# You train for another number of steps than `steps`: learn has one of its own when none is given.
+# You call learn without `steps`: it then takes a number of its own.
 # Look at: what you give to learn.
 #- labels, steps)
 #+ labels)
+
+# %% mistake="fair_gains" name="another number of steps"
+# You train for another number of steps than `steps`.
+# Look at: the last argument that you give to learn.
+#- labels, steps)
+#+ labels, 100)
+
+# %% mistake="fair_gains" name="no gradients"
+# You call learn where torch records no gradients. A training there finds none.
+# Look at: what stands below torch.no_grad() or torch.inference_mode().
+#-             learn(layer, features, labels, steps)
+#-             with torch.no_grad():
+#+             with torch.no_grad():
+#+                 learn(layer, features, labels, steps)
 
 # %% mistake="fair_gains" name="trained on unseen"
 # You train on the samples that you measure on. They are unseen no more.
@@ -1071,6 +1130,71 @@ def fair_gains(runs, rival, learn, labels, truth, steps):
 # One run for all.
 #- in runs:
 #+ in [runs[0]] * len(runs):
+
+# %% wrong="fair_gains" name="the first run's features"
+# All layers learn on the features of the first run.
+#- learn(layer, features, labels, steps)
+#+ learn(layer, runs[0][1], labels, steps)
+
+# %% wrong="fair_gains" name="a new start"
+# The head trains from new numbers.
+#-         shares = []
+#+         same.linear.reset_parameters()
+#+         shares = []
+
+# %% wrong="fair_gains" name="the rival of a new head"
+# The rival is made from a head with new numbers, which has not trained.
+#- rival(head), copy.deepcopy(head)
+#+ copy.deepcopy(head), copy.deepcopy(head)
+#-         shares = []
+#+         other.linear.reset_parameters()
+#+         other = rival(other)
+#+         shares = []
+
+# %% wrong="fair_gains" name="left in eval mode"
+# The heads are not in the mode in which they were.
+#- copy.deepcopy(head)
+#+ copy.deepcopy(head.eval())
+
+# %% wrong="fair_gains" name="left in training mode"
+# The heads are not in the mode in which they were.
+#- copy.deepcopy(head)
+#+ copy.deepcopy(head.train())
+
+# %% wrong="fair_gains" name="left frozen"
+# The parameters of the heads require no gradients any more.
+#-         shares = []
+#+         head.requires_grad_(False)
+#+         shares = []
+
+# %% wrong="fair_gains" name="standard deviation"
+# The gains' own spread, and not how far off their mean may be.
+#-     mean, half = interval(gains)
+#+     spread = torch.tensor(gains, dtype=torch.float64)
+#+     mean, half = spread.mean().item(), spread.std().item()
+
+# %% wrong="fair_gains" name="standard error"
+# No interval: 1 standard error.
+#-     mean, half = interval(gains)
+#+     spread = torch.tensor(gains, dtype=torch.float64)
+#+     mean, half = spread.mean().item(), spread.std().item() / len(gains) ** 0.5
+
+# %% wrong="fair_gains" name="the normal interval"
+# 1.96 standard errors, as for many runs.
+#-     mean, half = interval(gains)
+#+     spread = torch.tensor(gains, dtype=torch.float64)
+#+     mean, half = spread.mean().item(), 1.96 * spread.std().item() / len(gains) ** 0.5
+
+# %% wrong="fair_gains" name="median"
+# The gain in the middle beside the interval of the mean.
+#-     mean, half = interval(gains)
+#+     half = interval(gains)[1]
+#+     mean = sorted(gains)[len(gains) // 2]
+
+# %% wrong="fair_gains" name="rounded"
+# Two digits before the two are compared.
+#-     mean, half = interval(gains)
+#+     mean, half = (round(value, 2) for value in interval(gains))
 
 # %% wrong="fair_gains" name="signs counted"
 # A winner where all gains have one sign.
