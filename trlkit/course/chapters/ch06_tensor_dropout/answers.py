@@ -126,15 +126,6 @@ def really_drops(layer, x):
 #- torch.equal(layer(x), first)
 #+ torch.equal(layer(x)[0, 0], first[0, 0])
 
-# %% mistake="really_drops" name="shallow copy"
-# The layer is in the mode in which it came, but modules inside it are still in training mode,
-# and go on dropping. `layer.train()` changes them all.
-# Look at: `layer.train(mode)` against `layer.training = mode`, and what a shallow copy shares.
-#- import deepcopy
-#+ import copy
-#- deepcopy(layer)
-#+ copy(layer)
-
 # %% mistake="really_drops" name="one sample"
 # Where all samples but the last are 0, only the outputs of the last can change, and you say that
 # nothing is dropped.
