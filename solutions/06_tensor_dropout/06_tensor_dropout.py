@@ -416,7 +416,7 @@ reveal(prediction, lambda: (2 ** (2 + 3 + 1), 0.25 ** (2 + 3 + 1)))
 
 # %% [markdown]
 # <details><summary>If you predicted 12 or 14 combinations</summary>
-# 14 adds the masks of the modes up; but each mask of one mode comes with each of the others. 12 counts lists of components.
+# 14 adds the masks of the modes up; but each mask of one mode comes with each of the others. 12 counts two for each entry of the core.
 # </details>
 
 # %% solve="expected_weight"
@@ -483,7 +483,7 @@ reveal(prediction, lambda: round(expected_weight(keeps_one, (3,), 0.9)[0].item()
 # How often are all three dropped? And what is the component multiplied by that comes in then?
 # </details>
 #
-# Write `is_unbiased`. The check gives it some three dozen implementations, right ones and broken ones, and says which
+# Write `is_unbiased`. The check gives it some forty implementations, right ones and broken ones, and says which
 # broken one your test let through and which right one it accused. Some are drawn anew for the hidden check. What you are told of them:
 #
 # - Right ones may look unusual. Nothing counts but the expected weight, at every $p$.

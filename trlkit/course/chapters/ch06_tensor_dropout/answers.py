@@ -60,9 +60,9 @@ def really_drops(layer, x):
 #+ layer.train()
 
 # %% mistake="really_drops" name="modules inside left in training mode"
-# You set the mode of the layer alone. `layer.train()` has changed all modules inside it too, and
-# these still drop.
-# Look at: `layer.train(mode)` against `layer.training = mode`.
+# The layer is in the mode in which it came, but modules inside it are still in training mode,
+# and go on dropping. `layer.train()` changes them all.
+# Look at: `layer.train(mode)` against `layer.training = mode`, and what a shallow copy shares.
 #-     from copy import deepcopy
 #-
 #-     layer = deepcopy(layer).train()
@@ -125,6 +125,50 @@ def really_drops(layer, x):
 # Look at: which outputs of a pass you compare.
 #- torch.equal(layer(x), first)
 #+ torch.equal(layer(x)[0, 0], first[0, 0])
+
+# %% mistake="really_drops" name="one sample"
+# Where all samples but the last are 0, only the outputs of the last can change, and you say that
+# nothing is dropped.
+# Look at: which outputs of a pass you compare.
+#- torch.equal(layer(x), first)
+#+ torch.equal(layer(x)[0], first[0])
+
+# %% mistake="really_drops" name="norms compared"
+# Where two outputs change places from pass to pass, you say that nothing is dropped. Their norm
+# and their sum stay as they are.
+# Look at: what you compare, one number or all outputs.
+#- torch.equal(layer(x), first)
+#+ torch.equal(layer(x).norm(), first.norm())
+
+# %% mistake="really_drops" name="relative tolerance"
+# Where the outputs change by less than one part in a million, you say that nothing is dropped.
+# Look at: how small a change you take for none, and whether it need be a change of the class.
+#- torch.equal(layer(x), first)
+#+ torch.allclose(layer(x), first, atol=0)
+
+# %% mistake="really_drops" name="class"
+# Where the outputs change by less than one part in a million, you say that nothing is dropped.
+# Look at: how small a change you take for none, and whether it need be a change of the class.
+#- torch.equal(layer(x), first)
+#+ torch.equal(layer(x).argmax(1), first.argmax(1))
+
+# %% wrong="really_drops" name="two samples"
+# The others are not looked at.
+#-     first = layer(x)
+#+     x = x[:2]
+#+     first = layer(x)
+
+# %% wrong="really_drops" name="as text"
+# Four digits of each output.
+#-     first = layer(x)
+#-     return any(not torch.equal(layer(x), first) for _ in range(100))
+#+     return len({str(layer(x)) for _ in range(100)}) > 1
+
+# %% wrong="really_drops" name="an output that is 0"
+# Takes every 0 for a dropped one, and needs one.
+#-     first = layer(x)
+#-     return any(not torch.equal(layer(x), first) for _ in range(100))
+#+     return any((layer(x) == 0).any().item() for _ in range(100))
 
 # %% wrong="really_drops" name="thirty passes"
 # Too few for p = 0.1, though they often find it.
@@ -392,8 +436,9 @@ class DropoutCP(nn.Module):
 #+         factors = drop_cp(self.factors, keep, self.p)
 
 # %% mistake="DropoutCP" name="one mask for ever"
-# Your layer has one mask for ever: it is drawn when the layer is made, or `forward` sets a seed.
-# What it drops can never learn, and the others never have to do without one another.
+# Your layer has one mask in all passes of training, as if it were drawn once and kept, or
+# `forward` set a seed. What it drops does not learn, and the others never have to do without one
+# another.
 # Look at: how often new random numbers are drawn.
 #-         self.factors, self.p = nn.ParameterList(factors), p
 #+         self.factors, self.p = nn.ParameterList(factors), p
@@ -403,6 +448,22 @@ class DropoutCP(nn.Module):
 #-             factors = drop_cp(factors, torch.rand(factors[0].shape[1]) >= self.p, self.p)
 #+         factors = drop_cp(self.factors, self.keep, self.p) if self.training else self.factors
 
+# %% mistake="DropoutCP" name="one mask until eval"
+# Your layer has one mask in all passes of training, as if it were drawn once and kept, or
+# `forward` set a seed. What it drops does not learn, and the others never have to do without one
+# another.
+# Look at: how often new random numbers are drawn.
+#-         factors = list(self.factors)
+#-         if self.training:
+#-             factors = drop_cp(factors, torch.rand(factors[0].shape[1]) >= self.p, self.p)
+#+         factors = list(self.factors)
+#+         if not self.training:
+#+             self.keep = None
+#+         elif getattr(self, "keep", None) is None:
+#+             self.keep = torch.rand(factors[0].shape[1]) >= self.p
+#+         if self.training:
+#+             factors = drop_cp(factors, self.keep, self.p)
+
 # %% mistake="DropoutCP" name="the other way round"
 # You drop in eval mode and not in training mode.
 # Look at: which of the two `self.training` stands for.
@@ -410,13 +471,25 @@ class DropoutCP(nn.Module):
 #+ if not self.training
 
 # %% mistake="DropoutCP" name="entries dropped"
-# You dropped single entries of the factors, as nn.Dropout does. Tensor dropout drops whole
-# components: one column, in every factor at once.
-# Look at: how many random numbers you draw in one pass.
+# Some of your outputs belong to no mask of whole components. `nn.Dropout` on the factors, on x
+# or on the outputs does that: it drops single entries. Here one column goes, in every factor at
+# once.
+# Look at: how many random numbers you draw in one pass, and what they are multiplied with.
 #-         factors = list(self.factors)
 #-         if self.training:
 #-             factors = drop_cp(factors, torch.rand(factors[0].shape[1]) >= self.p, self.p)
 #+         factors = [nn.functional.dropout(f, self.p, self.training) for f in self.factors]
+
+# %% mistake="DropoutCP" name="outputs dropped"
+# Some of your outputs belong to no mask of whole components. `nn.Dropout` on the factors, on x
+# or on the outputs does that: it drops single entries. Here one column goes, in every factor at
+# once.
+# Look at: how many random numbers you draw in one pass, and what they are multiplied with.
+#-         if self.training:
+#-             factors = drop_cp(factors, torch.rand(factors[0].shape[1]) >= self.p, self.p)
+#-         return torch.einsum("zi,ir->zr", x.flatten(1), khatri(factors[:-1])) @ factors[-1].T
+#+         y = torch.einsum("zi,ir->zr", x.flatten(1), khatri(factors[:-1])) @ factors[-1].T
+#+         return nn.functional.dropout(y, self.p, self.training)
 
 # %% mistake="DropoutCP" name="not rescaled"
 # You dropped and did not rescale, so that the outputs of training are smaller than those of
@@ -513,6 +586,40 @@ class DropoutCP(nn.Module):
 #- factors = drop_cp(factors, torch.rand(factors[0].shape[1]) >= self.p, self.p)
 #+ keep = torch.rand(factors[0].shape[1]) >= self.p
 #+             factors[0].data = drop_cp(factors, keep, self.p)[0].data
+
+# %% mistake="DropoutCP" name="put in eval mode"
+# After some passes in training mode your layer is in eval mode, and drops nothing until `train()`
+# is called again. Which mode it is in is decided by who trains.
+# Look at: whether `forward` changes the mode.
+#-             factors = drop_cp(factors, torch.rand(factors[0].shape[1]) >= self.p, self.p)
+#+             factors = drop_cp(factors, torch.rand(factors[0].shape[1]) >= self.p, self.p)
+#+             self.eval()
+
+# %% wrong="DropoutCP" name="a mask for two passes"
+# New coins in every second pass.
+#-             factors = drop_cp(factors, torch.rand(factors[0].shape[1]) >= self.p, self.p)
+#+             self.passes = getattr(self, "passes", 0) + 1
+#+             if self.passes % 2:
+#+                 self.keep = torch.rand(factors[0].shape[1]) >= self.p
+#+             factors = drop_cp(factors, self.keep, self.p)
+
+# %% wrong="DropoutCP" name="two share a coin"
+# The first component and the last one.
+#-             factors = drop_cp(factors, torch.rand(factors[0].shape[1]) >= self.p, self.p)
+#+             keep = torch.rand(factors[0].shape[1]) >= self.p
+#+             keep[-1] = keep[0]
+#+             factors = drop_cp(factors, keep, self.p)
+
+# %% wrong="DropoutCP" name="normal numbers"
+# They are above p more or less often than 1 - p.
+#- torch.rand(
+#+ torch.randn(
+
+# %% wrong="DropoutCP" name="entries of x dropped"
+# No component is.
+#-         if self.training:
+#-             factors = drop_cp(factors, torch.rand(factors[0].shape[1]) >= self.p, self.p)
+#+         x = nn.functional.dropout(x, self.p, self.training)
 
 # %% wrong="DropoutCP" name="one left"
 # Keeps a component where all would go.
@@ -864,6 +971,22 @@ def expected_weight(dropout, rank, p):
 #- torch.tensor(coins)
 #+ torch.tensor(coins).int()
 
+# %% wrong="expected_weight" name="always float64"
+# Whatever the weight is.
+#- dropout(list(torch.tensor(coins).split(list(rank))), p)
+#+ dropout(list(torch.tensor(coins).split(list(rank))), p).double()
+
+# %% wrong="expected_weight" name="six digits"
+# Of each probability.
+#- math.prod(1 - p if stays else p for stays in coins)
+#+ round(math.prod(1 - p if stays else p for stays in coins), 6)
+
+# %% wrong="expected_weight" name="rare masks left out"
+# Each of them is rare, and what is left of the weight there is large.
+#-         total = total + chance
+#+         if chance > 1e-6:
+#+             total = total + chance
+
 # %% wrong="expected_weight" name="drawn"
 # Draws masks at random.
 def expected_weight(dropout, rank, p):
@@ -973,9 +1096,10 @@ def is_unbiased(dropout, weight, rank):
 #+ not torch.allclose(mean, weight)
 
 # %% mistake="is_unbiased" name="equal to the last digit"
-# You ask for numbers that are equal to the last digit. A sum over many masks is rounded, so you
-# accuse implementations that are right.
-# Look at: `torch.equal` and `torch.allclose`.
+# You accuse implementations whose expected weight differs from the weight by no more than
+# rounding. Whoever asks for equal numbers does that, and whoever takes a mean over masks drawn at
+# random.
+# Look at: what a sum over all masks leaves of a difference, and up to which size yours may be.
 #- (mean - weight).abs().max() > 1e-9 * weight.abs().max()
 #+ not torch.equal(mean, weight)
 
@@ -991,6 +1115,75 @@ def is_unbiased(dropout, weight, rank):
         if (total / 100 - weight).abs().max() > 0.5 * weight.abs().max():
             return False
     return True
+
+# %% mistake="is_unbiased" name="drawn at random, and too strict"
+# You accuse implementations whose expected weight differs from the weight by no more than
+# rounding. Whoever asks for equal numbers does that, and whoever takes a mean over masks drawn at
+# random.
+# Look at: what a sum over all masks leaves of a difference, and up to which size yours may be.
+#- expected_weight(dropout, rank, p)
+#+ sum(dropout([torch.rand(r) >= p for r in rank], p) for _ in range(90)) / 90
+
+# %% mistake="is_unbiased" name="one part in ten thousand"
+# You let through implementations in which one entry is off by one part in a hundred thousand. A
+# tolerance above that does it, and so does a sum, a mean or a norm over all entries.
+# Look at: up to which size a difference of one entry counts as rounding.
+#- 1e-9
+#+ 1e-4
+
+# %% mistake="is_unbiased" name="mean of all differences"
+# You let through implementations in which one entry is off by one part in a hundred thousand. A
+# tolerance above that does it, and so does a sum, a mean or a norm over all entries.
+# Look at: up to which size a difference of one entry counts as rounding.
+#- (mean - weight).abs().max() > 1e-9 * weight.abs().max()
+#+ (mean - weight).abs().mean() > 1e-5 * weight.abs().mean()
+
+# %% mistake="is_unbiased" name="a smaller absolute tolerance"
+# Entries of about 1e-12 are off by two parts in a hundred thousand, and you say that they are
+# right. A tolerance that is small beside 1 need not be small beside them.
+# Look at: what you divide the difference by.
+#- (mean - weight).abs().max() > 1e-9 * weight.abs().max()
+#+ not torch.allclose(mean, weight, rtol=1e-6, atol=1e-12)
+
+# %% mistake="is_unbiased" name="first column"
+# You let through an implementation in which the last entry is off, and no other.
+# Look at: which entries you compare.
+#- (mean - weight).abs().max() > 1e-9
+#+ (mean - weight)[..., 0].abs().max() > 1e-9
+
+# %% mistake="is_unbiased" name="norms compared, less exactly"
+# You compared the norms. A weight whose rows are in the wrong places, or whose sign is turned, has
+# the same norm.
+# Look at: what you compare, a number or the whole weight.
+#- (mean - weight).abs().max() > 1e-9 * weight.abs().max()
+#+ (mean.norm() - weight.norm()).abs() > 1e-6 * weight.norm()
+
+# %% mistake="is_unbiased" name="compared along the weight, less exactly"
+# You let through an implementation that adds something at a right angle to the weight. What share
+# of the weight the expected weight holds, as (mean * weight).sum() / weight.square().sum(), does
+# not show that.
+# Look at: what you compare, a number or the whole weight.
+#- (mean - weight).abs().max() > 1e-9 * weight.abs().max()
+#+ ((mean * weight).sum() / weight.square().sum() - 1).abs() > 1e-6
+
+# %% mistake="is_unbiased" name="entries sorted"
+# You let through an implementation that returns the rows in another order, at every p, also at 0.
+# Either you compare only what any order has alike, or you never look at `weight`.
+# Look at: whether each entry of the expected weight meets the same entry of `weight`.
+#- (mean - weight)
+#+ (mean.flatten().sort().values - weight.flatten().sort().values)
+
+# %% mistake="is_unbiased" name="mean over p"
+# You let through an implementation that is too large where p is below a half, and too small where
+# it is above. A mean over p does not show that.
+# Look at: what you compare, one weight for all p or one for each.
+#-     for p in [0, 0.01, 0.05, *(number / 20 for number in range(2, 20))]:
+#-         mean = expected_weight(dropout, rank, p)
+#-         if (mean - weight).abs().max() > 1e-9 * weight.abs().max():
+#-             return False
+#-     return True
+#+     mean = sum(expected_weight(dropout, rank, number / 20) for number in range(20)) / 20
+#+     return bool((mean - weight).abs().max() < 1e-9 * weight.abs().max())
 
 # %% mistake="is_unbiased" name="some p will do"
 # You let every implementation through. One p at which it comes out right is not enough: at p =
@@ -1062,6 +1255,21 @@ def is_unbiased(dropout, weight, rank):
 # A bias in the last row passes.
 #- (mean - weight)
 #+ (mean - weight)[:-1]
+
+# %% wrong="is_unbiased" name="last row only"
+# A bias anywhere else passes.
+#- (mean - weight)
+#+ (mean - weight)[-1]
+
+# %% wrong="is_unbiased" name="sums of rows"
+# Columns that err in turn are right in sum.
+#- (mean - weight)
+#+ (mean - weight).flatten(1).sum(1)
+
+# %% wrong="is_unbiased" name="mean square"
+# A small bias of one entry is lost in it.
+#- (mean - weight).abs().max() > 1e-9 * weight.abs().max()
+#+ nn.functional.mse_loss(mean, weight) > 1e-9 * weight.square().mean()
 
 # %% wrong="is_unbiased" name="eight p"
 # A tenth fits between two of them.
@@ -1386,6 +1594,16 @@ def paired_gain(train, judge, seeds, p):
 #+     plain = sorted(judge(train(seed, 0.0)) for seed in seeds)
 #+     gains = [one - other for one, other in zip(dropped, plain)]
 
+# %% wrong="paired_gain" name="p left out"
+# `train` takes a seed and p.
+#- train(seed, 0.0)
+#+ train(seed)
+
+# %% wrong="paired_gain" name="rounded"
+# To a tenth of a point.
+#- judge(train(seed, p)) - judge(train(seed, 0.0)) for
+#+ round(judge(train(seed, p)) - judge(train(seed, 0.0)), 1) for
+
 # %% wrong="paired_gain" name="two seeds only"
 # The others are not trained.
 #- in seeds]
@@ -1496,6 +1714,21 @@ def doubt(passes, single):
 def doubt(passes, single):
     mean = passes.mean(0)
     return -(mean * mean.log()).sum(1)
+
+# %% wrong="doubt" name="a column"
+# (B, 1) instead of (B,).
+#- values
+#+ values.unsqueeze(1)
+
+# %% wrong="doubt" name="for each mask"
+# (S,) instead of (B,).
+def doubt(passes, single):
+    return passes.var(2).mean(1)
+
+# %% wrong="doubt" name="32 masks of ten classes"
+# Sizes of the example above.
+def doubt(passes, single):
+    return -passes.reshape(32, -1, 10).mean(0).max(1).values
 
 # %% wrong="doubt" name="a list"
 # One number for each digit, but no tensor.
