@@ -1,12 +1,14 @@
 """What a learner's process may say to the grader: nothing of it wins a point, or stops a run."""
 
 import json
+import random
 import re
 import resource
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
 from filled import solutions
@@ -391,6 +393,29 @@ def look():
         assert child.run(code)[0] == ""
         _, look = child.begin("look", pieces)
         assert look() == ((1, 1), 0.3, (3, 3), 0.0)
+
+
+def test_calls_one_after_another_draw_other_numbers_and_the_seed_decides_which(sandbox):
+    code = """
+import random
+import numpy
+import torch
+
+def draw():
+    return [*torch.rand(5).tolist(), random.random(), numpy.random.random()]
+"""
+    with sandbox.fork("01_tensors") as child, child.within(60.0):
+        assert child.run(code)[0] == ""
+        _, draw = child.begin("draw", {})
+        runs = []
+        for seed in (1, 1, 2):
+            random.seed(seed)
+            numpy.random.seed(seed)
+            torch.manual_seed(seed)
+            runs.append([draw() for _ in range(3)])
+    assert runs[0] == runs[1] != runs[2]
+    drawn = [number for call in runs[0] for number in call]
+    assert len(set(drawn)) == len(drawn)
 
 
 def busy(sandbox):
