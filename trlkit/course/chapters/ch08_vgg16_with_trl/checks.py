@@ -728,11 +728,11 @@ class World:
             return None
         seeds = list(self.splits)
         every = torch.cat([split[k] for split in self.splits.values() for k in (0, 2)])
-        gaps = torch.cdist(x.sum((2, 3)).to(every), every.sum((2, 3)))
+        gaps = (x.to(every).sum((2, 3))[:, None] - every.sum((2, 3))).abs().amax(2)
         nearest, places = gaps.min(1)
         if nearest.max() > 1e-3:
             return None
-        moved = ~torch.isclose(every[places], x.to(every)).all(1).all(1).all(1)
+        moved = ~torch.isclose(every[places], x.to(every)).flatten(1).all(1)
         both = 2 * UNSEEN
         return [
             (seeds[k // both], k % both, one)
