@@ -1,4 +1,4 @@
-"""Heads on what a frozen VGG16 sees in photographs: drawn anew by a seed, trained in a second."""
+"""What a frozen VGG16 sees in photographs, halved anew by a seed, and heads trained on a half."""
 
 from collections.abc import Callable
 from functools import cache
@@ -20,7 +20,7 @@ def _all() -> tuple[Tensor, Tensor]:
     return tuple(torch.cat([part.tensors[k] for part in parts]) for k in (0, 1))
 
 
-def parts(seed: int, mixed: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def drawn(seed: int, mixed: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Draw which half of the photographs is there to learn from, as many of each class.
 
     Parameters
@@ -36,7 +36,7 @@ def parts(seed: int, mixed: bool = False) -> tuple[Tensor, Tensor, Tensor, Tenso
 
     Examples
     --------
-    >>> x, labels, unseen, truth = parts(0)
+    >>> x, labels, unseen, truth = drawn(0)
     >>> x.shape, labels.bincount().tolist() == truth.bincount().tolist() == [23] * 10
     (torch.Size([230, 512, 4, 4]), True)
     """
@@ -94,7 +94,7 @@ def trained(make: Callable[[], nn.Module], x: Tensor, labels: Tensor, seed: int)
 
     Examples
     --------
-    >>> x, labels, unseen, truth = parts(0)
+    >>> x, labels, unseen, truth = drawn(0)
     >>> head = trained(lambda: nn.Sequential(nn.Flatten(), nn.Linear(8192, 10)), x, labels, 0)
     >>> accuracy(head, unseen, truth) > 50
     True
@@ -103,8 +103,8 @@ def trained(make: Callable[[], nn.Module], x: Tensor, labels: Tensor, seed: int)
         torch.manual_seed(seed)
         head = make().train()
         optimizer = torch.optim.Adam([p for p in head.parameters() if p.requires_grad], lr=RATE)
-        drawn = torch.Generator().manual_seed(seed)
-        orders = (torch.randperm(len(x), generator=drawn) for _ in range(EPOCHS))
+        generator = torch.Generator().manual_seed(seed)
+        orders = (torch.randperm(len(x), generator=generator) for _ in range(EPOCHS))
         descend(head, optimizer, x, labels, (part for o in orders for part in o.split(BATCH)))
     return head.eval()
 
@@ -114,7 +114,7 @@ def accuracy(head: nn.Module, x: Tensor, labels: Tensor) -> float:
 
     Examples
     --------
-    >>> x, labels, _, _ = parts(0)
+    >>> x, labels, _, _ = drawn(0)
     >>> accuracy(nn.Sequential(nn.Flatten(), nn.Linear(8192, 10)), x, labels) < 60
     True
     """
