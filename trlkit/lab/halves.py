@@ -32,7 +32,8 @@ def drawn(seed: int, mixed: bool = False) -> tuple[Tensor, Tensor, Tensor, Tenso
     Returns
     -------
     tuple of Tensor
-        The activations (230, 512, 4, 4) and the labels to learn from; those of the other half.
+        The activations (230, 512, 4, 4) and the labels to learn from; those of the other half. Both
+        halves come in a random order.
 
     Examples
     --------
@@ -52,6 +53,8 @@ def drawn(seed: int, mixed: bool = False) -> tuple[Tensor, Tensor, Tensor, Tenso
     if mixed:
         channels = torch.randperm(x.shape[1], generator=generator)
     one, other = (torch.cat(half) for half in halves)
+    # Sorted by class, the place of a photograph would tell it.
+    one, other = (k[torch.randperm(len(k), generator=generator)] for k in (one, other))
     return x[one][:, channels], labels[one], x[other][:, channels], labels[other]
 
 
