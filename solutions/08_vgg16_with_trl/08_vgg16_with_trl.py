@@ -995,6 +995,7 @@ class NineChannels(nn.Module):
 note = ""  # a name for this try; then it is kept in tries_08.txt, beside the notebook
 marks = {"yours": lambda: hundred_numbers(halves.SHAPE, CLASSES), "nine channels": NineChannels}
 marks |= {"TRL of rank 1": lambda: CPTRL(shape, CLASSES, 1)} | judged
+del marks["one Linear"]
 points = {}
 for name, make in marks.items():
     shares = []
@@ -1009,7 +1010,7 @@ for name, make in marks.items():
             file.write(f"{size} {share:.2f} {note}\n")
 if Path("tries_08.txt").exists():
     rows = [line.split(maxsplit=2) for line in Path("tries_08.txt").read_text().splitlines()]
-    points["your tries"] = [int(row[0]) for row in rows], [float(row[1]) for row in rows]
+    points["your tries"] = zip(*sorted((int(size), float(share)) for size, share, _ in rows))
     print("\n".join(f"{name}: {size} numbers, {share} %" for size, share, name in rows))
 plotting.curves(points, "numbers of the head", "right, in percent, mean of three seeds", log="x", marks={"the budget": 100})
 

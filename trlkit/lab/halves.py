@@ -49,13 +49,12 @@ def drawn(seed: int, mixed: bool = False) -> tuple[Tensor, Tensor, Tensor, Tenso
         own = order[labels[order] == label]
         halves[0].append(own[: len(own) // 2])
         halves[1].append(own[len(own) // 2 :])
-    channels = torch.arange(x.shape[1])
-    if mixed:
-        channels = torch.randperm(x.shape[1], generator=generator)
     one, other = (torch.cat(half) for half in halves)
     # Sorted by class, the place of a photograph would tell it.
     one, other = (k[torch.randperm(len(k), generator=generator)] for k in (one, other))
-    return x[one][:, channels], labels[one], x[other][:, channels], labels[other]
+    if mixed:
+        x = x[:, torch.randperm(x.shape[1], generator=generator)]
+    return x[one], labels[one], x[other], labels[other]
 
 
 def shuffled(x: Tensor, seed: int) -> Tensor:
