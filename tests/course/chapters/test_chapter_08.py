@@ -81,5 +81,5 @@ def test_a_world_is_what_its_name_says_for_each_number_and_each_list_of_seeds(na
 def test_the_head_of_signs_is_ahead_of_nine_channels_in_every_draw(seeds):
     args = checks.halves.SHAPE, checks.halves.CLASSES, seeds
     assert checks.hundred_probe(checks.hundred_numbers, *args) == checks.RIGHT
-    rival = checks.hundred_probe(lambda shape, classes: checks.NineChannels(shape, classes), *args)
+    rival = checks.hundred_probe(checks.halves.NineChannels, *args)
     assert rival.kind == "not ahead"

@@ -881,21 +881,10 @@ BUDGET, AHEAD = 100, 1.0
 JUDGED = (0, 1, 2, 3, 4), (10, 11, 12, 13, 14), (20, 21, 22, 23, 24)
 
 
-class NineChannels(nn.Module):
-    """The rival of 100 numbers: the means of the first nine channels, and a linear layer."""
-
-    def __init__(self, shape: tuple = halves.SHAPE, classes: int = halves.CLASSES):
-        super().__init__()
-        self.linear = nn.Linear(9, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x[:, :9].mean((2, 3)))
-
-
 @functools.cache
 def _rival(seed: int) -> float:
     x, labels, unseen, truth = halves.drawn(seed, mixed=True)
-    return halves.accuracy(halves.trained(NineChannels, x, labels, seed), unseen, truth)
+    return halves.accuracy(halves.trained(halves.NineChannels, x, labels, seed), unseen, truth)
 
 
 def hundred_numbers(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
