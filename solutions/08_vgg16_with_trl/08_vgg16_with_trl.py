@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 8. VGG16 with a TRL { minutes: 98, difficulty: 4 }
+# # 8. VGG16 with a TRL { minutes: 126, difficulty: 4 }
 #
 # Nobody trains VGG16 for ten classes from nothing. One takes it as others have trained it, keeps what it sees,
 # and puts a new head on. Here the new head is a tensor regression layer with tensor dropout. The surgery takes four
@@ -11,7 +11,8 @@
 # - say what rank 10000 costs, and against which baseline it is a saving;
 # - run a frozen backbone once, not once an epoch, and say when that is not allowed;
 # - save and load the few numbers that were trained, and notice a file that does not fit;
-# - name the rivals of a TRL's size, and compare with them seed by seed.
+# - name the rivals of a TRL's size, and compare with them seed by seed;
+# - find out by experiment what a head leans on, and what it needs.
 #
 # **You need** chapter 4 (`CPTRL`), chapter 6 (tensor dropout), and a training loop, such as chapter 7's. No GPU, and no
 # network: without ImageNet's weights the chapter runs on random features, and says so.
@@ -20,6 +21,7 @@
 import io
 import math
 import time
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -28,7 +30,7 @@ from torchvision import models
 
 import trlkit
 from trlkit import CPTRL
-from trlkit.lab import data, plotting
+from trlkit.lab import data, halves, plotting
 from trlkit.course import check, explore, progress, reveal
 from trlkit.lab.statistics import interval
 from trlkit.lab.training import evaluate, fit
@@ -205,7 +207,7 @@ def freeze_network(model):
     return model.eval()
     ### END SOLUTION
 
-# %% check="freeze_network" points=2
+# %% check="freeze_network" points=1
 check("freeze_network", freeze_network)
 
 # %% [markdown]
@@ -437,7 +439,7 @@ def cached_features(backbone, batches):
     return torch.cat(features), torch.cat(labels)
     ### END SOLUTION
 
-# %% check="cached_features" points=2
+# %% check="cached_features" points=1
 check("cached_features", cached_features)
 
 # %% [markdown]
@@ -548,7 +550,7 @@ def head_state(model):
     }
     ### END SOLUTION
 
-# %% check="head_state" points=2
+# %% check="head_state" points=1
 check("head_state", head_state)
 
 # %% [markdown]
@@ -789,6 +791,218 @@ reveal(prediction, max(equals, key=equals.get))
 # <!--fact heads; all; CP, rank 10; minus GAP + Linear-->+1.3 ± 0.4<!--/fact--> against average + Linear and at <!--fact heads; all; CP, rank 10; minus Linear-->+2.1 ± 0.3<!--/fact--> against one Linear.
 
 # %% [markdown]
+# ### An experiment: what are the places worth? { minutes: 18, difficulty: 4 }
+#
+# A TRL keeps the places, and the average throws them away. Is what it keeps worth anything behind this network? Two questions
+# are easily taken for one:
+#
+# - what a head **uses**: train it, then show it the unseen photographs with their places *shuffled*. The points that it loses;
+# - what it **needs**: train it again, from the same start, on shuffled photographs, and show it shuffled ones. The points that
+#   it is still behind the head that saw the places. For whatever else could take their place, it has had its chance.
+#
+# To shuffle is to put the 4 x 4 places in another order, all 512 channels alike, and each photograph in an order of its own. An average of the channels cannot
+# tell: it is the control.
+#
+# **Predict before you write.** Which loses more when the places are shuffled after the training: the TRL, where each
+# component has one profile of the rows and one of the columns, or one Linear, which has a number for each place, channel and
+# class? And what is the word (in the table below) for a TRL that starts as an average, all rows alike and all columns alike, and then learns?
+
+# %% predict="places"
+### BEGIN SOLUTION
+#~ prediction = (..., ...)  # "TRL" or "one Linear"; one of the four words
+prediction = ("TRL", "not shown")
+### END SOLUTION
+
+# %% [markdown]
+# Write the experiment. Every seed draws anew which photographs are there to learn from, and how a head starts. Both heads of a pair get the same
+# photographs and the same start, so that what counts is the difference *within* a seed. `interval(differences)` is there. The conclusion is one word:
+#
+# | says | when |
+# |---|---|
+# | `"needed"` | the interval of what is needed lies above 0 |
+# | `"in the way"` | it lies below 0 |
+# | `"used"` | it holds 0, and the interval of what is used lies above 0 |
+# | `"not shown"` | in all other cases |
+#
+# The check runs it in made-up worlds, where it is known how many photographs each head reads, and compares your word with what **you** measured.
+
+# %% solve="worth_of_places"
+def worth_of_places(split, learn, shuffle, seeds):
+    """Find out by experiment whether a head uses, and whether it needs, the places.
+
+    split: function; split(seed) gives (x, labels, unseen, truth): photographs (B, C, H, W) and their labels
+    to learn from, and others to measure on.
+    learn: function; learn(x, labels, seed) gives a head that starts by the seed, trained; an nn.Module
+    that takes photographs to class scores.
+    shuffle: function; shuffle(x, seed) gives photographs with their places shuffled, and leaves x as it is.
+    seeds: list of int; a pair for each, the seed of all that is drawn for it.
+    Returns (used, needed, says): two pairs of float (mean, half), over the seeds, in points (percent of the
+    unseen photographs); and "needed", "in the way", "used" or "not shown".
+    """
+    ### BEGIN SOLUTION
+    def right(head, photographs, truth):
+        with torch.no_grad():
+            return 100 * (head(photographs).argmax(1) == truth).double().mean().item()
+
+    used, needed = [], []
+    for seed in seeds:
+        x, labels, unseen, truth = split(seed)
+        mixed = shuffle(unseen, seed)
+        head = learn(x, labels, seed)
+        without = learn(shuffle(x, seed), labels, seed)
+        as_they_are = right(head, unseen, truth)
+        used.append(as_they_are - right(head, mixed, truth))
+        needed.append(as_they_are - right(without, mixed, truth))
+    used, needed = interval(used), interval(needed)
+    if abs(needed[0]) > needed[1]:
+        return used, needed, "needed" if needed[0] > 0 else "in the way"
+    return used, needed, "used" if used[0] > used[1] else "not shown"
+    ### END SOLUTION
+
+# %% check="worth_of_places" points=3
+check("worth_of_places", worth_of_places)
+
+# %% [markdown]
+# <details><summary>Hint: how many trainings, and how many measurements?</summary>
+# Two heads for each seed. One of them is measured twice.
+# </details>
+#
+# <details><summary>Hint: the mean is right and the half is not</summary>
+# For each seed there is one difference. They go into <code>interval</code>, all at once.
+# </details>
+#
+# Now the real thing. `halves.drawn(seed)` draws half of the 460 photographs of every class to learn from:
+
+# %%
+def average_start():
+    """The TRL of the same rank; all rows start alike, and all columns."""
+    layer = CPTRL(shape, CLASSES, widths["TRL"])
+    for factor in (layer.factors[1], layer.factors[2]):
+        nn.init.constant_(factor, factor.std().item())
+    return layer
+
+
+def learner(make):
+    return lambda x, labels, seed: halves.trained(make, x, labels, seed)
+
+
+judged = {"average + Linear": kinds["pooled"], "one Linear": kinds["one Linear"]}
+judged |= {"TRL": kinds["TRL"], "TRL, average start": average_start}
+worth = {}
+for name, make in judged.items():
+    worth[name] = worth_of_places(halves.drawn, learner(make), halves.shuffled, list(range(6)))
+    used, needed, says = worth[name]
+    told = f"used {used[0]:+5.1f} +- {used[1]:.1f}, needed {needed[0]:+5.1f} +- {needed[1]:.1f} points"
+    print(f"{name:20s}{told}: {says}")
+most = max(("TRL", "one Linear"), key=lambda name: worth[name][0][0])
+reveal(prediction, (most, worth["TRL, average start"][2]))
+
+# %%
+lost = {name: {"used": used, "needed": needed} for name, (used, needed, _) in worth.items()}
+plotting.intervals(lost, "points lost for the shuffled places")
+
+# %% [markdown]
+# Look at the two TRLs. They have the same numbers, the same photographs and the same batches; one of them falls when the places are shuffled, and the other
+# does not feel it. What the first one leaned on was not in the photographs: it was its own start. Each component begins with a random profile of rows and columns, and its channels
+# learn to fit *that*.
+#
+# So the usual test, to spoil an input and see what is lost, says what *this* head leans on. It does not say what the input is worth. To train again without it is
+# nearer to that, and it still speaks of a head *and its start*: whoever stops at the first TRL says of TRLs what holds of a random start. Does the average start cost
+# anything? The picture of the challenge has it beside the others. And neither TRL gains a place on the average + Linear by its places.
+#
+# Two limits. The halves of different seeds share photographs, so for *other* photographs these intervals are somewhat too narrow. And the backbone was trained
+# for classes like these, and each of its 4 x 4 places can see the whole image: in chapter 7, behind two convolutions, the places decided.
+#
+# An experiment can fool you without any error message. Below, the photographs of both halves come sorted by class, and nothing else is changed. **What will it say of one Linear now?**
+
+# %%
+def in_order(seed):
+    x, labels, others, truth = halves.drawn(seed)
+    one, other = labels.argsort(), truth.argsort()
+    return x[one], labels[one], others[other], truth[other]
+
+
+used, needed, says = worth_of_places(in_order, learner(kinds["one Linear"]), halves.shuffled, list(range(6)))
+print(f"one Linear, sorted: used {used[0]:+.1f} +- {used[1]:.1f}, needed {needed[0]:+.1f} +- {needed[1]:.1f} points: {says}")
+
+# %% [markdown]
+# <details><summary>If that differs from above: why?</summary>
+# If you shuffle both halves by the same seed, the photographs at one place of both lists get the same order of their places. Sorted, they are of the same class: the shuffling itself tells the class, and the
+# head learns to read it. (With a seed of its own for each shuffling nothing happens.)
+# </details>
+
+# %% [markdown]
+# ### Open challenge: a hundred numbers { minutes: 10, difficulty: 4 }
+#
+# **Guess before you run.** The average + Linear has 5,130 numbers here. How many points are lost with 100?
+#
+# Write a head with **at most 100 numbers** in parameters and buffers together. What a head computes without having learned it, the same for every head, costs nothing:
+# a sum, a sign, a reshape, a random matrix of a fixed seed. It is trained as above. The order of the 512 channels is drawn anew with the photographs, so there is nothing to be known of
+# channel 17.
+#
+# The rival has 100 as well: the means of the first nine channels, and a Linear. The point is yours at one point above it, in the mean of five seeds, pair by pair. What counts beyond
+# that is your mark in the picture. Nobody knows the bound.
+
+# %% solve="hundred_numbers"
+def hundred_numbers(input_shape, num_classes):
+    """A head of few numbers.
+
+    input_shape: (channels, height, width) of an activation; num_classes: int.
+    Returns an nn.Module that takes (B, *input_shape) and gives logits (B, num_classes). For
+    (512, 4, 4) and 10 classes it has at most 100 numbers.
+    """
+    ### BEGIN SOLUTION
+    class Signs(nn.Linear):
+        """Nine sums of all channels, each under random signs of its own, then a Linear."""
+
+        def forward(self, x):
+            drawn = torch.randn(x.shape[1], 9, generator=torch.Generator().manual_seed(0))
+            signs = 3 * drawn.sign() / math.sqrt(x.shape[1])
+            return super().forward(x.mean((2, 3)) @ signs)
+
+    return Signs(9, num_classes)
+    ### END SOLUTION
+
+# %% check="hundred_numbers" points=1
+check("hundred_numbers", hundred_numbers)
+
+# %% [markdown]
+# <details><summary>Hint: nine channels are few, and more of them don't fit</summary>
+# Who says that one of your nine inputs must be <i>one</i> channel?
+# </details>
+#
+# <details><summary>Hint: my nine inputs hold everything, and it reads less</summary>
+# Means of many channels are all nearly alike. What tells them apart? And how large are they: does 0.005 get them far in 200 steps?
+# </details>
+
+# %%
+note = ""  # a name for this try; then it is kept in tries_08.txt, beside the notebook
+marks = {"yours": lambda: hundred_numbers(halves.SHAPE, CLASSES), "nine channels": halves.NineChannels}
+marks |= {"TRL of rank 1": lambda: CPTRL(shape, CLASSES, 1)} | judged
+del marks["one Linear"]
+points = {}
+for name, make in marks.items():
+    shares = []
+    for seed in range(3):
+        x, y, others, truth = halves.drawn(seed, mixed=True)
+        shares.append(halves.accuracy(halves.trained(make, x, y, seed), others, truth))
+    made = make()
+    size, share = sum(t.numel() for t in (*made.parameters(), *made.buffers())), sum(shares) / 3
+    points[f"{name}: {size:,} numbers, {share:.1f} %"] = ([size], [share])
+    if note and name == "yours":
+        with Path("tries_08.txt").open("a") as file:
+            file.write(f"{size} {share:.2f} {note}\n")
+if Path("tries_08.txt").exists():
+    rows = [line.split(maxsplit=2) for line in Path("tries_08.txt").read_text().splitlines()]
+    points["your tries"] = zip(*sorted((int(size), float(share)) for size, share, _ in rows))
+    print("\n".join(f"{name}: {size} numbers, {share} %" for size, share, name in rows))
+plotting.curves(points, "numbers of the head", "right, in percent, mean of three seeds", log="x", marks={"the budget": 100})
+
+# %% [markdown]
+# The TRL of rank 1 has five times the numbers and loses: it sees the 512 channels through *one* sum, whatever its other factors do. A rank counts how many such sums there are: try 2, 3 and 4.
+# And before you praise a head for how little it needs: much of it was done by who made the features.
+
+# %% [markdown]
 # ## 8.12 ResNet-50, and frozen for good { minutes: 7, difficulty: 3 }
 #
 # A network that averages already has nothing to save. But its average is a TRL, with fixed equal weights for rows and columns,
@@ -845,7 +1059,7 @@ class FrozenBackbone(nn.Module):
         return self.network(x)
     ### END SOLUTION
 
-# %% check="FrozenBackbone" points=2
+# %% check="FrozenBackbone" points=1
 check("FrozenBackbone", FrozenBackbone)
 
 # %% [markdown]
@@ -884,6 +1098,7 @@ print("compiled, and the same numbers" if COMPILE else "not compiled: set COMPIL
 # - Compute frozen features once, unless the images change from epoch to epoch.
 # - Save what learned, and let a state that does not fit fail loudly.
 # - The rivals are the global average, and whatever has as many parameters: seed by seed, with an error, or it was not shown.
+# - What a head loses for a spoiled input says what it leans on, not what the input is worth. Train again without it, and from another start.
 #
 # `trlkit.lab.models.vgg16_trl` makes the network of this chapter, `trlkit.lab.training.features` computes the cache, and
 # `trlkit.replace_classifier` operates on any network.

@@ -7,6 +7,7 @@ from filled import ROOT
 from torchvision import models
 
 from trlkit.course.author import masters
+from trlkit.course.chapters.ch08_vgg16_with_trl import checks
 
 CHAPTER = "08_vgg16_with_trl"
 
@@ -55,3 +56,30 @@ def test_without_a_network_the_cell_says_so_in_one_line(loading_cell, hub, capsy
     downloading, line = capsys.readouterr().out.splitlines()
     assert downloading.startswith("Downloading: ")
     assert line == "The features are random (ImageNet's cannot be had: no route to host)."
+
+
+SAID = {
+    "used and needed": "needed",
+    "used, not needed": "used",
+    "in the way": "in the way",
+    "as much luck as loss": "not shown",
+    "blind to places": "not shown",
+    "better for a shuffling": "not shown",
+}
+
+
+@pytest.mark.parametrize("name", checks.WORLDS)
+def test_a_world_is_what_its_name_says_for_each_number_and_each_list_of_seeds(name):
+    for number in checks.NUMBERS[name]:
+        for seeds in checks.SEEDS:
+            world = checks.World(name, number, seeds)
+            found = checks.worth_of_places(world.split, world.learn, world.shuffle, seeds)
+            assert (found[2], world.faults) == (SAID[name], [])
+
+
+@pytest.mark.parametrize("seeds", checks.JUDGED)
+def test_the_head_of_signs_is_ahead_of_nine_channels_in_every_draw(seeds):
+    args = checks.halves.SHAPE, checks.halves.CLASSES, seeds
+    assert checks.hundred_probe(checks.hundred_numbers, *args) == checks.RIGHT
+    rival = checks.hundred_probe(checks.halves.NineChannels, *args)
+    assert rival.kind == "not ahead"

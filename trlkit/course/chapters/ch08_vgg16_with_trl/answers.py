@@ -1304,6 +1304,345 @@ def pooled_head(channels, num_classes):
     layers = nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, num_classes)
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), *layers)
 
+# %% right="worth_of_places"
+def worth_of_places(split, learn, shuffle, seeds):
+    from trlkit.lab.statistics import interval
+
+    def right(head, photographs, truth):
+        with torch.no_grad():
+            return 100 * (head(photographs).argmax(1) == truth).double().mean().item()
+
+    used, needed = [], []
+    for seed in seeds:
+        x, labels, unseen, truth = split(seed)
+        mixed = shuffle(unseen, seed)
+        head = learn(x, labels, seed)
+        without = learn(shuffle(x, seed), labels, seed)
+        plain = right(head, unseen, truth)
+        used.append(plain - right(head, mixed, truth))
+        needed.append(plain - right(without, mixed, truth))
+    used, needed = interval(used), interval(needed)
+    if abs(needed[0]) > needed[1]:
+        return used, needed, "needed" if needed[0] > 0 else "in the way"
+    return used, needed, "used" if used[0] > used[1] else "not shown"
+
+# %% answer="worth_of_places" name="tables"
+# All scores first, other seeds for the shuffling, counts for means, lists.
+def worth_of_places(split, learn, shuffle, seeds):
+    from trlkit.lab.statistics import interval
+
+    scores = {"plain": [], "shown shuffled": [], "learned shuffled": []}
+    for seed in seeds:
+        x, labels, unseen, truth = split(seed)
+        usual = learn(x, labels, seed).eval()
+        other = learn(shuffle(x, seed + 100), labels, seed).eval()
+        mixed = shuffle(unseen, seed + 200)
+        tried = ((usual, unseen), (usual, mixed), (other, mixed))
+        for name, (head, shown) in zip(scores, tried):
+            hits = (head(shown).argmax(dim=1) == truth).sum()
+            scores[name].append(100 * hits.item() / len(truth))
+    plain, shown, learned = scores.values()
+    used = interval([a - b for a, b in zip(plain, shown)])
+    needed = interval([a - b for a, b in zip(plain, learned)])
+    says = "not shown"
+    if used[0] > used[1]:
+        says = "used"
+    if needed[0] > needed[1]:
+        says = "needed"
+    if needed[0] < -needed[1]:
+        says = "in the way"
+    return [list(used), list(needed), says]
+
+# %% answer="worth_of_places" name="batches and float32"
+# One photograph at a time, means in float32, both heads trained first, arrays for intervals.
+def worth_of_places(split, learn, shuffle, seeds):
+    import numpy
+
+    from trlkit.lab.statistics import interval
+
+    def share(head, shown, truth):
+        read = torch.cat([head(one[None]) for one in shown]).argmax(1)
+        return (read == truth).float().mean() * 100
+
+    rows = []
+    for seed in seeds:
+        x, labels, unseen, truth = split(seed)
+        heads = [learn(data, labels, seed) for data in (shuffle(x, seed), x)]
+        mixed = shuffle(unseen, seed)
+        rows.append(
+            [share(h, s, truth).item() for h, s in ((heads[1], unseen), (heads[1], mixed), (heads[0], mixed))]
+        )
+    plain, used, needed = numpy.array(rows).T
+    used, needed = interval(plain - used), interval(plain - needed)
+    low, high = needed[0] - needed[1], needed[0] + needed[1]
+    if low > 0 or high < 0:
+        return used, needed, "needed" if low > 0 else "in the way"
+    return used, needed, "used" if used[0] - used[1] > 0 else "not shown"
+
+# %% mistake="worth_of_places" name="one head for both"
+# You never train on shuffled photographs. What a head loses that has learned *with* the places is what
+# it uses; whether it could do without them it was not asked.
+# Look at: how many heads you train for a seed, and on what.
+#- learn(shuffle(x, seed), labels, seed)
+#+ head
+
+# %% mistake="worth_of_places" name="shown with their places"
+# Your second head learned from shuffled photographs, and you show it unseen ones with their places in order.
+# Look at: what it is measured on.
+#- right(without, mixed, truth)
+#+ right(without, unseen, truth)
+
+# %% mistake="worth_of_places" name="another start"
+# The two heads of a pair start by different seeds. The luck of the start does not cancel then.
+# Look at: the last argument of both calls of `learn`.
+#- labels, seed)
+#-         plain
+#+ labels, seed + 1)
+#+         plain
+
+# %% mistake="worth_of_places" name="one split for all"
+# You draw the photographs once, and all seeds share them. The interval then knows nothing of the luck of the photographs.
+# Look at: which seed `split` gets.
+#- split(seed)
+#+ split(seeds[0])
+
+# %% mistake="worth_of_places" name="two splits"
+# The second head learns from another half than the first, and what that one learned from may be what this one is
+# measured on.
+# Look at: how often you call `split` for a seed, and with what.
+#-         without = learn(shuffle(x, seed), labels, seed)
+#+         other, others, _, _ = split(seed + 1)
+#+         without = learn(shuffle(other, seed), others, seed)
+
+# %% mistake="worth_of_places" name="measured on what was learned from"
+# You measure on the photographs that the heads have learned from.
+# Look at: which of the four that `split` gives you go into the measurement.
+#- x, labels, unseen, truth = split(seed)
+#+ x, labels, _, _ = split(seed)
+#+         unseen, truth = x, labels
+
+# %% mistake="worth_of_places" name="learned from unseen"
+# You train on the photographs that are there to measure on.
+# Look at: what you give to `learn`.
+#- learn(x, labels, seed)
+#+ learn(torch.cat([x, unseen]), torch.cat([labels, truth]), seed)
+
+# %% mistake="worth_of_places" name="sign"
+# Your differences have the other sign. Points *lost* are those of the head that saw the places, minus the others.
+# Look at: the order of both subtractions.
+#- plain - right(head, mixed, truth)
+#+ right(head, mixed, truth) - plain
+#- plain - right(without, mixed, truth)
+#+ right(without, mixed, truth) - plain
+
+# %% mistake="worth_of_places" name="standard deviation"
+# Your half is the standard deviation of the differences: how far *one* pair lies from the mean. The mean of all is
+# known better than that.
+# Look at: what `interval` divides by, and what it multiplies with.
+#-     used, needed = interval(used), interval(needed)
+#+     from statistics import fmean, stdev
+#+
+#+     used, needed = (fmean(used), stdev(used)), (fmean(needed), stdev(needed))
+
+# %% mistake="worth_of_places" name="not paired"
+# Your interval is that of the second measurement, set against the *mean* of the first: the luck of each seed is still
+# in it.
+# Look at: what you subtract from what, before it goes into `interval`.
+#-     used, needed = [], []
+#+     used, needed, plains = [], [], []
+#- used.append(plain - right(head, mixed, truth))
+#+ plains.append(plain)
+#+         used.append(right(head, mixed, truth))
+#- needed.append(plain - right(without, mixed, truth))
+#+ needed.append(right(without, mixed, truth))
+#-     used, needed = interval(used), interval(needed)
+#+     mean = sum(plains) / len(plains)
+#+     used = interval([mean - share for share in used])
+#+     needed = interval([mean - share for share in needed])
+
+# %% mistake="worth_of_places" name="one seed"
+# You ran one seed. One pair has no interval: the half is infinite, and nothing can be shown.
+# Look at: what your loop runs over.
+#- in seeds:
+#+ in seeds[:1]:
+
+# %% mistake="worth_of_places" name="shares"
+# You counted shares between 0 and 1. Points are asked for: percent.
+# Look at: a factor of a hundred.
+#- return 100 * (
+#+ return (
+
+# %% mistake="worth_of_places" name="the mean decides"
+# Your word follows the mean alone. An interval that holds 0 shows nothing.
+# Look at: both ends of the interval of what is needed.
+#-     if abs(needed[0]) > needed[1]:
+#-         return used, needed, "needed" if needed[0] > 0 else "in the way"
+#-     return used, needed, "used" if used[0] > used[1] else "not shown"
+#+     if needed[0]:
+#+         return used, needed, "needed" if needed[0] > 0 else "in the way"
+#+     return used, needed, "used" if used[0] > 0 else "not shown"
+
+# %% mistake="worth_of_places" name="used is needed"
+# You say "needed" where a head uses the places and does as well without.
+# Look at: which of the two intervals the word "needed" speaks of.
+#-     if abs(needed[0]) > needed[1]:
+#-         return used, needed, "needed" if needed[0] > 0 else "in the way"
+#-     return used, needed, "used" if used[0] > used[1] else "not shown"
+#+     if needed[0] < -needed[1]:
+#+         return used, needed, "in the way"
+#+     return used, needed, "needed" if used[0] > used[1] else "not shown"
+
+# %% mistake="worth_of_places" name="never in the way"
+# You say nothing of places that are in the way: where the whole interval of what is needed lies below 0, a head does
+# better without.
+# Look at: the table of words, and the sign of the mean.
+#-     if abs(needed[0]) > needed[1]:
+#-         return used, needed, "needed" if needed[0] > 0 else "in the way"
+#+     if needed[0] > needed[1]:
+#+         return used, needed, "needed"
+
+# %% mistake="worth_of_places" name="used below 0"
+# You say "used" where the heads read *more* of shuffled photographs: the interval lies below 0, and it is asked to
+# lie above.
+# Look at: `abs`.
+#- used[0] > used[1]
+#+ abs(used[0]) > used[1]
+
+# %% mistake="worth_of_places" name="an end at 0"
+# You find something where the interval ends at 0, as that of heads that are blind to places does: mean and half are 0.
+# It holds 0.
+# Look at: `<` and `<=`.
+#- abs(needed[0]) > needed[1]
+#+ abs(needed[0]) >= needed[1]
+
+# %% wrong="worth_of_places" name="own seeds"
+# As many seeds as were given, but others.
+#- in seeds:
+#+ in range(len(seeds)):
+
+# %% wrong="worth_of_places" name="a start for all"
+# The same start for every seed.
+#- head = learn(x, labels, seed)
+#+ head = learn(x, labels, 0)
+#- learn(shuffle(x, seed), labels, seed)
+#+ learn(shuffle(x, seed), labels, 0)
+
+# %% wrong="worth_of_places" name="both kinds in one training"
+# The second head learns from shuffled photographs and from those that are not.
+#- learn(shuffle(x, seed), labels, seed)
+#+ learn(torch.cat([x, shuffle(x, seed)]), torch.cat([labels, labels]), seed)
+
+# %% wrong="worth_of_places" name="needed against the shuffled measurement"
+# The gain by the second training, in place of what is still missing.
+#- needed.append(plain - right(without, mixed, truth))
+#+ needed.append(right(without, mixed, truth) - right(head, mixed, truth))
+
+# %% right="hundred_numbers"
+def hundred_numbers(input_shape, num_classes):
+    class Signs(nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            drawn = torch.randn(channels, 9, generator=torch.Generator().manual_seed(0))
+            self.signs = 3 * drawn.sign() / math.sqrt(channels)
+            self.linear = nn.Linear(9, num_classes)
+
+        def forward(self, x):
+            return self.linear(x.mean((2, 3)) @ self.signs)
+
+    return Signs(input_shape[0])
+
+# %% answer="hundred_numbers" name="dealt out"
+# Channels dealt to nine sums with alternating signs, by a reshape.
+def hundred_numbers(input_shape, num_classes):
+    class Dealt(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(9, num_classes)
+
+        def forward(self, x):
+            z = x.mean((2, 3))
+            rows = -(-z.shape[1] // 9)
+            z = nn.functional.pad(z, (0, 9 * rows - z.shape[1])).reshape(len(x), rows, 9)
+            signs = 1.0 - 2 * (torch.arange(rows) % 2)
+            return self.linear(5 * torch.einsum("bkj,k->bj", z, signs) / rows**0.5)
+
+    return Dealt()
+
+# %% answer="hundred_numbers" name="cosines"
+# Nine waves along the channels.
+def hundred_numbers(input_shape, num_classes):
+    class Waves(nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            place, wave = torch.arange(channels)[:, None] + 0.5, 7 * torch.arange(1, 10)
+            self.waves = 3 * torch.cos(math.pi / channels * place * wave) * (2 / channels) ** 0.5
+            self.linear = nn.Linear(9, num_classes)
+
+        def forward(self, x):
+            return self.linear(x.mean((2, 3)) @ self.waves)
+
+    return Waves(input_shape[0])
+
+# %% mistake="hundred_numbers" name="average pooling"
+# The means of all channels and a linear layer are what 5,130 numbers are for.
+# Look at: your parameters, added up.
+def hundred_numbers(input_shape, num_classes):
+    pooled = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    return nn.Sequential(*pooled, nn.Linear(input_shape[0], num_classes))
+
+# %% mistake="hundred_numbers" name="a TRL of rank 1"
+# Even a TRL of rank 1 has a number for each of the 512 channels.
+# Look at: the first of its factors.
+def hundred_numbers(input_shape, num_classes):
+    return CPTRL(input_shape, num_classes, rank=1)
+
+# %% mistake="hundred_numbers" name="signs in a buffer"
+# Your fixed matrix is a buffer, and buffers count: they are kept with the head.
+# Look at: what follows from a seed, and need not be kept.
+#- self.signs = 3 * drawn.sign() / math.sqrt(channels)
+#+ self.register_buffer("signs", 3 * drawn.sign() / math.sqrt(channels))
+
+# %% mistake="hundred_numbers" name="drawn anew for each head"
+# Your matrix is another one for each head: it is in no parameter and no buffer, so a head that is saved and loaded
+# gives something else.
+# Look at: the generator that it is drawn with.
+#- torch.randn(channels, 9, generator=torch.Generator().manual_seed(0))
+#+ torch.randn(channels, 9)
+
+# %% mistake="hundred_numbers" name="nine channels"
+# Your head fits, and isn't ahead of the rival by a point.
+# Look at: how many of the 512 channels reach it, how different its inputs are from one another, and how large.
+#- x.mean((2, 3)) @ self.signs
+#+ x[:, :9].mean((2, 3))
+
+# %% wrong="hundred_numbers" name="plain groups"
+# Nine groups of channels, averaged: all nearly alike.
+#- drawn.sign()
+#+ (torch.arange(channels)[:, None] % 9 == torch.arange(9)).float()
+
+# %% wrong="hundred_numbers" name="one number too many"
+# 101 numbers.
+#- self.linear = nn.Linear(9, num_classes)
+#+ self.linear = nn.Linear(9, num_classes)
+#+             self.scale = nn.Parameter(torch.ones(()))
+#- return self.linear(
+#+ return self.scale * self.linear(
+
+# %% wrong="hundred_numbers" name="probabilities"
+# A softmax at the end.
+#- return self.linear(x.mean((2, 3)) @ self.signs)
+#+ return self.linear(x.mean((2, 3)) @ self.signs).softmax(1)
+
+# %% wrong="hundred_numbers" name="for 512 channels"
+# Sizes written down.
+#- Signs(input_shape[0])
+#+ Signs(512)
+
+# %% wrong="hundred_numbers" name="squeezed"
+# A batch of one loses its batch mode.
+#- return self.linear(x.mean((2, 3)) @ self.signs)
+#+ return self.linear(x.mean((2, 3)) @ self.signs).squeeze()
+
 # %% right="FrozenBackbone"
 class FrozenBackbone(nn.Module):
     def __init__(self, network):

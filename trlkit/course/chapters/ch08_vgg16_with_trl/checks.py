@@ -1,14 +1,16 @@
 """Chapter 08: VGG16 with a tensor regression layer, on networks of its make and a small size."""
 
 import copy
+import functools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from trlkit import CPTRL
+from trlkit.course.chapters.ch07_cnn_with_trl.checks import small_head_probe
 from trlkit.course.chapters.ch08_vgg16_with_trl.networks import (
     Far,
     FarBatches,
@@ -29,9 +31,12 @@ from trlkit.course.chapters.ch08_vgg16_with_trl.networks import (
     trl_network,
     two_learning_parts,
 )
-from trlkit.course.checking.answer import RIGHT, Recipe, Verdict
+from trlkit.course.checking.answer import RIGHT, Recipe, Verdict, plain
+from trlkit.course.checking.compare import describe
 from trlkit.course.checking.exercise import Case, Draw, Exercise, Quiz
 from trlkit.course.checking.networks import one_linear
+from trlkit.lab import halves
+from trlkit.lab.statistics import interval
 
 
 def _told(found: dict, *keys: str) -> dict:
@@ -634,6 +639,302 @@ def pooled_head_cases(draw: Draw) -> Iterator[Case]:
     yield Case((channels, classes, (3, channels, 1, 1)), "a single pixel")
 
 
+# ---- what the places are worth --------------------------------------------------------------
+
+UNSEEN = 40  # photographs of a made-up world to measure on, as many as there are to learn from
+KINDS = 4
+
+
+def worth_of_places(
+    split: Callable, learn: Callable, shuffle: Callable, seeds: Sequence[int]
+) -> tuple:
+    def right(head: nn.Module, shown: Tensor, truth: Tensor) -> float:
+        with torch.no_grad():
+            read = head(shown).argmax(1).tolist()
+        hits = sum(one == other for one, other in zip(read, truth.tolist(), strict=True))
+        return 100 * hits / len(truth)
+
+    used, needed = [], []
+    for seed in seeds:
+        x, labels, unseen, truth = split(seed)
+        usual, without = learn(x, labels, seed), learn(shuffle(x, seed), labels, seed)
+        mixed = shuffle(unseen, seed)
+        as_it_is = right(usual, unseen, truth)
+        used.append(as_it_is - right(usual, mixed, truth))
+        needed.append(as_it_is - right(without, mixed, truth))
+    used, needed = interval(used), interval(needed)
+    return used, needed, in_a_word(used, needed)
+
+
+def in_a_word(used: tuple[float, float], needed: tuple[float, float]) -> str:
+    """What two intervals, each a mean and half of its width, say of the places."""
+    if abs(needed[0]) > needed[1]:
+        return "needed" if needed[0] > 0 else "in the way"
+    return "used" if used[0] > used[1] else "not shown"
+
+
+# Of 40 photographs: how many a head reads fewer for the shuffling, and how much luck is in that;
+# first of a head that has learned with the places, then of one that has learned without.
+WORLDS = {
+    "used and needed": ((10, 1), (4, 1)),
+    "used, not needed": ((8, 1), (0, 2)),
+    "in the way": ((3, 1), (-4, 1)),
+    "as much luck as loss": ((2, 5), (2, 5)),
+    "blind to places": ((0, 0), (0, 0)),
+    "better for a shuffling": ((-5, 1), (0, 2)),
+}
+
+
+class World:
+    """Made-up photographs, and heads of which it is known how many of them they read.
+
+    No head is trained here: a head reads what it has learned from, and of the others as many as
+    the world has drawn for the seed, for what it has learned from, and for what it is shown.
+    """
+
+    def __init__(self, name: str, number: int, seeds: Sequence[int]):
+        self.effects, self.number, self.most = WORLDS[name], number, 6 * len(seeds)
+        self.faults: list[Verdict] = []
+        self.splits: dict[int, tuple[Tensor, ...]] = {}
+        self.learned: list[tuple[int, int, bool]] = []  # whose photographs, which start, shuffled
+
+    def drawn(self, *of: int) -> torch.Generator:
+        seed = self.number
+        for part in of:
+            seed = (1_000_003 * seed + int(part) + 17) % 2**31
+        return torch.Generator().manual_seed(seed)
+
+    def split(self, seed: int) -> tuple[Tensor, ...]:
+        seed = int(seed)
+        if len(self.splits) > self.most:
+            raise RuntimeError("far more splits than there are seeds")
+        if seed not in self.splits:
+            generator = self.drawn(seed)
+            x = torch.randn(2 * UNSEEN, 3, 2, 2, generator=generator)
+            labels = torch.randint(KINDS, (2 * UNSEEN,), generator=generator)
+            self.splits[seed] = x[:UNSEEN], labels[:UNSEEN], x[UNSEEN:], labels[UNSEEN:]
+        return tuple(tensor.clone() for tensor in self.splits[seed])
+
+    def shuffle(self, x: Tensor, seed: int) -> Tensor:
+        generator = self.drawn(3, seed)
+        turned = torch.randint(1, 4, (len(x), 1), generator=generator)  # no photograph stays
+        places = (torch.arange(4) + turned) % 4
+        flat = x.flatten(2)
+        return flat.gather(2, places[:, None].expand_as(flat)).reshape(x.shape)
+
+    def known(self, x: Tensor) -> list[tuple[int, int, bool]] | None:
+        """Of each photograph: its split, its place there, and whether its places are shuffled."""
+        if x.ndim != 4 or x.shape[1:] != (3, 2, 2) or not len(x) or not self.splits:
+            return None
+        seeds = list(self.splits)
+        every = torch.cat([split[k] for split in self.splits.values() for k in (0, 2)])
+        gaps = (x.to(every).sum((2, 3))[:, None] - every.sum((2, 3))).abs().amax(2)
+        nearest, places = gaps.min(1)
+        if nearest.max() > 1e-3:
+            return None
+        moved = ~torch.isclose(every[places], x.to(every)).flatten(1).all(1)
+        both = 2 * UNSEEN
+        return [
+            (seeds[k // both], k % both, one)
+            for k, one in zip(places.tolist(), moved.tolist(), strict=True)
+        ]
+
+    def learn(self, x: Tensor, labels: Tensor, seed: int) -> nn.Module:
+        if len(self.learned) > self.most:
+            raise RuntimeError("far more trainings than the question needs")
+        known = self.known(x)
+        if not known:
+            text = "learn is given something else than photographs of `split`, shuffled or not"
+            self.faults.append(Verdict("other photographs", text))
+            return Planned(self, 0, int(seed), False)
+        of = known[0][0]
+        if any(k >= UNSEEN for _, k, _ in known):
+            text = "learn is given photographs of `unseen`, which are there to measure on"
+            self.faults.append(Verdict("learned from unseen", text))
+        elif len({k for _, k, _ in known}) < UNSEEN or len({where for where, _, _ in known}) > 1:
+            text = f"learn is given {len({k for _, k, _ in known})} of the {UNSEEN} photographs"
+            self.faults.append(Verdict("some photographs", text))
+        elif len({moved for _, _, moved in known}) > 1:
+            text = "learn is given photographs of which some are shuffled and others are not"
+            self.faults.append(Verdict("half shuffled", text))
+        elif [int(label) for label in labels] != [int(self.splits[of][1][k]) for _, k, _ in known]:
+            text = "learn is given labels that are not those of its photographs"
+            self.faults.append(Verdict("other labels", text))
+        self.learned.append((of, int(seed), known[0][2]))
+        return Planned(self, of, int(seed), known[0][2])
+
+    def reads(self, of: int, start: int, shuffled: bool, moved: bool) -> int:
+        """How many of the unseen photographs of a split a head reads."""
+
+        def luck(most: int, *of: int) -> int:
+            return int(torch.randint(-most, most + 1, (), generator=self.drawn(*of)))
+
+        (used, used_luck), (needed, needed_luck) = self.effects
+        right = 22 + luck(6, 5, of) + luck(3, 6, start)
+        if shuffled:
+            right -= needed + luck(needed_luck, 8, of)
+            return right if moved else right - 6
+        return right - used - luck(used_luck, 7, of) if moved else right
+
+
+class Planned(nn.Module):
+    """A head of a world."""
+
+    def __init__(self, world: World, of: int, start: int, shuffled: bool):
+        super().__init__()
+        self.world, self.told = world, (of, start, shuffled)
+
+    def forward(self, x: Tensor) -> Tensor:
+        world, (of, start, shuffled) = self.world, self.told
+        known = world.known(x.detach())
+        if known is None:
+            text = "a head is shown something else than photographs of `split`, shuffled or not"
+            world.faults.append(Verdict("other photographs shown", text))
+            return torch.zeros(len(x), KINDS)
+        scores = torch.zeros(len(x), KINDS)
+        order = torch.randperm(UNSEEN, generator=world.drawn(9, of)).tolist()
+        reads = {moved: world.reads(of, start, shuffled, moved) for moved in (False, True)}
+        for row, (seed, k, moved) in enumerate(known):
+            _, labels, _, truth = world.splits[seed]
+            label = int(labels[k] if k < UNSEEN else truth[k - UNSEEN])
+            # It reads what it has learned from; and half of another split is such.
+            right = k < UNSEEN or seed != of or order[k - UNSEEN] < reads[moved]
+            scores[row, label if right else (label + 1) % KINDS] = 1
+        return scores
+
+
+WORTH = ("the form", "the photographs", "the seeds", "used", "needed", "what it says")
+
+
+def worth_probe(answer: Callable, name: str, number: int, seeds: Sequence[int]) -> dict:
+    world = World(name, number, seeds)
+    found = answer(world.split, world.learn, world.shuffle, list(seeds))
+    used, needed, said = _three(found)
+    if said is None:
+        text = "must return (used, needed, says): two pairs (mean, half), and a word; got "
+        return _told({"the form": Verdict("form", text + describe(plain(found)))}, *WORTH)
+    told = {"the form": RIGHT, "the photographs": RIGHT, "the seeds": RIGHT}
+    if world.faults:
+        return _told(told | {"the photographs": world.faults[0]}, *WORTH)
+    told["the seeds"] = _seeds(world, list(seeds))
+    told["used"] = tuple(round(part, 3) for part in used)
+    told["needed"] = tuple(round(part, 3) for part in needed)
+    told["what it says"] = RIGHT
+    if said != in_a_word(used, needed):
+        text = f"you measured used {used[0]:+.1f} +- {used[1]:.1f} and needed {needed[0]:+.1f} +- "
+        text += f"{needed[1]:.1f} points, and conclude {said!r}"
+        told["what it says"] = Verdict(f"{said} for {in_a_word(used, needed)}", text)
+    return _told(told, *WORTH)
+
+
+def _three(found: Any) -> tuple:
+    """Two pairs of floats and a text, or three times None."""
+    try:
+        used, needed, said = found
+        pairs = [tuple(float(part) for part in pair) for pair in (used, needed)]
+    except (TypeError, ValueError):
+        return None, None, None
+    if not isinstance(said, str) or any(len(pair) != 2 for pair in pairs):
+        return None, None, None
+    return (*pairs, str(said))
+
+
+def _seeds(world: World, seeds: list[int]) -> Verdict:
+    """Whether each seed was used, for the split and for both starts."""
+    if sorted(world.splits) != sorted(seeds):
+        text = f"with seeds={seeds}, split was asked for the seeds {sorted(world.splits)}"
+        return Verdict(f"splits {sorted(world.splits)}", text)
+    for of, start, shuffled in world.learned:
+        if of != start:
+            what = "shuffled photographs" if shuffled else "photographs as they are"
+            text = f"learn was given the {what} of split({of}) with the seed {start}"
+            return Verdict(f"start {start} for {of}, {shuffled}", text)
+    for seed in seeds:
+        for shuffled, what in ((False, "as they are"), (True, "with shuffled places")):
+            if (seed, seed, shuffled) not in world.learned:
+                text = f"learn was never given the photographs of split({seed}) {what}"
+                return Verdict(f"never learned {seed} {shuffled}", text)
+    return RIGHT
+
+
+def worth_cases(draw: Draw) -> Iterator[Case]:
+    for name, (number, *others) in NUMBERS.items():
+        seeds = draw.choice(SEEDS[0], SEEDS[1:])
+        yield Case((name, draw.choice(number, others), seeds), name)
+
+
+# Worlds of these numbers are what their names say, for each list of seeds.
+SEEDS = ([3, 0, 6, 2, 9, 4], [4, 9, 2, 7, 5], [3, 11, 8, 6, 12, 1, 10])
+NUMBERS = {
+    "used and needed": (2, 4, 7, 8),
+    "used, not needed": (5, 1, 3, 6),
+    "in the way": (11, 10, 13, 16),
+    "as much luck as loss": (27, 10, 28, 45),
+    "blind to places": (9, 19, 20),
+    "better for a shuffling": (14, 12, 17, 18),
+}
+
+
+# ---- a head of at most 100 numbers ----------------------------------------------------------
+
+BUDGET, AHEAD = 100, 1.0
+JUDGED = (0, 1, 2, 3, 4), (10, 11, 12, 13, 14), (20, 21, 22, 23, 24)
+
+
+@functools.cache
+def _rival(seed: int) -> float:
+    x, labels, unseen, truth = halves.drawn(seed, mixed=True)
+    return halves.accuracy(halves.trained(halves.NineChannels, x, labels, seed), unseen, truth)
+
+
+def hundred_numbers(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    return Signs(input_shape[0], num_classes)
+
+
+class Signs(nn.Module):
+    """Nine sums of the channels' means under signs that are drawn once for all, and a Linear."""
+
+    def __init__(self, channels: int, classes: int):
+        super().__init__()
+        drawn = torch.randn(channels, 9, generator=torch.Generator().manual_seed(0))
+        self.signs = 3 * drawn.sign() / channels**0.5
+        self.linear = nn.Linear(9, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.mean((2, 3)) @ self.signs)
+
+
+def hundred_probe(answer: Callable, shape: tuple, classes: int, seeds: tuple) -> Verdict:
+    form = small_head_probe(answer, shape, classes, (), "")
+    if form != RIGHT or not seeds:
+        return form
+    torch.manual_seed(0)
+    head = answer(shape, classes)
+    numbers = sum(t.numel() for t in (*head.parameters(), *head.buffers()))
+    if numbers > BUDGET:
+        text = f"has {numbers:,} numbers, parameters and buffers; the budget is {BUDGET:,}"
+        return Verdict(f"over the budget by {numbers - BUDGET}", text)
+    gains, shares = [], []
+    for seed in seeds:
+        x, labels, unseen, truth = halves.drawn(seed, mixed=True)
+        head = halves.trained(lambda: answer(shape, classes), x, labels, seed)
+        shares.append(halves.accuracy(head, unseen, truth))
+        gains.append(shares[-1] - _rival(seed))
+    mean, half = interval(gains)
+    if mean >= AHEAD:
+        return RIGHT
+    text = f"{numbers} numbers read {sum(shares) / len(shares):.1f} % of photographs not learned "
+    text += f"from; against nine channels and a Linear, pair by pair: {mean:+.1f} +- {half:.1f} "
+    text += f"points. At least {AHEAD:+.1f} is asked"
+    return Verdict("not ahead", text)
+
+
+def hundred_cases(draw: Draw) -> Iterator[Case]:
+    yield Case(((24, 4, 3), 4, ()), "another activation, not trained")
+    seeds = draw.choice(JUDGED[0], JUDGED[1:])
+    yield Case((halves.SHAPE, halves.CLASSES, seeds))
+
+
 class FrozenBackbone(nn.Module):
     """A network that learns nothing and behaves in training as in evaluation."""
 
@@ -802,6 +1103,22 @@ EXERCISES = (
         oracle=pooled_head,
         cases=pooled_head_cases,
         probe=pooling_head,
+        gradients=False,
+    ),
+    Exercise(
+        name="worth_of_places",
+        signature=("world", "number", "seeds"),
+        oracle=worth_of_places,
+        cases=worth_cases,
+        probe=worth_probe,
+        gradients=False,
+    ),
+    Exercise(
+        name="hundred_numbers",
+        signature=("input_shape", "num_classes", "trained_from_seeds"),
+        oracle=hundred_numbers,
+        cases=hundred_cases,
+        probe=hundred_probe,
         gradients=False,
     ),
     Exercise(
