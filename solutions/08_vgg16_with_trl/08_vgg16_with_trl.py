@@ -908,7 +908,8 @@ plotting.intervals(lost, "points lost for the shuffled places")
 #
 # So the usual test, to spoil an input and see what is lost, says what *this* head leans on. It does not say what the input is worth. To train again without it is
 # nearer to that, and it still speaks of a head *and its start*: whoever stops at the first TRL says of TRLs what holds of a random start. Does the average start cost
-# anything? The picture of the challenge has it beside the others. And neither TRL gains a place on the average + Linear by its places.
+# anything? The picture of the challenge has it beside the others: is either TRL ahead of the average + Linear, which keeps no
+# place, and does the picture decide it?
 #
 # Two limits. The halves of different seeds share photographs, so for *other* photographs these intervals are somewhat too narrow. And the backbone was trained
 # for classes like these, and each of its 4 x 4 places can see the whole image: in chapter 7, behind two convolutions, the places decided.

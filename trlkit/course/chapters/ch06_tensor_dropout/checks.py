@@ -244,9 +244,12 @@ def _masks_seen(layer: nn.Module, x: Tensor, factors, p: float, quiet: Tensor) -
     """How often each mask came in training mode, against how often it should."""
     masks = every_keep(factors[0].shape[1])
     outputs = torch.stack([regress(x, cp_weight(drop_cp(factors, keep, p))) for keep in masks])
-    torch.manual_seed(ZERO)
+    passes = []
     with torch.no_grad():
-        passes = torch.stack([layer(x) for _ in range(DRAWS)])
+        for count in range(DRAWS):
+            torch.manual_seed(ZERO + count)  # the same masks wherever the layer runs
+            passes.append(layer(x))
+    passes = torch.stack(passes)
     form = _form(passes[0], quiet)
     if form:
         return Verdict(form.kind, f"in training mode: {form.text}")
