@@ -387,6 +387,8 @@ def is_unfold(candidate):
 # Nothing is to be rounded on the way.
 #- not torch.equal(y, right)
 #+ not torch.allclose(y, right)
+#- torch.equal(x.grad, before)
+#+ torch.allclose(x.grad, before)
 
 # %% wrong="is_unfold" name="more calls than allowed"
 # An error comes back, which is taken for one of the candidate.
