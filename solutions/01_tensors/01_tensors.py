@@ -529,9 +529,9 @@ for rows, matrix, mode in ((16, mix, 0), (3, columns, 2)):
 # <details><summary>I said that the clock follows the multiplications</summary>
 # The multiplications are done inside a matrix product, and how many of them it does in a second depends on its sizes and on
 # how the numbers lie in memory. Look at the last two lines: the product with 3 rows does far fewer of them in a second
-# than the one with 16, which uses each number that it fetches 16 times. And where an unfolding has to move numbers, that costs time
-# and no multiplication. Counting is where a decision starts; the clock ends it (chapter 4). Did yours say otherwise, or
-# nothing? Another machine, or a busy one: look at the width of your interval.
+# than the one with 16, which uses each number that it fetches 16 times. And where an unfolding has to move numbers, that
+# costs time and no multiplication. Counting is where a decision starts; the clock ends it (chapter 4). Did yours say
+# otherwise, or nothing? Another machine, or a busy one: look at the width of your interval.
 # </details>
 
 # %% [markdown]
