@@ -142,8 +142,8 @@ def multi_mode_dot_cases(draw: Draw) -> Iterator[Case]:
     shape = draw.sizes(2, 3, 4, 5)
     pair = [draw.normal(2, shape[3]), draw.normal(3, shape[1])]
     yield Case((draw.normal(*shape), pair, (3, 1)), "four modes")
-    four = [draw.normal(2, 3), draw.normal(3, 2), draw.normal(4, 2), draw.normal(2, 2)]
-    yield Case((draw.normal(2, 3, 2, 3, 2), four, (3, 0, 2, 4)), "four matrices")
+    four = [draw.normal(2, 2), draw.normal(3, 2), draw.normal(4, 2), draw.normal(2, 3)]
+    yield Case((draw.normal(2, 3, 2, 3, 2), four, (4, 0, 2, 3)), "four matrices")
     rows = [draw.normal(1, shape[0]), draw.normal(3, shape[1])]
     yield Case((draw.normal(*shape), rows, (0, 1)), "a matrix of one row")
     twice = Recipe(one_twice, ((3, 3), (0, 0), draw.choice(0, range(99))))
