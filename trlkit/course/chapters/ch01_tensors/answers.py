@@ -31,6 +31,12 @@ def fiber(x, mode, index):
 def fiber(x, mode, index):
     return x[(*index, slice(None))]
 
+# %% mistake="fiber" name="slice one place too far"
+# Your free index stands one place too far behind: what you return is a fiber of the next mode.
+# Look at: how many entries of `index` belong in front of the `:` when `mode` is 0.
+def fiber(x, mode, index):
+    return x[(*index[: mode + 1], slice(None), *index[mode + 1 :])]
+
 # %% mistake="fiber" name="one index fixed"
 # You fixed one index only, so you return a slice. A fiber has every index fixed but one.
 # Look at: how many entries of `index` your code uses.
@@ -204,7 +210,7 @@ def is_unfold(candidate):
         for shape in [(3,), (3, 1), (2, 3, 3), (4, 3, 2, 2), (2, 1, 2, 3, 2, 2)]:
             for k in range(6):
                 for mode in range(len(shape)):
-                    x = torch.randn(shape).to(dtypes[k % 3])
+                    x = torch.randn(shape, dtype=dtypes[k % 3])
                     if k > 2:
                         x = x.mT.contiguous().mT if x.ndim > 1 else x
                     if not trusted(x.requires_grad_(), mode):
@@ -367,6 +373,23 @@ def is_unfold(candidate):
 #- y.backward(right)
 #+ y.backward(right.reshape(y.shape))
 
+# %% wrong="is_unfold" name="the first and the last mode"
+# One in the middle is another matter.
+#- mode in range(len(shape)):
+#+ mode in {0, len(shape) - 1}:
+
+# %% wrong="is_unfold" name="the last mode"
+# The others are promised, too.
+#- mode in range(len(shape)):
+#+ mode in (len(shape) - 1,):
+
+# %% wrong="is_unfold" name="nearly equal"
+# Nothing is to be rounded on the way.
+#- not torch.equal(y, right)
+#+ not torch.allclose(y, right)
+#- torch.equal(x.grad, before)
+#+ torch.allclose(x.grad, before)
+
 # %% wrong="is_unfold" name="more calls than allowed"
 # An error comes back, which is taken for one of the candidate.
 #-     for shape in [
@@ -470,8 +493,8 @@ def mode_dot(x, matrix, mode):
     return torch.stack(rows, dim=mode)
 
 # %% mistake="mode_dot" name="folded along mode 0"
-# You folded the product along mode 0 instead of the mode that you multiplied. The shape is
-# right only because reshape does not know which mode is which.
+# You folded the product along mode 0 instead of the mode that you multiplied. (A reshape gives
+# every shape that you ask for: it does not know which mode is which.)
 # Look at: which mode you give to `fold`, or where the new mode goes back to.
 #- return fold(matrix @ unfold(x, mode), mode, shape)
 #+ return (matrix @ unfold(x, mode)).reshape(shape)
@@ -531,6 +554,27 @@ def mode_dot(x, matrix, mode):
 # Look at: whether your result depends on `mode`.
 def mode_dot(x, matrix, mode):
     return x @ matrix.T
+
+# %% wrong="mode_dot" name="viewed as three modes"
+# What stands before and behind the mode is joined by a view, which only contiguous tensors have.
+def mode_dot(x, matrix, mode):
+    front, behind = x.shape[:mode], x.shape[mode + 1 :]
+    y = matrix @ x.view(math.prod(front), x.shape[mode], math.prod(behind))
+    return y.view(*front, len(matrix), *behind)
+
+# %% wrong="mode_dot" name="a view for the last mode"
+# Only contiguous tensors have it.
+def mode_dot(x, matrix, mode):
+    if mode == x.ndim - 1:
+        return (x.view(-1, x.shape[-1]) @ matrix.T).reshape(*x.shape[:-1], len(matrix))
+    return torch.tensordot(x, matrix, dims=([mode], [1])).movedim(-1, mode)
+
+# %% wrong="mode_dot" name="a view for mode 0"
+# Only contiguous tensors have it.
+def mode_dot(x, matrix, mode):
+    if mode == 0:
+        return (matrix @ x.view(len(x), -1)).reshape(len(matrix), *x.shape[1:])
+    return torch.tensordot(x, matrix, dims=([mode], [1])).movedim(-1, mode)
 
 # %% wrong="mode_dot" name="accumulated in the default dtype"
 # bfloat16 comes back as float32.
@@ -626,8 +670,15 @@ def multi_mode_dot(x, matrices, modes):
 #- (matrices, modes):
 #+ (matrices, sorted(modes)):
 
+# %% mistake="multi_mode_dot" name="matrices reversed"
+# You took the matrices from the last to the first, and the modes from the first to the last: each
+# matrix meets the mode of another.
+# Look at: what still ties matrices[k] to modes[k].
+#- (matrices, modes):
+#+ (matrices[::-1], modes):
+
 # %% mistake="multi_mode_dot" name="transposed where square"
-# You multiply by the transpose of a matrix where it is square.
+# You multiply by the transpose of a matrix wherever the sizes allow it.
 # Look at: which index of the matrix runs along the fiber.
 #-     for matrix, mode in zip(matrices, modes):
 #+     for matrix, mode in zip(matrices, modes):
@@ -641,6 +692,21 @@ def multi_mode_dot(x, matrices, modes):
         if k in modes:
             x = mode_dot(x, matrices[list(modes).index(k)], k)
     return x
+
+# %% wrong="multi_mode_dot" name="sizes of 1 dropped"
+# A matrix of one row leaves a mode of size 1.
+#- return x
+#+ return x.squeeze()
+
+# %% wrong="multi_mode_dot" name="a mode for each matrix object"
+# One matrix may multiply two modes.
+#- in zip(matrices, modes):
+#+ in dict(zip(matrices, modes)).items():
+
+# %% wrong="multi_mode_dot" name="three matrices at most"
+# The fourth stays out.
+#- in zip(matrices, modes):
+#+ in list(zip(matrices, modes))[:3]:
 
 # %% wrong="multi_mode_dot" name="view"
 # Modes are joined by a view, which only contiguous tensors have.
@@ -746,6 +812,22 @@ def faster(first, second, interval):
 # Look at: whether both ways are called, and whose seconds you compare: each call returns its own.
 #- min(way() for _ in range(5))
 #+ min(first() for _ in range(5))
+
+# %% mistake="faster" name="a word for no conclusion"
+# Where your interval has 1 inside of it, you return another conclusion than "can't tell".
+# Look at: the word, letter by letter.
+#- "can't tell"
+#+ "cannot tell"
+
+# %% wrong="faster" name="five percent do not count"
+# The conclusion follows from the interval, not from what matters to somebody.
+#- "first" if low > 1 else "second" if high < 1 else
+#+ "first" if low > 1.05 else "second" if high < 0.95 else
+
+# %% wrong="faster" name="half as wide"
+# That is not 95 % sure.
+#- mean - half, mean + half
+#+ mean - half / 2, mean + half / 2
 
 # %% wrong="faster" name="twenty of the one, then twenty of the other"
 # The second way always meets the slower machine.
@@ -927,6 +1009,15 @@ def outer(vectors):
 #- x = torch.tensordot(x, v, dims=0)
 #+ x = v.reshape(-1, *[1] * x.ndim) * x
 
+# %% wrong="outer" name="the first vector left out everywhere"
+# A vector may come again.
+def outer(vectors):
+    x = vectors[0]
+    for v in vectors:
+        if v is not vectors[0]:
+            x = torch.tensordot(x, v, dims=0)
+    return x
+
 # %% wrong="outer" name="starts with a float"
 # Whole numbers become floats.
 def outer(vectors):
@@ -1023,14 +1114,24 @@ def khatri_rao(matrices):
         x = torch.einsum("ir,jr->ijr", x, m).reshape(-1, m.shape[1])
     return x
 
-# %% mistake="khatri_rao" name="by rows"
-# You took the products row by row. The Khatri-Rao product keeps the columns: column r comes
-# from the columns r of all matrices.
-# Look at: which index the two matrices share.
+# %% mistake="khatri_rao" name="transposed"
+# You return the transpose: what should be column r, made of the columns r of all matrices, is row
+# r of your result.
+# Look at: along which mode your columns are put together.
 def khatri_rao(matrices):
     x = matrices[0].T
     for m in matrices[1:]:
         x = (x.unsqueeze(2) * m.T.unsqueeze(1)).reshape(x.shape[0], -1)
+    return x
+
+# %% mistake="khatri_rao" name="by rows"
+# You paired row with row. The Khatri-Rao product pairs column with column: column r comes from the
+# columns r of all matrices.
+# Look at: which index the two matrices share.
+def khatri_rao(matrices):
+    x = matrices[0]
+    for m in matrices[1:]:
+        x = torch.stack([torch.kron(row, other) for row, other in zip(x, m)])
     return x
 
 # %% mistake="khatri_rao" name="first matrix twice"
@@ -1063,6 +1164,11 @@ def khatri_rao(matrices):
         return matrices[0]
     x, m = matrices[:2]
     return (x.unsqueeze(1) * m.unsqueeze(0)).reshape(-1, x.shape[1])
+
+# %% wrong="khatri_rao" name="every matrix object once"
+# A matrix may come again.
+#- matrices[1:]
+#+ list(dict.fromkeys(matrices))[1:]
 
 # %% wrong="khatri_rao" name="three at most"
 # The equations are written out.
@@ -1169,6 +1275,11 @@ def other_factors(factors, mode):
 #- factor.contiguous()
 #+ factor
 
+# %% wrong="other_factors" name="told by the object"
+# One factor may belong to two modes.
+#- for k, factor in enumerate(factors) if k != mode]
+#+ for factor in factors if factor is not factors[mode]]
+
 # %% wrong="other_factors" name="two others"
 # The third one is left out.
 #- others[1:]:
@@ -1217,7 +1328,7 @@ def kron_dot(matrices, x):
     return y.reshape(-1, x.shape[1])
 
 # %% mistake="kron_dot" name="transposed where square"
-# You multiply by the transpose where a matrix is square.
+# You multiply by the transpose of a matrix wherever the sizes allow it.
 # Look at: which index of the matrix is summed over.
 #- y = multi_mode_dot(y, matrices, range(len(matrices)))
 #+ turned = [m.T if m.shape[0] == m.shape[1] else m for m in matrices]
@@ -1243,6 +1354,11 @@ def kron_dot(matrices, x):
     while matrices:
         y, k = mode_dot(y, matrices.pop(0), k), k + 1
     return y.reshape(-1, x.shape[1])
+
+# %% wrong="kron_dot" name="sizes of 1 dropped"
+# A matrix of one column has an index, too.
+#- matrices], x.shape[1])
+#+ matrices], x.shape[1]).squeeze()
 
 # %% wrong="kron_dot" name="one column"
 # x is taken for a vector.

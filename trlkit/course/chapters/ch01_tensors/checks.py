@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from trlkit import tensors
-from trlkit.course.checking.answer import RIGHT, Verdict, plain
+from trlkit.course.chapters.ch01_tensors.networks import one_twice
+from trlkit.course.checking.answer import RIGHT, Recipe, Verdict, plain
 from trlkit.course.checking.compare import describe, difference
 from trlkit.course.checking.exercise import Case, Draw, Exercise, Quiz
 from trlkit.course.checking.products import (
@@ -35,6 +36,7 @@ def fiber_cases(draw: Draw) -> Iterator[Case]:
     shape = draw.sizes(2, 3, 4)
     x = draw.counting(*shape)
     yield Case((x, 0, (shape[1] - 1, 0)))
+    yield Case((x, 0, (0, 1)))
     yield Case((x, 1, (1, 0)))
     yield Case((x, 2, (0, 1)))
     four = draw.normal(*draw.sizes(2, 3, 4, 5))
@@ -116,7 +118,9 @@ def mode_dot_cases(draw: Draw) -> Iterator[Case]:
     yield Case((draw.normal(*shape), draw.normal(1, shape[0]), 0), "one row")
     yield Case((draw.normal(3, 3, 3), draw.normal(3, 3), 0), "a cube and a square matrix")
     images = draw.normal(2, 3, 4, 4).to(memory_format=torch.channels_last)
-    yield Case((images, draw.normal(5, 3), 1), "a batch that is channels_last")
+    for mode in (1, 0, 3):
+        matrix = draw.normal(5, images.shape[mode])
+        yield Case((images, matrix, mode), "a batch that is channels_last")
     turned = draw.normal(shape[2], 5).T
     yield Case((draw.normal(*shape), turned, 2), "a matrix that is not contiguous")
     yield Case((draw.normal(4), draw.normal(3, 4), 0), "a vector")
@@ -134,9 +138,16 @@ def multi_mode_dot_cases(draw: Draw) -> Iterator[Case]:
     cube = draw.normal(3, 3, 3)
     square = [draw.normal(3, 3), draw.normal(3, 3)]
     yield Case((cube, square, (2, 0)), "a cube and square matrices")
+    yield Case((cube, square, (0, 1)), "a cube and square matrices")
     shape = draw.sizes(2, 3, 4, 5)
     pair = [draw.normal(2, shape[3]), draw.normal(3, shape[1])]
     yield Case((draw.normal(*shape), pair, (3, 1)), "four modes")
+    four = [draw.normal(2, 2), draw.normal(3, 2), draw.normal(4, 2), draw.normal(2, 3)]
+    yield Case((draw.normal(2, 3, 2, 3, 2), four, (4, 0, 2, 3)), "four matrices")
+    rows = [draw.normal(1, shape[0]), draw.normal(3, shape[1])]
+    yield Case((draw.normal(*shape), rows, (0, 1)), "a matrix of one row")
+    twice = Recipe(one_twice, ((3, 3), (0, 0), draw.choice(0, range(99))))
+    yield Case((cube, twice, (2, 0)), "one matrix for two modes")
     turned = draw.normal(shape[2], shape[0], shape[1]).movedim(0, 2)
     pair = [draw.normal(2, shape[0]), draw.normal(3, shape[2])]
     yield Case((turned, pair, (0, 2)), "not contiguous in memory")
@@ -194,6 +205,8 @@ def outer_cases(draw: Draw) -> Iterator[Case]:
     yield Case(([draw.normal(4, 2)[:, 1], draw.normal(3)],), "a vector that is not contiguous")
     yield Case(([draw.normal(4).bfloat16(), draw.normal(3).bfloat16()],), "bfloat16")
     yield Case(([draw.normal(2) for _ in range(6)],), "six vectors")
+    thrice = Recipe(one_twice, ((3,), (0, 0, 1, 0), draw.choice(0, range(99))))
+    yield Case((thrice,), "one vector three times")
 
 
 def khatri_rao(matrices: Sequence[Tensor]) -> Tensor:
@@ -219,6 +232,8 @@ def khatri_rao_cases(draw: Draw) -> Iterator[Case]:
     yield Case(([draw.normal(2, 3).T, draw.normal(2, 4).T],), "matrices that are not contiguous")
     low = [draw.normal(rows, rank).bfloat16(), draw.normal(more, rank).bfloat16()]
     yield Case((low,), "bfloat16")
+    twice = Recipe(one_twice, ((3, 2), (0, 0, 1), draw.choice(0, range(99))))
+    yield Case((twice,), "one matrix twice")
 
 
 def other_factors(factors: Sequence[Tensor], mode: int) -> Tensor:
@@ -249,6 +264,9 @@ def other_factors_cases(draw: Draw) -> Iterator[Case]:
     yield Case((turned, 2), "a factor that is not contiguous")
     low = [draw.normal(size, 2).bfloat16() for size in (2, 3, 2)]
     yield Case((low, 2), "bfloat16")
+    twice = Recipe(one_twice, ((3, 2), (0, 0, 1), draw.choice(0, range(99))))
+    for mode in (0, 2):
+        yield Case((twice, mode), "one factor for two modes")
 
 
 def kron_dot(matrices: Sequence[Tensor], x: Tensor) -> Tensor:
@@ -288,6 +306,8 @@ def kron_dot_cases(draw: Draw) -> Iterator[Case]:
     yield Case((three, draw.normal(24, 2)), "three matrices")
     yield Case(([draw.normal(3, 3) for _ in range(3)], draw.normal(27, 1)), "square matrices")
     yield Case(([draw.normal(3, 4)], draw.normal(4, 2)), "one matrix alone")
+    thin = [draw.normal(3, 1), draw.normal(2, 4)]
+    yield Case((thin, draw.normal(4, 1)), "a matrix of one column")
     turned = draw.normal(3, 8).T
     yield Case(([draw.normal(4, 2).T, draw.normal(3, 2)], turned), "not contiguous in memory")
     large = [draw.normal(20, 20) for _ in range(2)]
@@ -327,6 +347,12 @@ def _into_x(x: Tensor, mode: int) -> Tensor:
 def _column_major(x: Tensor, mode: int) -> Tensor:
     rest = [k for k in range(x.ndim) if k != mode]
     return x.permute(mode, *reversed(rest)).reshape(x.shape[mode], -1)
+
+
+def _cyclic(x: Tensor, mode: int) -> Tensor:
+    """The modes come round: right for the first and the last one."""
+    order = [*range(mode, x.ndim), *range(mode)]
+    return x.permute(order).reshape(x.shape[mode], -1)
 
 
 def _viewed(x: Tensor, mode: int) -> Tensor:
@@ -384,6 +410,8 @@ CANDIDATES: dict[str, Callable[[], Callable]] = {  # whether it is right is told
     "number 21": lambda: lambda x, mode: tensors.unfold(x, min(mode, 4)),
     "number 22": lambda: _first_fiber_learns,
     "number 23": lambda: lambda x, mode: tensors.unfold(x, mode)[None],
+    "number 24": lambda: _cyclic,
+    "number 25": lambda: lambda x, mode: tensors.unfold(x.float(), mode).to(x.dtype),
 }
 MOST_CALLS = 2000
 FLOATING = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
@@ -395,7 +423,9 @@ def is_unfold(candidate: Callable) -> bool:
     for shape in shapes:
         for mode in range(len(shape)):
             for turned, dtype in itertools.product((False, True), FLOATING):
-                x = torch.randn(shape[:: -1 if turned else 1], generator=generator).to(dtype)
+                x = torch.randn(
+                    shape[:: -1 if turned else 1], generator=generator, dtype=torch.float64
+                ).to(dtype)
                 x = (x.permute(*reversed(range(x.ndim))) if turned else x).requires_grad_()
                 before = x.detach().clone()
                 try:
@@ -449,13 +479,17 @@ MACHINES = {  # seconds of the second way, for one of the first; what goes wrong
     "quiet": (1.5, 0.0, 0.0, 1.0),
     "slow at first": (0.8, 0.0, 0.0, 30.0),
     "getting slower": (1.0, 0.006, 0.0, 1.0),
+    "hardly slower": (1.03, 0.0, 0.0, 1.0),
     "interrupted": (1.4, 0.0, 0.08, 1.0),
     "all of it": (0.7, 0.004, 0.08, 20.0),
-    "twenty restless ones": (1.1, 0.0, 0.0, 1.0),
+    "restless ones": (1.1, 0.0, 0.0, 1.0),
 }
-RESTLESS = {"twenty restless ones": 0.08}  # how far seconds are off at random; 0.01 for the others
+RESTLESS = {"restless ones": 0.08}  # how far seconds are off at random; 0.01 for the others
 TRUST = {"getting slower": 0.01}  # how far outside of the interval the truth may be; else 0.03
-MOST_TIMED, WIDEST, TIMES, MOSTLY = 1000, 1.3, 20, 12
+MOST_TIMED, WIDEST = 1000, 1.3
+FEW, SURELY, HARDLY = 20, 18, 12  # of so few machines so many hold the truth: that is clear
+MANY, MOSTLY = 60, 49
+CONCLUSIONS = ("first", "second", "can't tell")
 
 
 def faster(first: Callable, second: Callable, interval: Callable) -> tuple[float, float, str]:
@@ -477,18 +511,24 @@ def _conclusion(low: float, high: float) -> str:
 
 
 def faster_probe(answer: Callable, machine: str, seed: int) -> Verdict:
-    if machine != "twenty restless ones":
+    if machine != "restless ones":
         return _on_one_machine(answer, machine, random.Random(seed))
     held = 0
-    for copy in range(TIMES):
+    for copy in range(MANY):
+        if held >= (SURELY if copy <= FEW else MOSTLY):
+            return RIGHT
+        if copy == FEW and held < HARDLY:
+            break
         verdict = _on_one_machine(answer, machine, random.Random(1000 * seed + copy))
         if verdict.kind == "does not follow" or verdict.kind.startswith("no "):
             return verdict
         held += verdict.kind in ("right", "too wide")
+    else:
+        copy = MANY
         if held >= MOSTLY:
             return RIGHT
-    text = f"the true ratio is in your interval on {held} of {TIMES} machines; "
-    text += f"95 % sure would be about {TIMES - 1}"
+    text = f"the true ratio is in your interval on {held} of {copy} machines; "
+    text += f"95 % sure would be about {95 * copy // 100}"
     return Verdict("not sure enough", text)
 
 
@@ -520,6 +560,9 @@ def _on_one_machine(answer: Callable, machine: str, numbers: random.Random) -> V
         text = f"low and high are two floats, low the smaller, got {low!r} and {high!r}"
         return Verdict("no interval", text)
     told = f"after {sum(calls.values())} calls, the ratio is said to be {low:.4g} to {high:.4g}"
+    if not isinstance(conclusion, str) or conclusion not in CONCLUSIONS:
+        text = f'conclusion is "first", "second" or "can\'t tell", got {describe(conclusion)}'
+        return Verdict("no conclusion", text)
     if conclusion != _conclusion(low, high):
         text = f"{told}, but the conclusion is {describe(conclusion)}"
         return Verdict("does not follow", text)
@@ -580,15 +623,24 @@ def matrix_product() -> list[tuple]:
 
 
 def complex_product_probe(answer: Callable) -> Verdict:
-    return few_products(answer, complex_table(), 3, ("real", "imaginary"))
+    return few_products(answer, complex_table(), 3, "{}{}".format, ("real", "imaginary"))
 
 
 def matrix_product_probe(answer: Callable) -> Verdict:
-    places = [f"Z[{k // 2}, {k % 2}]" for k in range(4)]
-    return few_products(answer, matrix_table(), 7, places)
+    def entry(name: str, k: int) -> str:
+        return f"{name.upper()}[{k // 2}, {k % 2}]"
+
+    places = [entry("z", k) for k in range(4)]
+    return few_products(answer, matrix_table(), 7, entry, places)
 
 
-def few_products(answer: Callable, table: Tensor, most: int, names: Sequence[str]) -> Verdict:
+def few_products(
+    answer: Callable,
+    table: Tensor,
+    most: int,
+    entry: Callable[[str, int], str],
+    names: Sequence[str],
+) -> Verdict:
     """Whether few outer products sum to a table: first whether they do, then whether few."""
     found = plain(answer())
     size = len(table)
@@ -613,7 +665,8 @@ def few_products(answer: Callable, table: Tensor, most: int, names: Sequence[str
         got, expected = total[where].item(), table[where].item()
         digits = 4 if f"{got:.4g}" != f"{expected:.4g}" else 8
         text = f"{len(found)} products, but not yet the right ones: {' and '.join(wrong)} "
-        text += f"{'is' if len(wrong) == 1 else 'are'} wrong; x{where[0]} * y{where[1]} counts "
+        text += f"{'is' if len(wrong) == 1 else 'are'} wrong; "
+        text += f"{entry('x', where[0])} * {entry('y', where[1])} counts "
         text += f"{got:.{digits}g} times in {names[where[2]]}, expected {expected:.4g}"
         counts = [round(total[tuple(place)].item(), 3) for place in places]
         return Verdict(f"wrong: {places} {counts}", text)
