@@ -210,7 +210,7 @@ def is_unfold(candidate):
         for shape in [(3,), (3, 1), (2, 3, 3), (4, 3, 2, 2), (2, 1, 2, 3, 2, 2)]:
             for k in range(6):
                 for mode in range(len(shape)):
-                    x = torch.randn(shape, dtype=dtypes[k % 3])
+                    x = torch.randn(shape).to(dtypes[k % 3])
                     if k > 2:
                         x = x.mT.contiguous().mT if x.ndim > 1 else x
                     if not trusted(x.requires_grad_(), mode):
