@@ -171,7 +171,7 @@ def unfold(x, mode):
     return x.movedim(mode, 0).reshape(x.shape[mode], -1)
     ### END SOLUTION
 
-# %% check="unfold" points=2
+# %% check="unfold" points=1
 check("unfold", unfold)
 
 # %% [markdown]
@@ -230,7 +230,7 @@ def is_unfold(candidate):
     return True
     ### END SOLUTION
 
-# %% check="is_unfold" points=2
+# %% check="is_unfold" points=3
 check("is_unfold", is_unfold)
 
 # %% [markdown]
@@ -283,7 +283,7 @@ def fold(matrix, mode, shape):
     return matrix.reshape(shape[mode], *rest).movedim(0, mode)
     ### END SOLUTION
 
-# %% check="fold" points=2
+# %% check="fold" points=1
 check("fold", fold)
 
 # %% [markdown]
@@ -847,7 +847,7 @@ def kron_dot(matrices, x):
     return y.reshape(-1, x.shape[1])
     ### END SOLUTION
 
-# %% check="kron_dot" points=2
+# %% check="kron_dot" points=3
 check("kron_dot", kron_dot)
 
 # %% [markdown]

@@ -132,7 +132,7 @@ def cp_response(x, factors, bias):
     return z.sum(-1) + bias
     ### END SOLUTION
 
-# %% check="cp_response" points=2
+# %% check="cp_response" points=1
 check("cp_response", cp_response)
 
 # %% [markdown]
@@ -183,7 +183,7 @@ def block_features(x, factors, mode):
     return z
     ### END SOLUTION
 
-# %% check="block_features" points=2
+# %% check="block_features" points=1
 check("block_features", block_features)
 
 # %% [markdown]
@@ -349,7 +349,7 @@ def is_best_update(update):
     return True
     ### END SOLUTION
 
-# %% check="is_best_update" points=2
+# %% check="is_best_update" points=3
 check("is_best_update", is_best_update)
 
 # %% [markdown]
@@ -624,7 +624,7 @@ def what_decides(error):
     return best, center / 1.4, center * 1.4
     ### END SOLUTION
 
-# %% check="what_decides" points=3
+# %% check="what_decides" points=4
 check("what_decides", what_decides)
 
 # %% [markdown]

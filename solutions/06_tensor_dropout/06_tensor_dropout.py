@@ -354,7 +354,7 @@ def drop_tucker(core, factors, keeps, modes, p):
     return core, factors
     ### END SOLUTION
 
-# %% check="drop_tucker" points=2
+# %% check="drop_tucker" points=1
 check("drop_tucker", drop_tucker)
 
 # %% [markdown]
@@ -441,7 +441,7 @@ def expected_weight(dropout, rank, p):
     return total
     ### END SOLUTION
 
-# %% check="expected_weight" points=2
+# %% check="expected_weight" points=1
 check("expected_weight", expected_weight)
 
 # %% [markdown]
@@ -746,7 +746,7 @@ def output_variance(c, p):
     return total
     ### END SOLUTION
 
-# %% check="output_variance" points=3
+# %% check="output_variance" points=4
 check("output_variance", output_variance)
 
 # %% [markdown]
@@ -886,7 +886,7 @@ def where_it_turns():
     return 0.6, 200, ("pgd", 0.1, 11.0), ("fgsm", 0.2, -6.0)
     ### END SOLUTION
 
-# %% check="where_it_turns" points=2
+# %% check="where_it_turns" points=3
 check("where_it_turns", where_it_turns)
 
 # %% [markdown]
