@@ -34,8 +34,10 @@ def cp_forward_by_modes(x, factors, bias):
         y = y + torch.outer(z, factors[-1][:, r])
     return y
 
-# %% answer="cp_forward_by_modes" name="columns collected"
-# The numbers (B, R) column by column, then one product with the class factor.
+# %% mistake="cp_forward_by_modes" name="columns collected"
+# Your numbers are right, and where the rank is larger than the number of inputs, a number for every sample
+# and every column of the rank, all of them at once, is more than the batch holds.
+# Look at: where the sum over r is taken. A sum over a part of the rank can be added up at once.
 def cp_forward_by_modes(x, factors, bias):
     columns = []
     for vectors in zip(*(factor.unbind(1) for factor in factors[:-1])):
@@ -59,9 +61,9 @@ def cp_forward_by_modes(x, factors, bias):
     return z @ factors[-1].T + bias
 
 # %% answer="cp_forward_by_modes" name="input factors multiplied in pieces"
-# As many columns of the Khatri-Rao product at once as there are samples.
+# As many columns of the Khatri-Rao product at once as there are samples, and as there are inputs.
 def cp_forward_by_modes(x, factors, bias):
-    y, width = bias, len(x)
+    y, width = bias, min(len(x), x[0].numel())
     for start in range(0, factors[0].shape[1], width):
         product, *rest = [factor[:, start : start + width] for factor in factors]
         for factor in rest[:-1]:
@@ -556,8 +558,8 @@ class CPTRL(nn.Module):
 #+ self.factors
 
 # %% mistake="CPTRL" name="weight built once"
-# You built the weight once, when the layer is made, and use that one ever after. When the
-# factors learn, or are loaded, the outputs do not follow.
+# Your output stays what it was when the factors change: what forward uses was computed once, and kept.
+# When the factors learn, or are loaded, the outputs do not follow.
 # Look at: what has to be computed anew in every forward.
 #-         self.bias = nn.Parameter(torch.zeros(num_classes))
 #+         self.bias = nn.Parameter(torch.zeros(num_classes))
@@ -597,7 +599,7 @@ class CPTRL(nn.Module):
 #+ nn.Parameter(std * torch.randn(size, rank), requires_grad=False) for
 
 # %% mistake="CPTRL" name="bias forgotten"
-# Your layer has a bias and never adds it.
+# Your output is short of the bias.
 # Look at: what forward does with self.bias.
 #- , self.bias)
 #+ , torch.zeros_like(self.bias))
@@ -740,6 +742,22 @@ class CPTRL(nn.Module):
 #+         drawn = std * torch.randn(max(shape), rank)
 #- std * torch.randn(size, rank) for
 #+ drawn[:size].clone() for
+
+# %% mistake="CPTRL" name="one Parameter in two places"
+# Your layer has fewer parameters than factors: where sizes are equal, one Parameter stands for several
+# modes. They would always hold the same numbers, and learn together.
+# Look at: how often torch.randn is called for a shape such as (64, 7, 7).
+#- self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
+#+ made = {size: nn.Parameter(std * torch.randn(size, rank)) for size in shape}
+#+         self.factors = nn.ParameterList([made[size] for size in shape])
+
+# %% mistake="CPTRL" name="one draw for equal sizes"
+# Two factors of a new layer start with the same numbers. The rule for products holds for independent ones.
+# Look at: where the numbers of each factor come from. Are they drawn anew for each, and from a generator
+# that goes on?
+#- self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
+#+ made = {size: std * torch.randn(size, rank) for size in shape}
+#+         self.factors = nn.ParameterList([made[size].clone() for size in shape])
 
 # %% wrong="CPTRL" name="float32 only"
 # Casts to float32.
@@ -926,26 +944,26 @@ def is_sound(layer, x):
 #+         pairs = [(y, expected)]
 
 # %% mistake="is_sound" name="whole batches alone"
-# Your test gives the layer whole batches alone. Someone will give it a single sample.
+# A layer gets past your test that loses the first mode of a batch of one in eval mode. Is a single sample
+# among your batches, in each of the two modes?
 # Look at: x[:1].
 #- (agrees(x) and agrees(x[:1]))
 #+ agrees(x)
 
 # %% mistake="is_sound" name="changed once"
-# Your test sets the parameters once. A layer that keeps in eval mode what it has built there is found
-# out by parameters that change between two calls in eval mode.
+# A layer gets past your test that keeps in eval mode what it has built there. It is found out by
+# parameters that change between two calls in eval mode.
 # Look at: how often your test sets new numbers, and what it calls in between.
 #- range(2)
 #+ range(1)
 
 # %% mistake="is_sound" name="numbers left behind"
-# Your test says the right things, and the layer's parameters have other numbers afterwards. Whoever
-# tests a trained layer wants it back.
+# The layer's parameters have other numbers after your test. Whoever tests a trained layer wants it back.
 # Look at: state_dict and load_state_dict; mind that a state_dict holds the very tensors, no copies.
 #-         layer.load_state_dict(state)
 
 # %% mistake="is_sound" name="mode left behind"
-# Your test says the right things, and leaves the layer in another mode than that in which it came.
+# Your test leaves the layer in another mode than that in which it came.
 # Look at: layer.training, before and after.
 #-         layer.train(mode)
 
@@ -982,12 +1000,66 @@ def is_sound(layer, x):
 #+ (part, [0 * f + state[f"factors.{k}"] for k, f in enumerate(layer.factors)], layer.bias)
 
 # %% mistake="is_sound" name="gradients asked of x itself"
-# Your test says the right things, and x is afterwards another than it was: it holds other numbers or asks
-# for gradients. Whoever goes on with the batch is surprised.
+# After your test x is another than it was: it holds other numbers or asks for gradients. Whoever goes on
+# with the batch is surprised.
 # Look at: x.detach().clone(), before requires_grad_().
 #-     mode, parameters
 #+     x.requires_grad_()
 #+     mode, parameters
+
+# %% mistake="is_sound" name="the sum of the outputs"
+# A layer gets past your test whose gradient is spread evenly over the classes. The gradient of the sum of
+# all outputs is right there, and that of anything else is not.
+# Look at: what you take the gradient of. Do all its outputs count alike?
+#- torch.linspace(-1, 2, y.numel(), dtype=y.dtype).reshape(y.shape)
+#+ torch.ones_like(y)
+
+# %% mistake="is_sound" name="gradients in training alone"
+# A layer gets past your test whose class factor gets no gradient in eval mode.
+# Look at: in which modes, and for which parameters, you compare gradients.
+#- zip((y, *got), (expected, *wanted))
+#+ zip((y, *got) if layer.training else (y,), (expected, *wanted))
+
+# %% mistake="is_sound" name="gradients in eval mode alone"
+# A layer gets past your test whose bias gets no gradient in training mode.
+# Look at: in which modes, and for which parameters, you compare gradients.
+#- zip((y, *got), (expected, *wanted))
+#+ zip((y,) if layer.training else (y, *got), (expected, *wanted))
+
+# %% mistake="is_sound" name="gradients as it stands"
+# A layer gets past your test whose gradients are wrong where the numbers in its first factor are negative.
+# Look at: with which parameters you compare gradients. The layer comes with positive factors.
+#-     try:
+#-         for _ in range(2):
+#-             with torch.no_grad():
+#-                 for parameter in parameters:
+#-                     parameter.copy_(torch.randn_like(parameter))
+#+     looked = False
+#+     try:
+#+         for turn in range(3):
+#+             looked = turn > 0
+#+             with torch.no_grad():
+#+                 for parameter in parameters if looked else []:
+#+                     parameter.copy_(torch.randn_like(parameter))
+#- zip((y, *got), (expected, *wanted))
+#+ zip((y,) if looked else (y, *got), (expected, *wanted))
+
+# %% wrong="is_sound" name="one sample in training mode alone"
+# A batch of one is tried in one of the two modes.
+#- (agrees(x) and agrees(x[:1]))
+#+ (agrees(x) and (not training or agrees(x[:1])))
+
+# %% wrong="is_sound" name="the first factor alone"
+# New numbers in the first factor, the others as they come.
+#- for parameter in parameters:
+#+ for parameter in layer.factors[:1]:
+
+# %% wrong="is_sound" name="one look in eval mode"
+# Training mode for the old and the new numbers, eval mode for the new ones.
+#- for training in (True, False):
+#+ for training in (True, False)[: 1 + turn]:
+#- for _ in range(2)
+#+ for turn in range(2)
 
 # %% wrong="is_sound" name="roughly"
 # A twentieth may be missing.
@@ -1183,8 +1255,8 @@ def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
 #+ torch.arange(count)
 
 # %% mistake="compare_heads" name="one head for all runs"
-# You make a head once and train it on from run to run. Then a run starts with what the last one has
-# learned.
+# You make a head once for all runs. Then a run starts with what the last one has learned, or with the same
+# numbers as the last one.
 # Look at: where the makers are called. How many heads do three seeds need?
 #-     differences = []
 #+     differences = []
@@ -1219,6 +1291,83 @@ def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
 # Look at: what you divide by.
 #- right.double().mean().item()
 #+ 100 * right.double().mean().item()
+
+# %% mistake="compare_heads" name="an interval for each head"
+# Each head of yours reads more in one run than in another, the differences hardly vary, and you name no
+# winner. Runs are in pairs so that what both heads share of the luck drops out.
+# Look at: what you give to `interval`.
+#-         differences.append(shares[0] - shares[1])
+#-     mean, half = interval(differences)
+#+         differences.append(shares[0] - shares[1])
+#+         firsts.append(shares[0])
+#+         seconds.append(shares[1])
+#+     (one, half), (other, more) = interval(firsts), interval(seconds)
+#+     mean, half = one - other, half + more
+#-     differences = []
+#+     differences, firsts, seconds = [], [], []
+
+# %% mistake="compare_heads" name="the best of several looks"
+# A head of yours learns on after it was asked for held-out images, and what counts is not what it read
+# last. Where the best time counts, the held-out images choose when to stop, and the shares are too high.
+# Look at: how often `held_out` is read in a run, and which time counts.
+#-             for _ in range(60):
+#+             best = 0.0
+#+             for step in range(60):
+#-             with torch.no_grad():
+#-                 right = head(held_out).argmax(1) == truth
+#-             shares.append(right.double().mean().item())
+#+                 if step % 10 == 9:
+#+                     with torch.no_grad():
+#+                         right = head(held_out).argmax(1) == truth
+#+                     best = max(best, right.double().mean().item())
+#+             shares.append(best)
+
+# %% mistake="compare_heads" name="another number of images"
+# The heads of a run learn from another number of different images than `count`.
+# Look at: how images are drawn. Can one be drawn twice? Is there one too many, or too few?
+#- torch.randperm(len(images))[:count]
+#+ torch.randint(len(images), (count,))
+
+# %% wrong="compare_heads" name="one image more"
+# Off by one.
+#- [:count]
+#+ [: count + 1]
+
+# %% wrong="compare_heads" name="held-out images in the mean"
+# The images are shifted by the mean of all, the held-out ones among them.
+#-         shares = []
+#+         middle = torch.cat([images, held_out]).mean()
+#+         shares = []
+#- head(images[some])
+#+ head(images[some] - middle)
+#- head(held_out)
+#+ head(held_out - middle)
+
+# %% answer="compare_heads" name="watched while it learns"
+# Shares on the way, for whoever wants to see them; the last one counts.
+def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
+    from trlkit.lab.statistics import interval
+
+    def learn(make, x, y):
+        head, seen = make(), []
+        adam = torch.optim.Adam(head.parameters(), lr=0.05)
+        for _ in range(4):
+            for _ in range(15):
+                adam.zero_grad()
+                nn.functional.cross_entropy(head(x), y).backward()
+                adam.step()
+            with torch.no_grad():
+                seen.append((head(held_out).argmax(1) == truth).double().mean().item())
+        return seen
+
+    differences = []
+    for seed in seeds:
+        torch.manual_seed(seed)
+        some = torch.randperm(len(images))[:count]
+        a, b = (learn(make, images[some], labels[some]) for make in (first, second))
+        differences.append(a[-1] - b[-1])
+    mean, half = interval(differences)
+    return differences, "undecided" if abs(mean) <= half else "first" if mean > 0 else "second"
 
 # %% wrong="compare_heads" name="twice the interval"
 # A winner has to be twice as clear as asked.

@@ -1,6 +1,7 @@
 """Chapter 04: the CP tensor regression layer. Oracles sum rank-1 terms, or count term by term."""
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -70,6 +71,8 @@ def forward_cases(draw: Draw) -> Iterator[Case]:
     yield Case(
         layer_tensors(draw, 5, (3, 4), 2, rank), "more samples than the first mode has entries"
     )
+    rank = draw.choice(9, (8, 10))
+    yield Case(layer_tensors(draw, 7, (2, 3), 2, rank), "a rank above the number of inputs")
 
 
 def in_other_order(x: Tensor) -> Tensor:
@@ -104,7 +107,7 @@ def size_verdict(numbers: int, x: Tensor, factors: Sequence[Tensor]) -> Verdict:
     batch, inputs = x.shape[0], math.prod(x.shape[1:])
     classes, rank = factors[-1].shape
     allowed = max(x.numel(), batch * classes, *(factor.numel() for factor in factors))
-    if numbers <= allowed or x.ndim == 2:  # one input mode: x meets its factor, and that is all
+    if numbers <= allowed:
         return RIGHT
     named = {
         inputs * classes: "the full weight: input sizes x classes",
@@ -113,6 +116,7 @@ def size_verdict(numbers: int, x: Tensor, factors: Sequence[Tensor]) -> Verdict:
     }
     for size in x.shape[1:]:
         named.setdefault(batch * rank * inputs // size, "a mode turned into all of the rank")
+    named.setdefault(batch * rank, "all of the rank for every sample: batch x rank")
     what = named.get(numbers, "more than anything that is given")
     text = (
         f"the numbers are right, but on the way it builds a tensor of {numbers:,} numbers "
@@ -304,6 +308,11 @@ def parameters_verdict(layer: Any, input_shape: tuple, num_classes: int, rank: i
             for name in expected
             if name in wrong
         )
+    elif isinstance(factors := getattr(layer, "factors", None), nn.ParameterList) and (
+        len({id(factor) for factor in factors}) < len(factors) == len(sizes)
+    ):
+        kind = "shared parameters"
+        text += "\none Parameter stands in several places of `self.factors`, and is named once"
     elif "bias" not in found and isinstance(vars(layer).get("bias"), Tensor):
         kind = "bias no parameter"
         text += "\n`self.bias` is a tensor and no nn.Parameter: no optimizer will find it"
@@ -330,15 +339,18 @@ def start_verdict(answer: Callable) -> Verdict:
             made = [answer(shape, classes, rank) for _ in range(4)]
         finally:
             torch.use_deterministic_algorithms(before)
+        for layer in made:
+            parameters = parameters_verdict(layer, shape, classes, rank)
+            if parameters != RIGHT:
+                return parameters
         found, ratio = scale_verdict(made, shape, classes, rank)
         if wrong == RIGHT and found not in (RIGHT, OFF):
             return found
-        row, other = made[0].factors[0][0], made[0].factors[1][0]
-        if len(row.unique()) > 1 and torch.equal(row, other):
-            text = (
-                "factors.0 and factors.1 of a new layer start with the same numbers: they should "
-            )
-            return Verdict("factors alike", text + "be independent, as the rule for products asks")
+        for (j, one), (k, other) in itertools.combinations(enumerate(made[0].factors), 2):
+            if len(one[0].unique()) > 1 and torch.equal(one[0], other[0]):
+                text = f"factors.{j} and factors.{k} of a new layer start with the same numbers: "
+                text += "they should be independent, as the rule for products asks"
+                return Verdict("factors alike", text)
         wrong = found if wrong == RIGHT else wrong
         planned = planned_ratios(shape, rank)
         rules = {rule for rule in rules if 0.8 < ratio / planned[rule] < 1.25}
@@ -428,24 +440,30 @@ FAULTS: dict[str, Callable] = {  # of layers that a test should refuse: how each
     "in half precision": lambda own, x, f, b: cp_forward_by_modes(
         x, instead(f, [factor.bfloat16().to(factor.dtype) for factor in f]), b
     ),
-    "last component left out": lambda own, x, f, b: cp_forward_by_modes(
-        x, [factor[:, :-1] for factor in f], b
-    ),
     "no bias in eval mode": lambda own, x, f, b: cp_forward_by_modes(
         x, f, b if own.training else 0 * b
     ),
     "no bias": lambda own, x, f, b: cp_forward_by_modes(x, f, 0 * b),
     "two factors exchanged": lambda own, x, f, b: cp_forward_by_modes(x, [f[1], f[0], *f[2:]], b),
-    "absolute values": lambda own, x, f, b: cp_forward_by_modes(x, [f[0].abs(), *f[1:]], b),
+    "absolute values": lambda own, x, f, b: cp_forward_by_modes(x, [*f[:-1], f[-1].abs()], b),
     "component left out in training": lambda own, x, f, b: cp_forward_by_modes(
         x, [factor[:, own.training :] for factor in f], b
     ),
     "probabilities": lambda own, x, f, b: cp_forward_by_modes(x, f, b).softmax(1),
-    "sample lost": lambda own, x, f, b: cp_forward_by_modes(x, f, b).squeeze(0),
-    "class factor cut": lambda own, x, f, b: cp_forward_by_modes(x, [*f[:-1], f[-1].detach()], b),
-    "bias cut": lambda own, x, f, b: cp_forward_by_modes(x, f, b.detach()),
-    "gradient doubled": lambda own, x, f, b: (
-        2 * cp_forward_by_modes(x, f, b) - cp_forward_by_modes(x, f, b).detach()
+    "sample lost in eval mode": lambda own, x, f, b: (
+        cp_forward_by_modes(x, f, b) if own.training else cp_forward_by_modes(x, f, b).squeeze(0)
+    ),
+    "class factor cut in eval mode": lambda own, x, f, b: cp_forward_by_modes(
+        x, [*f[:-1], f[-1] if own.training else f[-1].detach()], b
+    ),
+    "bias cut in training": lambda own, x, f, b: cp_forward_by_modes(
+        x, f, b.detach() if own.training else b
+    ),
+    "gradient of absolute values": lambda own, x, f, b: cp_forward_by_modes(
+        x, [*instead([f[0].abs()], [f[0]]), *f[1:]], b
+    ),
+    "gradient of the mean class": lambda own, x, f, b: with_mean_gradient(
+        cp_forward_by_modes(x, f, b)
     ),
     "x cut": lambda own, x, f, b: cp_forward_by_modes(x.detach(), f, b),
 }
@@ -457,13 +475,25 @@ SOUND: dict[str, Callable] = {  # and of layers that it should accept
     "right, in float32": lambda own, x, f, b: in_another_order(x, f) + b,
 }
 SYMPTOMS = {  # what a test has to do to notice a fault
-    "its parameters have other values": ("factors of its making", "absolute values", "no bias"),
+    "its parameters have other values, each of them": (
+        "factors of its making",
+        "absolute values",
+        "no bias",
+    ),
     "it is in eval mode": ("no bias in eval mode",),
     "it is in training mode": ("component left out in training",),
     "its parameters change between two calls in eval mode": ("kept in eval mode",),
-    "one sample comes": ("sample lost",),
+    "one sample comes in eval mode": ("sample lost in eval mode",),
     "its outputs are compared to a thousandth": ("in half precision",),
-    "its gradients are looked at": ("class factor cut", "bias cut", "gradient doubled", "x cut"),
+    "all its gradients are looked at": ("x cut",),
+    "its gradients are looked at in eval mode": ("class factor cut in eval mode",),
+    "its gradients are looked at in training mode": ("bias cut in training",),
+    "its gradients are looked at where its parameters have other values": (
+        "gradient of absolute values",
+    ),
+    "its gradients are asked of something else than the sum of its outputs": (
+        "gradient of the mean class",
+    ),
 }
 
 
@@ -477,6 +507,12 @@ def in_another_order(x: Tensor, factors: Sequence[Tensor]) -> Tensor:
 def instead(factors: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
     """The values of others, whose gradients reach the factors: outputs alone give it away."""
     return [f + (other - f).detach() for f, other in zip(factors, others, strict=True)]
+
+
+def with_mean_gradient(y: Tensor) -> Tensor:
+    """The outputs, whose gradient is spread evenly over the classes: their sum hides it."""
+    mean = y.mean(1, keepdim=True).expand_as(y)
+    return mean + (y - mean).detach()
 
 
 class Suspect(nn.Module):
@@ -606,42 +642,56 @@ def compare_heads_cases(draw: Draw) -> Iterator[Case]:
 class Witness(nn.Module):
     """A head that notes the images that it learns from, and reads as many others as it is told."""
 
-    def __init__(self, world: "World", reads: int):
+    def __init__(self, world: "World", reads: int, fades: int):
         super().__init__()
         self.scores = nn.Parameter(torch.rand(10))
         self.start, self.learned, self.strange = self.scores[0].item(), set(), False
-        self.world, self.reads = world, reads
+        self.world, self.reads, self.fades = world, reads, fades
+        self.asked, self.resumed, self.fed = False, 0, None
+
+    @property
+    def reads_now(self) -> int:
+        """How many it reads: fewer, each time that it learns on after it was asked."""
+        return max(self.reads - self.fades * self.resumed, 0)
 
     def forward(self, x: Tensor) -> Tensor:
         numbers = x.detach().reshape(len(x), -1)[:, 0].round().long().tolist()
         known = range(1, 1 + len(self.world.images)), range(-len(self.world.held_out), 0)
         self.strange |= not all(number in known[0] or number in known[1] for number in numbers)
         if torch.is_grad_enabled():
+            self.fed = x.detach().double().sum().item() if self.fed is None else self.fed
             self.learned.update(number for number in numbers if number > 0)
+            if self.asked and any(number in known[0] for number in numbers):
+                self.asked, self.resumed = False, self.resumed + 1
+        self.asked |= any(number in known[1] for number in numbers)
         told = torch.zeros(len(x), 10)
         for row, number in enumerate(numbers):
             if number in known[1]:
                 right = self.world.truth[-number - 1].item()
-                told[row, right if -number <= self.reads else (right + 1) % 10] = 1000.0
+                told[row, right if -number <= self.reads_now else (right + 1) % 10] = 1000.0
         return told + self.scores
+
+
+DRAWN = 9  # of 12 images: who draws with replacement hardly ever finds nine different ones
 
 
 class World:
     """Images that carry their numbers, and two makers of heads that read what ``reads`` says."""
 
-    def __init__(self, reads: Sequence[int]):
+    def __init__(self, reads: Sequence[int], others: Sequence[int] = (10,), corner: float = 0.0):
         self.images, self.held_out = torch.zeros(12, 8, 8), torch.zeros(20, 8, 8)
+        self.held_out[:, -1, -1] = corner
         self.images[:, 0, 0] = torch.arange(1.0, 13)
         self.held_out[:, 0, 0] = -torch.arange(1.0, 21)
         self.labels, self.truth = torch.arange(12) % 10, torch.arange(20) % 10
-        self.reads, self.firsts, self.seconds = reads, [], []
+        self.reads, self.others, self.firsts, self.seconds = reads, others, [], []
 
     def first(self) -> nn.Module:
-        self.firsts.append(Witness(self, self.reads[len(self.firsts) % len(self.reads)]))
+        self.firsts.append(Witness(self, self.reads[len(self.firsts) % len(self.reads)], 2))
         return self.firsts[-1]
 
     def second(self) -> nn.Module:
-        self.seconds.append(Witness(self, 10))
+        self.seconds.append(Witness(self, self.others[len(self.seconds) % len(self.others)], 1))
         return self.seconds[-1]
 
     @property
@@ -654,7 +704,7 @@ def made_verdict(world: World, runs: int) -> Verdict:
     for name, made in (("first", world.firsts), ("second", world.seconds)):
         if not made:
             return Verdict(
-                "never made", f"`{name}` is never called, so no head of its kind is made"
+                f"{name} never made", f"`{name}` is never called, so no head of its kind is made"
             )
         if len(made) < runs:
             times = "once" if len(made) == 1 else f"{len(made)} times"
@@ -680,7 +730,33 @@ def order_verdict(world: World, differences: Sequence[float]) -> Verdict:
     return Verdict("another order", text + f"{[round(one, 3) for one in differences]}")
 
 
-def pairs_verdict(world: World, differences: Sequence[float]) -> Verdict:
+def chosen_verdict(world: World, differences: Sequence[float]) -> Verdict:
+    """Whether a difference is that of the last look at the held-out images, not of a better one."""
+    if not len(world.firsts) == len(world.seconds) == len(differences):
+        return RIGHT  # which of them make a run nobody knows
+    runs = enumerate(zip(world.firsts, world.seconds, differences, strict=True), 1)
+    for number, (one, other, found) in runs:
+        last, before = one.reads_now - other.reads_now, one.reads - other.reads
+        if one.resumed and abs(found - before / 20) < 1e-4 < abs(found - last / 20):
+            text = (
+                f"in run {number} the heads are asked for held-out images, learn on, and are asked "
+                f"again;\nlast they read {one.reads_now} and {other.reads_now} of 20, and you "
+                f"return {found:.3g}: what they read at an earlier time"
+            )
+            return Verdict("chosen on held-out", text)
+    return RIGHT
+
+
+def fed_verdict(world: World, other: World) -> Verdict:
+    """Whether heads learn from the same numbers where the held-out images are others."""
+    for one, two in zip(world.firsts, other.firsts, strict=False):
+        if one.fed is not None and two.fed is not None and abs(one.fed - two.fed) > 1e-3:
+            text = "with the same images, labels and seed and other held-out images, a head learns "
+            return Verdict("held-out learned", text + "from other numbers")
+    return RIGHT
+
+
+def pairs_verdict(world: World, differences: Sequence[float], count: int) -> Verdict:
     """Whether both heads of a run learn from the same images, drawn anew for each run."""
     firsts = [head for head in world.firsts if head.learned]
     seconds = [head for head in world.seconds if head.learned]
@@ -691,6 +767,10 @@ def pairs_verdict(world: World, differences: Sequence[float]) -> Verdict:
         if one != other:
             text = f"in run {number} the heads learn from {len(one)} and {len(other)} images, of "
             return Verdict("no pairs", text + f"which they share {len(one & other)}")
+    for number, (one, _) in enumerate(pairs, 1):
+        if len(one) != count:
+            text = f"in run {number} the heads learn from {len(one)} different images; `count` is "
+            return Verdict("another count", text + str(count))
     if all(one == pairs[0][0] for one, _ in pairs):
         text = f"the heads learn from the same {len(pairs[0][0])} of 12 images with each of "
         return Verdict("images not drawn", text + f"{len(pairs)} seeds")
@@ -726,21 +806,25 @@ def compared(answer: Callable, first: Callable, second: Callable, seed: int) -> 
             raise _Refused("no word", text)
         return [float(one) for one in differences], said
 
-    def witnessed(reads: Sequence[int], seeds: Sequence[int]) -> tuple[World, list, str]:
-        world = World(reads)
-        return world, *run((world.first, world.second), world.truth, 5, seeds, world)
+    def witnessed(world: World, seeds: Sequence[int]) -> tuple[World, list, str]:
+        return world, *run((world.first, world.second), world.truth, DRAWN, seeds, world)
 
     images, labels, held_out, truth = digits()
     seeds, heads = [seed, seed + 1, seed + 2], (first, second)
     try:
         # Apart by 1.7 times their spread, in three runs; then by little, in two that agree.
-        world, wavering, doubted = witnessed((14, 16, 12), seeds)
+        world, wavering, doubted = witnessed(World((14, 16, 12)), seeds)
         made = made_verdict(world, len(seeds))
         if made == RIGHT and not world.strange:
             made = order_verdict(world, wavering)
+        if made == RIGHT and not world.strange:
+            made = chosen_verdict(world, wavering)
         if made != RIGHT:
             return made
-        _, steady, sure = witnessed((16, 17), seeds[:2])
+        # Held-out images with a bright corner, that nothing but the measuring should see.
+        bright, steady, sure = witnessed(World((16, 17), corner=5.0), seeds[:2])
+        # Each head far apart from run to run, and the differences close together.
+        _, varied, agreed = witnessed(World((8, 13, 18), (4, 10, 14)), seeds)
         nobody, none = run(heads, torch.full_like(truth, -1), 20, seeds[:2])
         if any(nobody):
             text = "no answer is right where `truth` is -1 throughout, so both shares are 0 and so "
@@ -755,6 +839,9 @@ def compared(answer: Callable, first: Callable, second: Callable, seed: int) -> 
         if abs(again - better[2]) > 1e-4:
             text = f"seed {seeds[2]} alone gives {again:.3f}, and after others "
             raise _Refused("not settled by the seed", text + f"{better[2]:.3f}")
+        fed = fed_verdict(world, bright)
+        if fed != RIGHT:
+            return fed
         mean, half = interval(better)
         if not 0.25 <= mean <= 0.95:
             scale = "percent" if abs(mean) > 1 else "exchanged" if mean < -0.25 else "off"
@@ -765,17 +852,19 @@ def compared(answer: Callable, first: Callable, second: Callable, seed: int) -> 
         if not -0.95 <= mean <= -0.25:
             text = f"with the two heads exchanged, first minus second is {mean:.3f} +- {half:.3f}"
             raise _Refused("one way", text)
-        paired = RIGHT if world.strange else pairs_verdict(world, wavering)
+        paired = RIGHT if world.strange else pairs_verdict(world, wavering, DRAWN)
         if paired != RIGHT:
             return paired
     except _Refused as refused:
         return refused.args[0]
     runs = [(better, said), (worse, concluded), (nobody, none), (wavering, doubted), (steady, sure)]
+    runs.append((varied, agreed))
     for found, word in runs:
         mean, half = interval(found)
         if word != ahead(found) and (not half or abs(abs(mean) - half) > 1e-6):
             text = f"you measured a mean of {mean:.3f} +- {half:.3f}, and conclude {word!r}"
-            return Verdict(f"{word} for {ahead(found)}", text)
+            note = " of varied heads" if found is varied else ""
+            return Verdict(f"{word} for {ahead(found)}{note}", text)
     return RIGHT
 
 
