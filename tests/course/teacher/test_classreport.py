@@ -28,8 +28,8 @@ def test_exercises_come_by_the_difficulty_found():
     said = words(classreport.page(a_class()))
     table = said[said.index("Exercises, the hardest first") :]
     assert table.index("1.2 Unfold") < table.index("1.3 Fold") < table.index("1.1 Modes")
-    assert "1.2 Unfold 43 % (3 of 7) 1.14 of 2 7 min" in table
-    assert "1.3 Fold 71 % (5 of 7) 0.57 of 2 6 min" in table
+    assert "1.2 Unfold 43 % (3 of 7) 0.57 of 1 7 min" in table
+    assert "1.3 Fold 71 % (5 of 7) 0.29 of 1 6 min" in table
     assert "1.1 Modes, fibers and slices 100 % (7 of 7) 0 of 1 5 min 1 0.5 to 0.5" in table
 
 

@@ -4,6 +4,9 @@ import textwrap
 from dataclasses import dataclass, field
 
 WIDTH = 100
+WRAP = textwrap.TextWrapper(
+    WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+)
 FULL = 76  # a longer line of a message was filled, not ended
 GREEN, RED, BOLD, PLAIN = "\x1b[32m", "\x1b[1;31m", "\x1b[1m", "\x1b[0m"
 
@@ -101,7 +104,7 @@ class Report:
             rows.extend(f"        {line}" for line in rest)
         rows.append("")
         for line in joined("\n".join(self.advice).strip("\n").split("\n")):
-            rows += textwrap.wrap(line, WIDTH, initial_indent="  ", subsequent_indent="  ") or [""]
+            rows += WRAP.wrap(line) or [""]
         return "\n".join(rows).rstrip()
 
 
