@@ -10,7 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from trlkit import CPTRL, TuckerTRL
-from trlkit.course.chapters.ch00_welcome.networks import tied_to_an_embedding, twelve_modules
+from trlkit.course.chapters.ch00_welcome.networks import (
+    one_bias,
+    the_same_network,
+    tied_to_an_embedding,
+    twelve_modules,
+)
 from trlkit.course.checking import networks
 from trlkit.course.checking.answer import RIGHT, Recipe, Verdict, plain
 from trlkit.course.checking.compare import describe
@@ -20,7 +25,7 @@ from trlkit.ranks import cp_parameters, tucker_parameters
 
 
 def flat_features(channels: int, height: int, width: int) -> int:
-    return sum(1 for _ in range(channels) for _ in range(height) for _ in range(width))
+    return math.prod((channels, height, width))
 
 
 def flat_features_cases(draw: Draw) -> Iterator[Case]:
@@ -28,6 +33,8 @@ def flat_features_cases(draw: Draw) -> Iterator[Case]:
     yield Case(draw.sizes(5, 1, 3))
     yield Case((512, 7, 7), "VGG16")
     yield Case((1, 1, 1))
+    large = draw.choice((1, 4097, 4099), [(3, 2049, 2733), (5, 1833, 1833)])
+    yield Case(large, "more than float32 can count")
 
 
 def fc_share(model: nn.Module) -> tuple[int, int, float]:
@@ -54,6 +61,10 @@ def fc_share_cases(draw: Draw) -> Iterator[Case]:
     embedding = Recipe(tied_to_an_embedding, draw.sizes(7, 3))
     yield Case((embedding,), "a linear layer shares its weight with an embedding")
     yield Case((Recipe(twelve_modules, draw.sizes(4, 3)),), "others that are called linear")
+    yield Case((Recipe(one_bias, draw.sizes(4, 3)),), "two layers share their bias")
+    sizes = draw.sizes(4, 3)
+    for note in ("a network", "the same network once more"):
+        yield Case((Recipe(the_same_network, sizes),), note)
 
 
 def cp_trl_parameters(input_shape: Sequence[int], num_classes: int, rank: int) -> int:
@@ -69,6 +80,8 @@ def cp_trl_cases(draw: Draw) -> Iterator[Case]:
     yield Case((draw.sizes(2, 3, 4, 5, 6, 7), *draw.sizes(3, 2)), "six input modes")
     yield Case(((4, 4, 4), *draw.sizes(1, 3)), "sizes that are equal, one class")
     yield Case(((512, 7, 7), 1000, draw.choice(100, (50, 200))), "VGG16's activation")
+    large = (8191, 31, 31), 1000, draw.choice(2001, (1999, 2003))
+    yield Case(large, "more than float32 can count")
 
 
 # ---- tests that catch wrong counters ---------------------------------------------------------
@@ -256,6 +269,16 @@ def shuffle_study_cases(draw: Draw) -> Iterator[Case]:
     }
     names = [name for name in told if name != "none"]
     note = "another interval, 0 on its border"
+    yield Case((Recipe(told_scores, (told,), lent=True), middle, names, [2, 0, 1]), note)
+    tiny = 2**-12
+    told = {
+        "none": (0.5, 0.75, 0.5),
+        "rows and columns": (0.5 - tiny, 0.75 - 2 * tiny, 0.5 - tiny),
+        "transposed": (0.5 + 2 * tiny, 0.75 + tiny, 0.5 + tiny),
+        "all places": (0.5 - tiny, 0.75 - tiny, 0.5 - tiny),  # the same for each seed
+        "mirrored": (0.5 + tiny, 0.75 + tiny, 0.5 + tiny),
+    }
+    note = "small differences, all on one side"
     yield Case((Recipe(told_scores, (told,), lent=True), middle, names, [2, 0, 1]), note)
 
 
