@@ -719,6 +719,15 @@ def unnoticed(order):
     weight = torch.outer(a, b).flatten()[order.view(-1)].view(order.shape)
     return torch.linalg.matrix_rank(weight).item() == 1
 
+# %% wrong="unnoticed" name="numpy's bool"
+# It is no Python bool.
+def unnoticed(order):
+    grid = order.numpy()
+    rows, columns = grid // grid.shape[1], grid % grid.shape[1]
+    straight = (rows == rows[:, :1]).all() and (columns == columns[:1]).all()
+    turned = (columns == columns[:, :1]).all() and (rows == rows[:1]).all()
+    return straight or turned
+
 # %% right="tiny_head"
 def tiny_head():
     return (8, 8), 8

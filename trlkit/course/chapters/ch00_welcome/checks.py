@@ -17,7 +17,7 @@ from trlkit.course.chapters.ch00_welcome.networks import (
     twelve_modules,
 )
 from trlkit.course.checking import networks
-from trlkit.course.checking.answer import RIGHT, Recipe, Verdict, plain
+from trlkit.course.checking.answer import RIGHT, Foreign, Recipe, Verdict, plain
 from trlkit.course.checking.compare import describe
 from trlkit.course.checking.exercise import Case, Draw, Exercise
 from trlkit.lab.statistics import interval
@@ -311,7 +311,8 @@ def unnoticed_probe(answer: Callable, orders: Tensor) -> Verdict:
         value = plain(answer(order))
         if type(value) is not bool:
             text = f"must return True or False, got {describe(value)}"
-            if isinstance(value, Tensor) and value.numel() == 1:
+            one = isinstance(value, Tensor) and value.numel() == 1
+            if one or isinstance(value, Foreign) and value.type.startswith("numpy.bool"):
                 text += "; bool(...) makes one of it"
             return Verdict("no bool", text)
         said.append(value)
