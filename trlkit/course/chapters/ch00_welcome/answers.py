@@ -712,6 +712,16 @@ def unnoticed(order):
     turned = len(set(columns[0].tolist())) == 1 and len(set(rows[:, 0].tolist())) == 1
     return 1 in order.shape or straight or turned
 
+# %% wrong="unnoticed" name="first two rows"
+# Columns are compared in the first two rows, and the third is not looked at.
+#- (across == across[:1]).all()
+#+ (across[0] == across[1]).all()
+
+# %% wrong="unnoticed" name="first two columns"
+# Rows are compared in the first two columns, and the third is not looked at.
+#- (down == down[:, :1]).all()
+#+ (down[:, 0] == down[:, 1]).all()
+
 # %% wrong="unnoticed" name="by view"
 # A tensor need not be contiguous.
 def unnoticed(order):

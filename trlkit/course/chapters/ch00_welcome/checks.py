@@ -342,6 +342,9 @@ def unnoticed_cases(draw: Draw) -> Iterator[Case]:
             turned = torch.cat([rows[:1].roll(1, 1), rows[1:]])  # one row by itself
             down = torch.cat([rows[:, :1].roll(1, 0), rows[:, 1:]], 1)  # one column by itself
             missed += [one, turned.flatten().tolist(), down.flatten().tolist()]
+            turned = torch.cat([rows[:-1], rows[-1:].roll(1, 1)])  # the last row by itself
+            down = torch.cat([rows[:, :-1], rows[:, -1:].roll(1, 0)], 1)  # the last column
+            missed += [turned.flatten().tolist(), down.flatten().tolist()]
         any_order = [draw.normal(height * width).argsort().tolist() for _ in range(count)]
         return [*chosen, *missed, *any_order]
 
