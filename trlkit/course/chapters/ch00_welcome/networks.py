@@ -14,10 +14,11 @@ def tied_to_an_embedding(entries: int = 7, features: int = 3) -> nn.Module:
 
 
 def one_bias(features: int = 4, classes: int = 3) -> nn.Module:
-    """Linear layers of which two have weights of their own and share their bias."""
-    first, second = nn.Linear(features, features), nn.Linear(features, features)
-    second.bias = first.bias
-    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Linear(features, classes))
+    """Four linear layers with weights of their own; the first and the third share their bias."""
+    first, second, third = (nn.Linear(features, features) for _ in range(3))
+    third.bias = first.bias
+    layers = (first, nn.ReLU(), second, nn.ReLU(), third, nn.ReLU())
+    return nn.Sequential(*layers, nn.Linear(features, classes))
 
 
 @cache
