@@ -43,6 +43,11 @@ def flat_features(channels, height, width):
 def flat_features(channels, height, width):
     return channels * height + width
 
+# %% wrong="flat_features" name="in float32"
+# Not every whole number above 2**24 is one of float32.
+def flat_features(channels, height, width):
+    return int(torch.prod(torch.Tensor([channels, height, width])))
+
 # %% right="fc_share"
 def fc_share(model):
     total = sum(p.numel() for p in model.parameters())
@@ -117,6 +122,17 @@ def fc_share(model):
     linear = sum(
         p.numel() for m in model.modules() if isinstance(m, nn.Linear) for p in m.parameters()
     )
+    return total, linear, linear / total
+
+# %% mistake="fc_share" name="shared biases counted twice"
+# You counted a bias once for each layer that holds it. Two layers can hold the same bias; it is
+# stored once.
+# Look at: which of the parameters you have asked whether you have met them before.
+def fc_share(model):
+    total = sum(p.numel() for p in model.parameters())
+    layers = [m for m in model.modules() if isinstance(m, nn.Linear)]
+    linear = sum(p.numel() for p in {m.weight for m in layers})
+    linear += sum(m.bias.numel() for m in layers if m.bias is not None)
     return total, linear, linear / total
 
 # %% mistake="fc_share" name="tensors counted"
@@ -282,6 +298,45 @@ def fc_share(model):
 #- isinstance(m, nn.Linear)
 #+ hasattr(m, "in_features")
 
+# %% wrong="fc_share" name="a layer passed over for its bias"
+# Layers that share their bias have weights of their own.
+def fc_share(model):
+    total = sum(p.numel() for p in model.parameters())
+    linear, seen = 0, set()
+    for m in model.modules():
+        if isinstance(m, nn.Linear):
+            weight = 0 if id(m.weight) in seen else m.weight.numel()
+            if m.bias is not None and id(m.bias) in seen:
+                continue
+            bias = 0 if m.bias is None else m.bias.numel()
+            seen |= {id(m.weight)} | ({id(m.bias)} if m.bias is not None else set())
+            linear += weight + bias
+    return total, linear, linear / total
+
+# %% wrong="fc_share" name="compared with the layer before alone"
+# Layers that share a tensor need not stand beside each other.
+def fc_share(model):
+    total = sum(p.numel() for p in model.parameters())
+    linear, before = 0, []
+    for m in model.modules():
+        if isinstance(m, nn.Linear):
+            linear += sum(p.numel() for p in m.parameters() if not any(p is b for b in before))
+            before = list(m.parameters())
+    return total, linear, linear / total
+
+# %% wrong="fc_share" name="seen before, in an earlier call"
+# The default is made once, and keeps what it has met.
+def fc_share(model, seen=set()):
+    total = sum(p.numel() for p in model.parameters())
+    linear = 0
+    for m in model.modules():
+        if isinstance(m, nn.Linear):
+            for p in m.parameters():
+                if p not in seen:
+                    seen.add(p)
+                    linear += p.numel()
+    return total, linear, linear / total
+
 # %% right="cp_trl_parameters"
 def cp_trl_parameters(input_shape, num_classes, rank):
     return rank * (sum(input_shape) + num_classes) + num_classes
@@ -333,7 +388,8 @@ def cp_trl_parameters(input_shape, num_classes, rank):
     return rank * (sum(input_shape) + num_classes)
 
 # %% mistake="cp_trl_parameters" name="one bias for each component"
-# You counted one bias for each component of the rank; there is one for each class.
+# Besides the factors you count one number for each component of the rank. What there is besides
+# them is the bias: one number for each class.
 # Look at: the shape of what the layer returns: the bias is added to that.
 def cp_trl_parameters(input_shape, num_classes, rank):
     return rank * (sum(input_shape) + num_classes) + rank
@@ -353,6 +409,12 @@ def cp_trl_parameters(input_shape, num_classes, rank):
 def cp_trl_parameters(input_shape, num_classes, rank):
     channels, height, width = input_shape
     return rank * (channels + height + width + num_classes) + num_classes
+
+# %% wrong="cp_trl_parameters" name="in float32"
+# Not every whole number above 2**24 is one of float32.
+def cp_trl_parameters(input_shape, num_classes, rank):
+    sizes = torch.Tensor(input_shape).sum() + num_classes
+    return int(rank * sizes + num_classes)
 
 # %% right="counter_tests"
 def counter_tests():
@@ -559,6 +621,20 @@ def shuffle_study(score, interval, names, seeds):
 #- "worse" if loss - half > 0 else "better" if loss + half < 0 else "can't tell"
 #+ "worse" if abs(loss) > half else "can't tell"
 
+# %% wrong="shuffle_study" name="ends rounded"
+# A small loss is one, too.
+#- "worse" if loss - half > 0 else "better" if loss + half < 0 else "can't tell"
+#+ "can't tell"
+#+     if round(loss - half, 3) > 0:
+#+         conclusion = "worse"
+#+     if round(loss + half, 3) < 0:
+#+         conclusion = "better"
+
+# %% wrong="shuffle_study" name="nothing from an interval without width"
+# Where all seeds lose the same, the interval is one number.
+#- "worse" if loss - half > 0 else
+#+ "can't tell" if half == 0 else "worse" if loss - half > 0 else
+
 # %% right="unnoticed"
 def unnoticed(order):
     width = order.shape[1]
@@ -647,12 +723,31 @@ def unnoticed(order):
     turned = len(set(columns[0].tolist())) == 1 and len(set(rows[:, 0].tolist())) == 1
     return 1 in order.shape or straight or turned
 
+# %% wrong="unnoticed" name="first two rows"
+# Columns are compared in the first two rows, and the third is not looked at.
+#- (across == across[:1]).all()
+#+ (across[0] == across[1]).all()
+
+# %% wrong="unnoticed" name="first two columns"
+# Rows are compared in the first two columns, and the third is not looked at.
+#- (down == down[:, :1]).all()
+#+ (down[:, 0] == down[:, 1]).all()
+
 # %% wrong="unnoticed" name="by view"
 # A tensor need not be contiguous.
 def unnoticed(order):
     a, b = torch.rand(order.shape[0]).double() + 0.5, torch.rand(order.shape[1]).double() + 0.5
     weight = torch.outer(a, b).flatten()[order.view(-1)].view(order.shape)
     return torch.linalg.matrix_rank(weight).item() == 1
+
+# %% wrong="unnoticed" name="numpy's bool"
+# It is no Python bool.
+def unnoticed(order):
+    grid = order.numpy()
+    rows, columns = grid // grid.shape[1], grid % grid.shape[1]
+    straight = (rows == rows[:, :1]).all() and (columns == columns[:1]).all()
+    turned = (columns == columns[:, :1]).all() and (rows == rows[:1]).all()
+    return straight or turned
 
 # %% right="tiny_head"
 def tiny_head():

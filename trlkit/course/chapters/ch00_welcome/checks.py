@@ -10,9 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from trlkit import CPTRL, TuckerTRL
-from trlkit.course.chapters.ch00_welcome.networks import tied_to_an_embedding, twelve_modules
+from trlkit.course.chapters.ch00_welcome.networks import (
+    one_bias,
+    the_same_network,
+    tied_to_an_embedding,
+    twelve_modules,
+)
 from trlkit.course.checking import networks
-from trlkit.course.checking.answer import RIGHT, Recipe, Verdict, plain
+from trlkit.course.checking.answer import RIGHT, Foreign, Recipe, Verdict, plain
 from trlkit.course.checking.compare import describe
 from trlkit.course.checking.exercise import Case, Draw, Exercise
 from trlkit.lab.statistics import interval
@@ -20,7 +25,7 @@ from trlkit.ranks import cp_parameters, tucker_parameters
 
 
 def flat_features(channels: int, height: int, width: int) -> int:
-    return sum(1 for _ in range(channels) for _ in range(height) for _ in range(width))
+    return math.prod((channels, height, width))
 
 
 def flat_features_cases(draw: Draw) -> Iterator[Case]:
@@ -28,6 +33,8 @@ def flat_features_cases(draw: Draw) -> Iterator[Case]:
     yield Case(draw.sizes(5, 1, 3))
     yield Case((512, 7, 7), "VGG16")
     yield Case((1, 1, 1))
+    large = draw.choice((1, 4097, 4099), [(3, 2049, 2733), (5, 1833, 1833)])
+    yield Case(large, "more than float32 can count")
 
 
 def fc_share(model: nn.Module) -> tuple[int, int, float]:
@@ -54,6 +61,10 @@ def fc_share_cases(draw: Draw) -> Iterator[Case]:
     embedding = Recipe(tied_to_an_embedding, draw.sizes(7, 3))
     yield Case((embedding,), "a linear layer shares its weight with an embedding")
     yield Case((Recipe(twelve_modules, draw.sizes(4, 3)),), "others that are called linear")
+    yield Case((Recipe(one_bias, draw.sizes(4, 3)),), "two layers share their bias")
+    sizes = draw.sizes(4, 3)
+    for note in ("a network", "the same network once more"):
+        yield Case((Recipe(the_same_network, sizes),), note)
 
 
 def cp_trl_parameters(input_shape: Sequence[int], num_classes: int, rank: int) -> int:
@@ -69,6 +80,8 @@ def cp_trl_cases(draw: Draw) -> Iterator[Case]:
     yield Case((draw.sizes(2, 3, 4, 5, 6, 7), *draw.sizes(3, 2)), "six input modes")
     yield Case(((4, 4, 4), *draw.sizes(1, 3)), "sizes that are equal, one class")
     yield Case(((512, 7, 7), 1000, draw.choice(100, (50, 200))), "VGG16's activation")
+    large = (8191, 31, 31), 1000, draw.choice(2001, (1999, 2003))
+    yield Case(large, "more than float32 can count")
 
 
 # ---- tests that catch wrong counters ---------------------------------------------------------
@@ -257,6 +270,16 @@ def shuffle_study_cases(draw: Draw) -> Iterator[Case]:
     names = [name for name in told if name != "none"]
     note = "another interval, 0 on its border"
     yield Case((Recipe(told_scores, (told,), lent=True), middle, names, [2, 0, 1]), note)
+    tiny = 2**-12
+    told = {
+        "none": (0.5, 0.75, 0.5),
+        "rows and columns": (0.5 - tiny, 0.75 - 2 * tiny, 0.5 - tiny),
+        "transposed": (0.5 + 2 * tiny, 0.75 + tiny, 0.5 + tiny),
+        "all places": (0.5 - tiny, 0.75 - tiny, 0.5 - tiny),  # the same for each seed
+        "mirrored": (0.5 + tiny, 0.75 + tiny, 0.5 + tiny),
+    }
+    note = "small differences, all on one side"
+    yield Case((Recipe(told_scores, (told,), lent=True), middle, names, [2, 0, 1]), note)
 
 
 # ---- what a layer of low rank cannot see -----------------------------------------------------
@@ -288,7 +311,8 @@ def unnoticed_probe(answer: Callable, orders: Tensor) -> Verdict:
         value = plain(answer(order))
         if type(value) is not bool:
             text = f"must return True or False, got {describe(value)}"
-            if isinstance(value, Tensor) and value.numel() == 1:
+            one = isinstance(value, Tensor) and value.numel() == 1
+            if one or isinstance(value, Foreign) and value.type.startswith("numpy.bool"):
                 text += "; bool(...) makes one of it"
             return Verdict("no bool", text)
         said.append(value)
@@ -318,6 +342,9 @@ def unnoticed_cases(draw: Draw) -> Iterator[Case]:
             turned = torch.cat([rows[:1].roll(1, 1), rows[1:]])  # one row by itself
             down = torch.cat([rows[:, :1].roll(1, 0), rows[:, 1:]], 1)  # one column by itself
             missed += [one, turned.flatten().tolist(), down.flatten().tolist()]
+            turned = torch.cat([rows[:-1], rows[-1:].roll(1, 1)])  # the last row by itself
+            down = torch.cat([rows[:, :-1], rows[:, -1:].roll(1, 0)], 1)  # the last column
+            missed += [turned.flatten().tolist(), down.flatten().tolist()]
         any_order = [draw.normal(height * width).argsort().tolist() for _ in range(count)]
         return [*chosen, *missed, *any_order]
 

@@ -1,5 +1,7 @@
 """Networks that the checks of chapter 00 hand to an answer, by name."""
 
+from functools import cache
+
 import torch
 from torch import nn
 
@@ -9,6 +11,20 @@ def tied_to_an_embedding(entries: int = 7, features: int = 3) -> nn.Module:
     embedding, head = nn.Embedding(entries, features), nn.Linear(features, entries)
     head.weight = embedding.weight
     return nn.Sequential(embedding, nn.Tanh(), head)
+
+
+def one_bias(features: int = 4, classes: int = 3) -> nn.Module:
+    """Four linear layers with weights of their own; the first and the third share their bias."""
+    first, second, third = (nn.Linear(features, features) for _ in range(3))
+    third.bias = first.bias
+    layers = (first, nn.ReLU(), second, nn.ReLU(), third, nn.ReLU())
+    return nn.Sequential(*layers, nn.Linear(features, classes))
+
+
+@cache
+def the_same_network(features: int = 4, classes: int = 3) -> nn.Module:
+    """One network, however often it is asked for."""
+    return nn.Sequential(nn.Conv2d(1, features, 1), nn.Flatten(), nn.Linear(features, classes))
 
 
 class PlainLinear(nn.Module):
