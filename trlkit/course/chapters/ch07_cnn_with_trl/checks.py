@@ -187,7 +187,7 @@ def parameters_verdict(network: Any, expected: dict[str, tuple], activation: tup
             for name in wrong
         )
         if any(name.startswith("trl.factors") for name in wrong):
-            text += f"\nbehind the convolutions and the pooling of CNNWithFC it is {activation}"
+            text += f"\nthe convolutions and the pooling of CNNWithFC give {activation} here"
         return Verdict(kind, text)
     missing = [name for name in expected if name not in found]
     more = [name for name in found if name not in expected]
@@ -463,7 +463,8 @@ def quick_probe(answer: Callable, layer: nn.Module, times: float, rate: float, x
         return found | {"after five steps": Verdict(kind, f"{text}\n{gap.text}")}
     left = state_verdict(layer, before)
     if left != RIGHT:
-        text = f"once the module is called, the layer that it was given is another: {left.text}"
+        text = "once quick has been called, the layer that it was given is not as it was:\n"
+        text += left.text
         return found | {"the layer that it was given": Verdict(f"{left.kind} later", text)}
     return found | {"after five steps": RIGHT}
 
