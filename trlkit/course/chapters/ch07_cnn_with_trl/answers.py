@@ -615,16 +615,16 @@ def train_on_batch(model, optimizer, x, labels):
 #+ loss.detach()
 
 # %% mistake="train_on_batch" name="logarithm of a softmax"
-# Your loss is infinite where the logits are some thousands. On the way stands an exponential that
-# is 0 or infinite as a number; `cross_entropy` takes the logarithm without it.
+# Your loss is infinite where the logits are large, some thousands. On the way stands an exponential
+# that is 0 or infinite as a number; `cross_entropy` takes the logarithm without it.
 # Look at: the logarithm of `torch.softmax(torch.tensor([0.0, 1000.0]), dim=0)`.
 #- loss = nn.functional.cross_entropy(model(x), labels)
 #+ chosen = torch.softmax(model(x), dim=1)[torch.arange(len(labels)), labels]
 #+     loss = -torch.log(chosen).mean()
 
 # %% mistake="train_on_batch" name="exponentials added"
-# Your loss is infinite where the logits are some thousands. On the way stands an exponential that
-# is 0 or infinite as a number; `cross_entropy` takes the logarithm without it.
+# Your loss is infinite where the logits are large, some thousands. On the way stands an exponential
+# that is 0 or infinite as a number; `cross_entropy` takes the logarithm without it.
 # Look at: the logarithm of `torch.softmax(torch.tensor([0.0, 1000.0]), dim=0)`.
 #- loss = nn.functional.cross_entropy(model(x), labels)
 #+ z = model(x)
@@ -1194,6 +1194,11 @@ class Quick(nn.Module):
         self.whole[0].train(self.training)
         return torch.func.functional_call(self.whole[0], larger, (x,))
 
+# %% wrong="Quick" name="comes in eval mode"
+# Its dropout does nothing before somebody calls `quick.train()`.
+#- copy.deepcopy(layer), times
+#+ copy.deepcopy(layer).eval(), times
+
 # %% wrong="Quick" name="put in training mode"
 # The layer that was given is in another mode afterwards.
 #- self.layer, self.times
@@ -1368,11 +1373,16 @@ def fair_comparison(score, rates, choosing, judging):
 #+         return found
 
 # %% mistake="fair_comparison" name="twice the half"
-# You say "not shown" where the interval does not hold 0, as soon as the mean is below twice `half`.
-# The interval reaches from mean - half to mean + half.
+# You say "not shown" where the mean lies between `half` and twice `half`. The interval, from
+# mean - half to mean + half, does not hold 0 there.
 # Look at: a mean of 1.5 with a half of 1.
 #-     if abs(mean) <= half:
 #+     if abs(mean) <= 2 * half:
+
+# %% wrong="fair_comparison" name="twice the half below 0"
+# Right where the first head wins.
+#-     if abs(mean) <= half:
+#+     if -2 * half <= mean <= half:
 
 # %% wrong="fair_comparison" name="rates in order"
 # The list of the caller is sorted.
