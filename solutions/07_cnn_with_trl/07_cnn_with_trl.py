@@ -605,7 +605,8 @@ plotting.curves(lines, "step", "what one step can change in the loss", log="y")
 class Quick(nn.Module):
     """A layer that learns by Adam as if its rate were larger.
 
-    Quick(layer, times): layer is any nn.Module without buffers, for one Tensor; it is left as it is.
+    Quick(layer, times): layer is any nn.Module for one Tensor, without buffers and without a parameter
+    that stands in two places; it is left as it is.
     times: float above 1. The numbers in its parameters are as many as those of the layer; what is
     frozen there is frozen here, and quick.eval() and quick.train() do what they do to the layer.
 

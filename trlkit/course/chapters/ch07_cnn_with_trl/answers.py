@@ -318,15 +318,15 @@ class CNNWithTRL(nn.Module):
         return x
 
 # %% mistake="CNNWithTRL" name="no pooling in the shape"
-# You gave the TRL a shape without the pooling: height and width are halved between the two
-# convolutions.
+# Your TRL takes a shape without the pooling. In CNNWithFC height and width are halved between the
+# two convolutions.
 # Look at: the layers that you counted, and the order in which the image passes them.
 #- size = (image_size - 2) // 2 - 2
 #+ size = image_size - 4
 
 # %% mistake="CNNWithTRL" name="shape before the second convolution"
-# You gave the TRL height and width as they are after the pooling. The second convolution
-# trims the edges once more.
+# Your TRL takes height and width as they are after the pooling. In CNNWithFC the second convolution
+# has no padding and trims the edges once more.
 # Look at: which layer hands its result to the TRL.
 #- 2 - 2
 #+ 2
@@ -421,6 +421,20 @@ class CNNWithTRL(nn.Module):
 #- rank)
 #+ rank, bias=False)
 
+# %% wrong="CNNWithTRL" name="a padding more"
+# The second convolution trims nothing, and the TRL is told so.
+#- self.conv_layer2 = nn.Conv2d(32, 64, kernel_size=3)
+#+ self.conv_layer2 = nn.Conv2d(32, 64, kernel_size=3, padding=1)
+#- size = (image_size - 2) // 2 - 2
+#+ size = (image_size - 2) // 2
+
+# %% wrong="CNNWithTRL" name="no pooling at all"
+# Neither in the shape nor in the forward pass.
+#- size = (image_size - 2) // 2 - 2
+#+ size = image_size - 4
+#- self.max_pool1(self.conv_layer1(x))
+#+ self.conv_layer1(x)
+
 # %% wrong="CNNWithTRL" name="super forgotten"
 # nn.Module is never set up.
 class CNNWithTRL(nn.Module):
@@ -493,7 +507,7 @@ def train_on_batch(model, optimizer, x, labels):
     model.train()
 
     def closure():
-        optimizer.zero_grad(set_to_none=False)
+        optimizer.zero_grad()
         loss = nn.CrossEntropyLoss()(model(x), labels)
         loss.backward()
         return loss
@@ -587,11 +601,50 @@ def train_on_batch(model, optimizer, x, labels):
 #+ nll_loss
 
 # %% mistake="train_on_batch" name="a tensor"
-# You return the loss as a tensor. It holds on to the whole forward pass, and a list of them
-# fills the memory.
+# You return the loss as a tensor. A float is asked for: a loss as it comes from `cross_entropy`
+# holds on to the whole forward pass, and a list of them fills the memory.
 # Look at: `.item()`.
 #- loss.item()
 #+ loss
+
+# %% mistake="train_on_batch" name="a detached tensor"
+# You return the loss as a tensor. A float is asked for: a loss as it comes from `cross_entropy`
+# holds on to the whole forward pass, and a list of them fills the memory.
+# Look at: `.item()`.
+#- loss.item()
+#+ loss.detach()
+
+# %% mistake="train_on_batch" name="logarithm of a softmax"
+# Your loss is infinite where the logits are large, some thousands. On the way stands an exponential
+# that is 0 or infinite as a number; `cross_entropy` takes the logarithm without it.
+# Look at: the logarithm of `torch.softmax(torch.tensor([0.0, 1000.0]), dim=0)`.
+#- loss = nn.functional.cross_entropy(model(x), labels)
+#+ chosen = torch.softmax(model(x), dim=1)[torch.arange(len(labels)), labels]
+#+     loss = -torch.log(chosen).mean()
+
+# %% mistake="train_on_batch" name="exponentials added"
+# Your loss is infinite where the logits are large, some thousands. On the way stands an exponential
+# that is 0 or infinite as a number; `cross_entropy` takes the logarithm without it.
+# Look at: the logarithm of `torch.softmax(torch.tensor([0.0, 1000.0]), dim=0)`.
+#- loss = nn.functional.cross_entropy(model(x), labels)
+#+ z = model(x)
+#+     loss = (z.exp().sum(dim=1).log() - z[torch.arange(len(labels)), labels]).mean()
+
+# %% mistake="train_on_batch" name="gradients of zeros"
+# A frozen parameter has moved. Zeros in `.grad` are a gradient, too: the optimizer makes its step
+# with them, and weight decay or a running mean moves the parameter. Without one (`None`) it stays.
+# Look at: what `zero_grad` leaves in `.grad` if it is not told otherwise.
+#- zero_grad()
+#+ zero_grad(set_to_none=False)
+
+# %% mistake="train_on_batch" name="gradients of zeros by hand"
+# A frozen parameter has moved. Zeros in `.grad` are a gradient, too: the optimizer makes its step
+# with them, and weight decay or a running mean moves the parameter. Without one (`None`) it stays.
+# Look at: what `zero_grad` leaves in `.grad` if it is not told otherwise.
+#-     optimizer.zero_grad()
+#+     for parameter in model.parameters():
+#+         if parameter.grad is not None:
+#+             parameter.grad.zero_()
 
 # %% mistake="train_on_batch" name="loss after the step"
 # You return the loss after the step. The one before it is asked for, which you have already
@@ -802,6 +855,16 @@ def accuracy_of(model, x, labels):
 # The greatest along the batch.
 #- =1
 #+ =0
+
+# %% wrong="accuracy_of" name="the smallest logit"
+# The class that is least likely.
+#- argmax
+#+ argmin
+
+# %% wrong="accuracy_of" name="among the first two"
+# Right is also whose label has the second logit.
+#- (model(x).argmax(dim=1) == labels)
+#+ (model(x).topk(2).indices == labels[:, None]).any(dim=1)
 
 # %% wrong="accuracy_of" name="detached"
 # The gradients are recorded and then thrown away.
@@ -1107,6 +1170,41 @@ class Quick(nn.Module):
 #+             parameter.data /= self.times
 #+         return found
 
+# %% mistake="Quick" name="mode of the outer module"
+# The layer came in eval mode, and yours drops numbers out before anybody has called `quick.train()`.
+# A new module is in training mode, whatever mode the layer inside has.
+# Look at: the mode of the layer inside, behind `__init__` and during the call.
+#- larger = {
+#+ self.layer.train(self.training)
+#+         larger = {
+
+# %% wrong="Quick" name="mode of the given layer"
+# The layer that was given is run, and its mode is changed on the way.
+class Quick(nn.Module):
+    def __init__(self, layer, times):
+        super().__init__()
+        self.whole, self.times = [layer], times
+        self.names = [name for name, _ in layer.named_parameters()]
+        small = [nn.Parameter(p.detach() / times, p.requires_grad) for p in layer.parameters()]
+        self.small = nn.ParameterList(small)
+        self.training = layer.training
+
+    def forward(self, x):
+        larger = {name: p * self.times for name, p in zip(self.names, self.small)}
+        self.whole[0].train(self.training)
+        return torch.func.functional_call(self.whole[0], larger, (x,))
+
+# %% wrong="Quick" name="comes in eval mode"
+# Its dropout does nothing before somebody calls `quick.train()`.
+#- copy.deepcopy(layer), times
+#+ copy.deepcopy(layer).eval(), times
+
+# %% wrong="Quick" name="put in training mode"
+# The layer that was given is in another mode afterwards.
+#- self.layer, self.times
+#+ layer.train()
+#+         self.layer, self.times
+
 # %% wrong="Quick" name="a whole number"
 # Right for 10, and not for 2.5.
 #- copy.deepcopy(layer), times
@@ -1263,6 +1361,41 @@ def fair_comparison(score, rates, choosing, judging):
 #+     says = "first" if mean >= half else "second" if mean <= -half else "not shown"
 #+     return first, second, mean, half, says
 
+# %% wrong="fair_comparison" name="the first peak"
+# Climbs the rates and stops at the first fall.
+#-         return max(rates, key=lambda rate: sum(score(head, rate, seed) for seed in choosing))
+#+         found, top = None, -1.0
+#+         for rate in sorted(rates):
+#+             mean = sum(score(head, rate, seed) for seed in choosing) / len(choosing)
+#+             if mean < top:
+#+                 break
+#+             found, top = rate, mean
+#+         return found
+
+# %% mistake="fair_comparison" name="twice the half"
+# You say "not shown" where the mean lies between `half` and twice `half`. The interval, from
+# mean - half to mean + half, does not hold 0 there.
+# Look at: a mean of 1.5 with a half of 1.
+#-     if abs(mean) <= half:
+#+     if abs(mean) <= 2 * half:
+
+# %% wrong="fair_comparison" name="twice the half below 0"
+# Right where the first head wins.
+#-     if abs(mean) <= half:
+#+     if -2 * half <= mean <= half:
+
+# %% wrong="fair_comparison" name="rates in order"
+# The list of the caller is sorted.
+#-     def best(head):
+#+     rates.sort()
+#+
+#+     def best(head):
+
+# %% wrong="fair_comparison" name="as many seeds as there are to judge"
+# A seed of the choice is lost where there are more of them.
+#- for seed in choosing)
+#+ for seed, _ in zip(choosing, judging))
+
 # %% wrong="fair_comparison" name="rates sorted"
 # The list of the caller is in another order afterwards.
 #-     first, second = best("first"), best("second")
@@ -1395,10 +1528,16 @@ def small_head(input_shape, num_classes):
 #+ math.prod(size // 2 + 1 for size in sizes)
 
 # %% mistake="small_head" name="for one activation"
-# Your head is made for one shape. `input_shape` and `num_classes` say which it is.
-# Look at: numbers that you have written down.
+# Your head does not take an activation of another shape. `input_shape` says which shape it is, and
+# height and width may differ.
+# Look at: each size in your layers, and where it comes from.
 def small_head(input_shape, num_classes):
     return nn.Sequential(nn.Conv2d(64, 5, 1), nn.Flatten(), nn.Linear(125, 10))
+
+# %% wrong="small_head" name="square activations"
+# The height is taken for the width.
+#- 5 * math.prod(sizes)
+#+ 5 * sizes[0] ** 2
 
 # %% wrong="small_head" name="frozen"
 # Nothing learns.

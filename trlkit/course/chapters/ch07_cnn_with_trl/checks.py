@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from trlkit.course.chapters.ch07_cnn_with_trl.networks import (
     adam,
     conv_flatten_linear,
+    decaying,
     filled,
     frozen_with_old_gradients,
     linear_batchnorm_dropout_linear,
@@ -186,7 +187,7 @@ def parameters_verdict(network: Any, expected: dict[str, tuple], activation: tup
             for name in wrong
         )
         if any(name.startswith("trl.factors") for name in wrong):
-            text += f"\nhere conv_layer2 gives an activation of {activation}"
+            text += f"\nthe convolutions and the pooling of CNNWithFC give {activation} here"
         return Verdict(kind, text)
     missing = [name for name in expected if name not in found]
     more = [name for name in found if name not in expected]
@@ -287,6 +288,11 @@ def train_on_batch_cases(draw: Draw) -> Iterator[Case]:
     yield Case(case, "a frozen convolution")
     case = (Recipe(frozen_with_old_gradients, sizes), *case[1:])
     yield Case(case, "the same, and there are gradients before the first call")
+    case = (Recipe(frozen_with_old_gradients, sizes), Recipe(decaying, (0.1,)), *case[2:])
+    yield Case(case, "the same, and the optimizer has weight decay")
+    x, y = 10_000 * draw.normal(batch + 2, features), labels(batch + 2)
+    case = (Recipe(linear_model, sizes), Recipe(sgd, (0.1,)), x, y)
+    yield Case(case, "large logits")
 
 
 def accuracy_of(model: nn.Module, x: Tensor, labels: Tensor) -> float:
@@ -313,7 +319,10 @@ def accuracy_cases(draw: Draw) -> Iterator[Case]:
         first = int(scores.max(1).values.argmax())
         x, scores = x.roll(-first, 0), scores.roll(-first, 0)
         labels = scores.argmax(1)
-        labels[-(count // 5) :] = scores[-(count // 5) :].argmin(1)
+        # Among those that are classified wrong the label is at the second logit or at the last.
+        order = scores[-(count // 5) :].argsort(1, descending=True)
+        labels[-(count // 5) :] = order[:, 1]
+        labels[-(count // 5) :: 2] = order[::2, -1]
         return Case((recipe, x, labels), note)
 
     dropout = linear_batchnorm_dropout_linear
@@ -409,6 +418,12 @@ def quick_probe(answer: Callable, layer: nn.Module, times: float, rate: float, x
     found["the layer that it was given"] = state_verdict(layer, before)
     if found["the layer that it was given"] != RIGHT:
         return found
+    if _draws(quick, x) != (drops := _draws(reference, x)):
+        text = "the layer comes in eval mode, and quick draws (dropout) before any quick.train()"
+        if drops:
+            text = "the layer's dropout draws as it comes, and that of quick does not before any\n"
+            text += "quick.train()"
+        return found | {"modes": Verdict(f"at first {'no ' * drops}draws", text)}
     drops = _draws(reference.train(), x)
     if _draws(quick.eval(), x):
         text = "after quick.eval() two calls with the same x give different outputs\n"
@@ -449,6 +464,11 @@ def quick_probe(answer: Callable, layer: nn.Module, times: float, rate: float, x
         text = f"after five steps it is not where the layer is at {times:g} times the rate"
         kind = f"other steps {got.flatten()[0].item():.6g}"
         return found | {"after five steps": Verdict(kind, f"{text}\n{gap.text}")}
+    left = state_verdict(layer, before)
+    if left != RIGHT:
+        text = "once quick has been called, the layer that it was given is not as it was:\n"
+        text += left.text
+        return found | {"the layer that it was given": Verdict(f"{left.kind} later", text)}
     return found | {"after five steps": RIGHT}
 
 
@@ -482,6 +502,8 @@ def quick_cases(draw: Draw) -> Iterator[Case]:
     yield Case((layer, 4.0, 0.001, x), "the same, the convolution frozen")
     layer = Recipe(some_dropout, (6, 3, seed))
     yield Case((layer, times, 0.001, draw.normal(4, 6)), "a layer with dropout")
+    layer = Recipe(some_dropout, (6, 3, seed, "eval"))
+    yield Case((layer, times, 0.001, draw.normal(4, 6)), "the same, and it comes in eval mode")
 
 
 # ---- two heads, compared --------------------------------------------------------------------
@@ -514,9 +536,10 @@ def comparison_probe(
             raise RuntimeError("far more trainings than the question needs")
         asked.append((head, rate, seed))
         peak, gain = peaks[head == "second"]
-        luck = 9 * math.sin(3.7 * seed) + (8.0 if rates.index(rate) == seed % len(rates) else 0.0)
+        place = sorted(rates).index(rate)
+        luck = 9 * math.sin(3.7 * seed) + (8.0 if place == seed % len(rates) else 0.0)
         own = math.sin(11 * seed + (head == "first" and peaks[0] != peaks[1]))
-        return 50 + gain - 3 * abs(rates.index(rate) - peak) + luck + own
+        return 50 + gain - 3 * abs(place - peak) + luck + own
 
     given = list(rates), list(choosing), list(judging)
     found = answer(score, *given)
@@ -542,6 +565,13 @@ def comparison_cases(draw: Draw) -> Iterator[Case]:
     yield Case((rates[:3], *seeds, ((2, ahead), (0, 0.0))), "the first better")
     yield Case((rates, *seeds, ((2, gain), (2, gain))), "the same head twice")
     yield Case((rates[1:], [3], [1, 2], ((1, gain), (1, 0.0))), "one seed to choose by")
+    # The seeds of the choice make a second peak, and the gain is one and a half times `half`.
+    mixed, narrow = [0.01, 0.001, 0.03, 0.003], draw.choice(5.0, (4.9, 5.1, 5.2))
+    seeds = [3, 7, 11], [10, 14, 18, 13]
+    yield Case((mixed, *seeds, ((1, narrow), (0, -3.0))), "rates in no order, and a narrow win")
+    yield Case((mixed, *seeds, ((0, -2.0), (1, narrow))), "the second wins as narrowly")
+    case = (rates, [0, 3, 7], [10, 14], ((1, gain), (2, 0.0)))
+    yield Case(case, "more seeds to choose by than to judge by")
 
 
 # ---- a head of at most 2,000 numbers --------------------------------------------------------

@@ -57,6 +57,11 @@ def sgd(learning_rate: float) -> Callable:
     return functools.partial(torch.optim.SGD, lr=learning_rate)
 
 
+def decaying(learning_rate: float) -> Callable:
+    """The same with weight decay, which moves whatever has a gradient, be it zeros."""
+    return functools.partial(torch.optim.SGD, lr=learning_rate, weight_decay=0.5)
+
+
 def adam(learning_rate: float) -> Callable:
     """Adam, still to be given the parameters."""
     return functools.partial(torch.optim.Adam, lr=learning_rate)
@@ -122,7 +127,7 @@ def some_partly_frozen(seed: int) -> nn.Module:
     return layer
 
 
-def some_dropout(features: int, classes: int, seed: int) -> nn.Module:
-    """Two linear layers with dropout between, in float64 and in training mode."""
+def some_dropout(features: int, classes: int, seed: int, mode: str = "train") -> nn.Module:
+    """Two linear layers with dropout between, in float64, in training or in eval mode."""
     layers = nn.Linear(features, 8), nn.Dropout(0.5), nn.Linear(8, classes)
-    return filled(nn.Sequential(*layers).double(), seed)
+    return filled(nn.Sequential(*layers).double(), seed).train(mode == "train")
