@@ -161,7 +161,7 @@ def activation_shape(layers, input_shape):
     return channels, *sizes
     ### END SOLUTION
 
-# %% check="activation_shape" points=2
+# %% check="activation_shape" points=1
 check("activation_shape", activation_shape)
 
 # %% [markdown]
@@ -409,7 +409,7 @@ def train_on_batch(model, optimizer, x, labels):
     return loss.item()
     ### END SOLUTION
 
-# %% check="train_on_batch" points=2
+# %% check="train_on_batch" points=1
 check("train_on_batch", train_on_batch)
 
 # %% [markdown]
@@ -484,7 +484,7 @@ def accuracy_of(model, x, labels):
     return right.double().mean().item()
     ### END SOLUTION
 
-# %% check="accuracy_of" points=2
+# %% check="accuracy_of" points=1
 check("accuracy_of", accuracy_of)
 
 # %% [markdown]
@@ -545,7 +545,7 @@ def first_step(gradients, rate, optimizer):
     return -rate * sum(gradient.abs().sum().item() for gradient in gradients)
     ### END SOLUTION
 
-# %% check="first_step" points=2
+# %% check="first_step" points=3
 check("first_step", first_step)
 
 # %% [markdown]
@@ -633,7 +633,7 @@ class Quick(nn.Module):
         return torch.func.functional_call(self.layer, larger, (x,))
         ### END SOLUTION
 
-# %% check="Quick" points=3
+# %% check="Quick" points=4
 check("Quick", Quick)
 
 # %% [markdown]
@@ -706,7 +706,7 @@ def fair_comparison(score, rates, choosing, judging):
     return first, second, mean, half, says
     ### END SOLUTION
 
-# %% check="fair_comparison" points=2
+# %% check="fair_comparison" points=3
 check("fair_comparison", fair_comparison)
 
 # %% [markdown]

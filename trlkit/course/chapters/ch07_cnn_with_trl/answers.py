@@ -507,7 +507,7 @@ def train_on_batch(model, optimizer, x, labels):
     model.train()
 
     def closure():
-        optimizer.zero_grad()
+        optimizer.zero_grad(set_to_none=False)
         loss = nn.CrossEntropyLoss()(model(x), labels)
         loss.backward()
         return loss
@@ -629,22 +629,6 @@ def train_on_batch(model, optimizer, x, labels):
 #- loss = nn.functional.cross_entropy(model(x), labels)
 #+ z = model(x)
 #+     loss = (z.exp().sum(dim=1).log() - z[torch.arange(len(labels)), labels]).mean()
-
-# %% mistake="train_on_batch" name="gradients of zeros"
-# A frozen parameter has moved. Zeros in `.grad` are a gradient, too: the optimizer makes its step
-# with them, and weight decay or a running mean moves the parameter. Without one (`None`) it stays.
-# Look at: what `zero_grad` leaves in `.grad` if it is not told otherwise.
-#- zero_grad()
-#+ zero_grad(set_to_none=False)
-
-# %% mistake="train_on_batch" name="gradients of zeros by hand"
-# A frozen parameter has moved. Zeros in `.grad` are a gradient, too: the optimizer makes its step
-# with them, and weight decay or a running mean moves the parameter. Without one (`None`) it stays.
-# Look at: what `zero_grad` leaves in `.grad` if it is not told otherwise.
-#-     optimizer.zero_grad()
-#+     for parameter in model.parameters():
-#+         if parameter.grad is not None:
-#+             parameter.grad.zero_()
 
 # %% mistake="train_on_batch" name="loss after the step"
 # You return the loss after the step. The one before it is asked for, which you have already

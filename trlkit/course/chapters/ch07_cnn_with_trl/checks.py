@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from trlkit.course.chapters.ch07_cnn_with_trl.networks import (
     adam,
     conv_flatten_linear,
-    decaying,
     filled,
     frozen_with_old_gradients,
     linear_batchnorm_dropout_linear,
@@ -288,8 +287,6 @@ def train_on_batch_cases(draw: Draw) -> Iterator[Case]:
     yield Case(case, "a frozen convolution")
     case = (Recipe(frozen_with_old_gradients, sizes), *case[1:])
     yield Case(case, "the same, and there are gradients before the first call")
-    case = (Recipe(frozen_with_old_gradients, sizes), Recipe(decaying, (0.1,)), *case[2:])
-    yield Case(case, "the same, and the optimizer has weight decay")
     x, y = 10_000 * draw.normal(batch + 2, features), labels(batch + 2)
     case = (Recipe(linear_model, sizes), Recipe(sgd, (0.1,)), x, y)
     yield Case(case, "large logits")

@@ -57,11 +57,6 @@ def sgd(learning_rate: float) -> Callable:
     return functools.partial(torch.optim.SGD, lr=learning_rate)
 
 
-def decaying(learning_rate: float) -> Callable:
-    """The same with weight decay, which moves whatever has a gradient, be it zeros."""
-    return functools.partial(torch.optim.SGD, lr=learning_rate, weight_decay=0.5)
-
-
 def adam(learning_rate: float) -> Callable:
     """Adam, still to be given the parameters."""
     return functools.partial(torch.optim.Adam, lr=learning_rate)
