@@ -68,8 +68,8 @@ def split_indices(count, sizes, seed):
 #+ (0
 
 # %% mistake="split_indices" name="seeds the session"
-# You seeded the generator of the whole session: whatever is drawn after your split, such as the
-# first weights of a network, is then decided by it too, and ten "different" runs are one.
+# Your split moves random numbers of the whole session: what is drawn from them after it is then
+# decided by it too. Seeding torch's gives every network the same first weights: ten runs are one.
 # Look at: torch.Generator, a generator of your own.
 def split_indices(count, sizes, seed):
     torch.manual_seed(seed)
@@ -125,6 +125,22 @@ def split_indices(count, sizes, seed):
     np.random.seed(seed)
     return torch.from_numpy(np.random.permutation(count)).split(list(sizes))
 
+# %% wrong="split_indices" name="seeds the session and seeds it back"
+# torch.initial_seed() is where the session began, not where it is.
+def split_indices(count, sizes, seed):
+    old = torch.initial_seed()
+    torch.manual_seed(seed)
+    order = torch.randperm(count)
+    torch.manual_seed(old)
+    return order.split(list(sizes))
+
+# %% wrong="split_indices" name="the rest in order"
+# Drawn for training only: what is left is cut where it lies.
+def split_indices(count, sizes, seed):
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    train, rest = order[: sizes[0]], order[sizes[0] :].sort().values
+    return train, rest[: sizes[1]], rest[sizes[1] :]
+
 # %% wrong="split_indices" name="the last so many"
 # Of no test samples, the last -0 are all.
 def split_indices(count, sizes, seed):
@@ -172,7 +188,7 @@ def choose_trial(trials, budget):
 #+ trial in enumerate(trials) if trial[0] <
 
 # %% mistake="choose_trial" name="first of equals"
-# Of two trials with the same validation accuracy you took the larger one, because it comes first.
+# Of trials with the same validation accuracy you took the first, whatever its size.
 # Look at: how ties are decided.
 #- return min(fitting, key=lambda k: (-trials[k][1], trials[k][0]), default=None)
 #+ return max(fitting, key=lambda k: (trials[k][1], -k), default=None)
@@ -182,6 +198,12 @@ def choose_trial(trials, budget):
 # Look at: how ties are decided.
 #- return min(fitting, key=lambda k: (-trials[k][1], trials[k][0]), default=None)
 #+ return max(fitting, key=lambda k: (trials[k][1], k), default=None)
+
+# %% mistake="choose_trial" name="largest of equals"
+# Of trials with the same validation accuracy you took the largest.
+# Look at: which way each of the two numbers is better.
+#- return min(fitting, key=lambda k: (-trials[k][1], trials[k][0]), default=None)
+#+ return max(fitting, key=lambda k: (trials[k][1], trials[k][0]), default=None)
 
 # %% mistake="choose_trial" name="ties by the test set"
 # Of trials with the same validation accuracy you took that with the highest test accuracy. Even a
@@ -241,6 +263,18 @@ def choose_trial(trials, budget):
         if size <= budget and (not best or (v, -size) > (trials[best][1], -trials[best][0])):
             best = k
     return best
+
+# %% wrong="choose_trial" name="found again by its size"
+# Of two trials of one size the first is meant, whatever its accuracy.
+def choose_trial(trials, budget):
+    fitting = [(-v, size) for size, v, _ in trials if size <= budget]
+    return [size for size, _, _ in trials].index(min(fitting)[1]) if fitting else None
+
+# %% wrong="choose_trial" name="found again by its accuracy"
+# Of two trials of one accuracy the first is meant, whatever its size.
+def choose_trial(trials, budget):
+    fitting = [v for size, v, _ in trials if size <= budget]
+    return [v for _, v, _ in trials].index(max(fitting)) if fitting else None
 
 # %% wrong="choose_trial" name="rounded"
 # Accuracies are compared in whole percent.
@@ -346,8 +380,8 @@ def pareto_front(points):
 #+     return sorted(front, key=lambda k: (points[k][0], -k))
 
 # %% mistake="pareto_front" name="one of equals lost"
-# You sweep by size and keep a point whose accuracy is higher than all before. Of two equal points
-# the second is lost so, though nothing beats it.
+# Of two equal points you keep one. Nothing beats the other either, so both are on the front. (A
+# sweep that wants a higher accuracy loses it; so do a set, a dict and `index`.)
 # Look at: the case with two equal points.
 def pareto_front(points):
     front, best = [], -1.0
@@ -368,6 +402,28 @@ def pareto_front(points):
 # The best of each size.
 def pareto_front(points):
     return [k for k, p in enumerate(points) if p[1] == max(a for s, a in points if s == p[0])]
+
+# %% wrong="pareto_front" name="the next smaller one"
+# Compared with the neighbor by size only.
+def pareto_front(points):
+    order = sorted(range(len(points)), key=lambda k: (points[k][0], -points[k][1]))
+    front = order[:1]
+    for before, k in zip(order, order[1:]):
+        if points[k][1] > points[before][1] or points[k] == points[before]:
+            front.append(k)
+    return sorted(front)
+
+# %% wrong="pareto_front" name="rounded"
+# Accuracies are compared in whole percent.
+#- return one[0] <= other[0] and one[1] >= other[1] and one != other
+#+ one, other = ((p[0], round(p[1], 2)) for p in (one, other))
+#+         return one[0] <= other[0] and one[1] >= other[1] and one != other
+
+# %% wrong="pareto_front" name="a set of positions"
+# Equal points have one position.
+#-     return [k for k, point in enumerate(points) if not any(beats(p, point) for p in points)]
+#+     front = [point for point in points if not any(beats(p, point) for p in points)]
+#+     return sorted({points.index(point) for point in front})
 
 # %% wrong="pareto_front" name="float32"
 # A count of parameters above 2 ** 24 is rounded.
@@ -480,9 +536,10 @@ def prune_within(trl, x, most, tols):
 #+ mean
 
 # %% mistake="prune_within" name="norm of the change"
-# You compared the norm of the whole difference with `most`. It grows with the number of samples;
-# asked for is each entry by itself.
-# Look at: what is reduced over all entries, and how.
+# What you compared with `most` is larger than the largest change of an output in eval mode: a
+# smaller layer would have been allowed. A norm over many entries is larger, and so is a change that
+# is measured with dropout on.
+# Look at: what you take of all the differences, and the mode of both layers.
 #- abs().max
 #+ norm
 
@@ -561,6 +618,25 @@ def prune_within(trl, x, most, tols):
 #- .abs().max() <= most
 #+ .abs().max() < most
 
+# %% wrong="prune_within" name="the largest rank decides"
+# Of a Tucker layer's ranks only the largest is looked at.
+def prune_within(trl, x, most, tols):
+    training, best = trl.training, None
+    with torch.no_grad():
+        exact = trl.eval()(x)
+        for tol in tols:
+            pruned = trl.prune(tol).eval()
+            rank = pruned.rank if isinstance(pruned.rank, int) else max(pruned.rank)
+            if (pruned(x) - exact).abs().max() <= most and (best is None or rank < least):
+                best, least = pruned, rank
+    trl.train(training)
+    return trl if best is None else best
+
+# %% wrong="prune_within" name="the largest tolerance or none"
+# One tolerance is tried.
+#- sorted(tols)
+#+ [max(tols)]
+
 # %% wrong="prune_within" name="norm of a row"
 # The changes of one sample's outputs are added up.
 #- (pruned(x) - exact).abs().max() <=
@@ -619,9 +695,9 @@ def conv_as_tucker(conv_weight, conv_bias, linear_weight, linear_bias, input_sha
 #+ weight.mean((2, 3)) @
 
 # %% mistake="conv_as_tucker" name="core reshaped"
-# You gave the linear weight the core's shape by a reshape alone. It has a row for each class: the
-# class is its first mode, and the core's last.
-# Look at: which mode moves where before, or after, your reshape.
+# Your core has the numbers of the linear weight in the order in which they lie there. The weight
+# has a row for each class: the class is its first mode, and the core's last.
+# Look at: which mode must move, and where.
 #- core = weight.movedim(0, -1)
 #+ core = linear_weight.reshape(mixed, height, width, -1)
 
@@ -648,6 +724,16 @@ def conv_as_tucker(conv_weight, conv_bias, linear_weight, linear_bias, input_sha
 # Factors of another dtype than the weights.
 #- torch.eye(size, dtype=core.dtype)
 #+ torch.eye(size)
+
+# %% wrong="conv_as_tucker" name="the class first"
+# The core's modes are those of the linear weight.
+#- core = weight.movedim(0, -1)
+#+ core = weight
+
+# %% wrong="conv_as_tucker" name="float64 eyes"
+# Of one dtype, whatever the weights are.
+#- torch.eye(size, dtype=core.dtype)
+#+ torch.eye(size, dtype=torch.float64)
 
 # %% wrong="conv_as_tucker" name="nothing compressed"
 # The product is formed, and the channel mode is as large as before.
@@ -701,17 +787,34 @@ def attack(model, images, labels, strength, steps):
         moved = (images + (moved - images).clamp(-strength, strength)).clamp(0, 1)
     return moved
 
+# %% answer="attack" name="each image by itself"
+# One image after the other, and the best of what was found.
+def attack(model, images, labels, strength, steps):
+    found = []
+    for image, label in zip(images.split(1), labels):
+        moved = image
+        for _ in range(steps):
+            x = moved.detach().requires_grad_()
+            logits = model(x)[0]
+            others = [logits[k] for k in range(len(logits)) if k != label]
+            lead = logits[label] - torch.stack(others).max()
+            moved = x.detach() - 2.5 * strength / steps * torch.autograd.grad(lead, x)[0].sign()
+            moved = torch.clamp(moved, image - strength, image + strength).clamp(0, 1)
+        found.append(moved)
+    return torch.cat(found).detach().clone()
+
 # %% mistake="attack" name="along the loss"
-# Your attack follows the loss. With logits in the thousands the softmax is flat, the loss has no
-# gradient in float64, and its sign is 0: nothing moves. That head is not sturdy, only silent.
+# Where the logits are in the thousands, your attack finds next to nothing. There the softmax is 1
+# and 0s, and whatever goes through it, the loss too, has no slope left: the sign of its gradient is
+# 0. That head is not sturdy, only silent.
 # Look at: something with a slope wherever the logits have one.
 #-         (gradient,) = torch.autograd.grad(lead.sum(), x)
 #+         loss = -nn.functional.cross_entropy(logits, labels, reduction="sum")
 #+         (gradient,) = torch.autograd.grad(loss, x)
 
 # %% mistake="attack" name="one step"
-# Every gradient of yours is that of the first image: whether in one large step or in many small
-# ones, you go straight on. It tells what holds near an image; on the way its sign turns.
+# Your images are where the first gradient alone leads, straight on. It tells what holds near an
+# image; on the way its sign turns.
 # Look at: where each new gradient is taken.
 def attack(model, images, labels, strength, steps):
     right = nn.functional.one_hot(labels, model(images).shape[1]).bool()
@@ -785,6 +888,46 @@ def attack(model, images, labels, strength, steps):
 #-     moved = images.clone()
 #+     moved = images.clone()
 #+     model.requires_grad_(False)
+
+# %% wrong="attack" name="the images learn"
+# The caller's images require gradients afterwards.
+#- x = moved.clone().requires_grad_()
+#+ images.requires_grad_()
+#+         x = moved.detach().clone().requires_grad_()
+#- return moved
+#+ return moved.detach()
+
+# %% wrong="attack" name="ten steps always"
+# As many gradients as suit the attack.
+#- range(steps)
+#+ range(10)
+
+# %% wrong="attack" name="a step more"
+# One gradient more than allowed.
+#- range(steps)
+#+ range(steps + 1)
+
+# %% wrong="attack" name="what the model says"
+# Away from the class that the model tells, be it right or wrong.
+#- one_hot(labels, model(images).shape[1]).bool()
+#+ one_hot(model(images).argmax(1), model(images).shape[1]).bool()
+
+# %% wrong="attack" name="masked by a number"
+# Right where another logit is above it.
+#- masked_fill(right, -torch.inf)
+#+ masked_fill(right, -1000.0)
+
+# %% wrong="attack" name="projected at the end"
+# The steps lead out of what is allowed, and the end is brought back.
+#- moved = torch.clamp(moved, images - strength, images + strength).clamp(0, 1)
+#-     return moved
+#+ moved = moved.clamp(0, 1)
+#+     return torch.clamp(moved, images - strength, images + strength)
+
+# %% wrong="attack" name="squeezed"
+# With two classes the best of the others is one number for all images.
+#- logits.masked_fill(right, -torch.inf).amax(1)
+#+ logits[~right].view(len(x), -1).squeeze().amax(-1)
 
 # %% wrong="attack" name="in place"
 # The images that were handed over are moved too.
@@ -895,6 +1038,26 @@ def run_experiment(measure):
 # A difference of one standard error is called clear.
 #- 2 * error
 #+ error
+
+# %% wrong="run_experiment" name="three errors"
+# A difference of two and a half errors is not called clear.
+#- 2 * error
+#+ 3 * error
+
+# %% wrong="run_experiment" name="1.96 errors"
+# The normal distribution's number in place of two.
+#- 2 * error
+#+ 1.96 * error
+
+# %% wrong="run_experiment" name="without its sign"
+# The mean of how far the heads are apart.
+#- mean = statistics.mean(gains)
+#+ mean = statistics.mean(map(abs, gains))
+
+# %% wrong="run_experiment" name="the first six of eight"
+# Measured with eight seeds, told of six.
+#- mean = statistics.mean(gains)
+#+ mean = statistics.mean(gains[:6])
 
 # %% wrong="run_experiment" name="until it is clear"
 # New seeds until the difference is clear.
@@ -1011,8 +1174,8 @@ def light_head(input_shape, num_classes):
     return CPTRL(input_shape, num_classes, rank=7)
 
 # %% mistake="light_head" name="softmax"
-# Your head ends with a softmax. Cross entropy applies one itself; after two of them the
-# gradients are small, and the head learns slowly.
+# The outputs of your head sum to 1, as those of a softmax do. Cross entropy applies one itself;
+# after two of them the gradients are small, and the head learns slowly.
 # Look at: what `F.cross_entropy` takes.
 def light_head(input_shape, num_classes):
     from trlkit import CPTRL
@@ -1078,6 +1241,13 @@ def light_head(input_shape, num_classes):
     from trlkit import CPTRL
 
     return nn.Sequential(CPTRL(input_shape, num_classes, rank=7), nn.Sigmoid())
+
+# %% wrong="light_head" name="log-softmax"
+# The logarithms of probabilities.
+def light_head(input_shape, num_classes):
+    from trlkit import CPTRL
+
+    return nn.Sequential(CPTRL(input_shape, num_classes, rank=7), nn.LogSoftmax(dim=1))
 
 # %% wrong="light_head" name="minus the mean of the batch"
 # A prediction depends on its neighbors.
@@ -1355,8 +1525,8 @@ def smallest_head(input_shape, num_classes):
     return nn.Sequential(nn.Dropout(0.25), CPTRL(input_shape, num_classes, rank=19))
 
 # %% mistake="smallest_head" name="the sturdy head"
-# That head has half as many numbers again as may be spent here.
-# Look at: how its accuracies fall when the rank does.
+# That head has more numbers than may be spent here, where the budget is 800.
+# Look at: how the accuracies of your trials fall when the rank does.
 def smallest_head(input_shape, num_classes):
     from trlkit import CPTRL
 

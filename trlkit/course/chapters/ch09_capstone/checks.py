@@ -39,6 +39,8 @@ def split_indices(count: int, sizes: Sequence[int], seed: int) -> tuple[Tensor, 
 def split_probe(answer: Callable, count: int, sizes: Sequence[int], seed: int) -> Verdict:
     """Whether three parts are a random split that the seed alone decides."""
     torch.manual_seed(1)
+    # Some are drawn already: who seeds anew with the session's own seed does not bring them back.
+    torch.rand(3), random.random(), np.random.rand()
     before = _global_numbers()
     parts = answer(count, sizes, seed)
     moved = [name for name, state in _global_numbers().items() if state != before[name]]
@@ -74,6 +76,9 @@ def split_probe(answer: Callable, count: int, sizes: Sequence[int], seed: int) -
     if any(set(part) == set(range(min(part), max(part) + 1)) for part in filled):
         text = f"the parts are neighbors in the data: the test set is {sorted(test)[:5]} ..."
         return Verdict("in order", text)
+    if validation and test and (max(validation) < min(test) or max(test) < min(validation)):
+        text = f"the validation set lies in {min(validation)} to {max(validation)}, the test set in"
+        return Verdict("apart", f"{text} {min(test)} to {max(test)}: not split at random")
     torch.manual_seed(2)
     if [part.tolist() for part in answer(count, sizes, seed)] != [train, validation, test]:
         return Verdict("another each time", f"two calls with seed={seed} give different splits")
@@ -117,12 +122,13 @@ def choose_trial(trials: Sequence[tuple[int, float, float]], budget: int) -> int
 
 def choose_cases(draw: Draw) -> Iterator[Case]:
     shift = draw.choice(0, range(1, 40))
-    trials = [(170, 0.59, 0.6), (550, 0.93, 0.91), (990, 0.92, 0.95), (300, 0.91, 0.93)]
+    # Five are equal: the first, the last, the largest, the smallest and the best on the test set.
+    trials = [(170, 0.59, 0.6), (480, 0.93, 0.91), (990, 0.92, 0.95), (300, 0.91, 0.93)]
+    trials += [(2570, 0.96, 0.96), (420, 0.93, 0.9), (600, 0.93, 0.92), (500, 0.93, 0.94)]
+    trials += [(550, 0.93, 0.93)]
     trials = [(size + shift, validation, test) for size, validation, test in trials]
-    trials += [(2570 + shift, 0.96, 0.96), (420 + shift, 0.93, 0.9), (480 + shift, 0.93, 0.94)]
-    trials += [(600 + shift, 0.93, 0.92)]
-    orders = [[3, 7, 0, 4, 5, 6, 1, 2], [2, 1, 6, 4, 5, 0, 7, 3]]
-    order = draw.choice(range(8), orders)
+    orders = [[3, 8, 0, 4, 5, 7, 6, 1, 2], [2, 1, 6, 4, 7, 0, 5, 8, 3]]
+    order = draw.choice(range(9), orders)
     trials = [trials[k] for k in order]
     yield Case((trials, 1000 + shift))
     yield Case((trials, 420 + shift), "one that just fits")
@@ -133,6 +139,9 @@ def choose_cases(draw: Draw) -> Iterator[Case]:
     near = [(900 + shift, 0.9303, 0.9), (300 + shift, 0.93, 0.94), (100 + shift, 0.59, 0.6)]
     yield Case((near, 1000), "the best comes first, by little")
     yield Case(([(170 + shift, 0.0, 0.1)], 1000), "one trial, right on no digit")
+    size = 300 + shift
+    same = [(size, 0.8, 0.95), (size + 9, 0.9, 0.7), (size, 0.9, 0.8)]
+    yield Case((same, 1000), "two trials of one size")
 
 
 def pareto_front(points: Sequence[tuple[int, float]]) -> list[int]:
@@ -157,6 +166,8 @@ def pareto_cases(draw: Draw) -> Iterator[Case]:
     yield Case(([*points, middle, (middle[0], middle[1] - 0.01)],), "two that are equal")
     yield Case(([*points, (middle[0] - 20, middle[1])],), "as accurate, but smaller")
     yield Case(([(400, 0.9), (400, 0.93), (400, 0.92)],), "one size")
+    far = [(100, 0.9), (200, 0.5), (300, 0.6), (400, 0.904)]
+    yield Case((far,), "beaten by one that is not the next, and better by little")
     yield Case(([(500, 0.9)],), "one head")
     yield Case(([(500, 0.0)],), "one head, right on no digit")
     yield Case(([(2**24 + 1, 0.9), (2**24, 0.9)],), "two large heads")
@@ -213,7 +224,8 @@ def _mode(training: bool) -> str:
 
 def prune_cases(draw: Draw) -> Iterator[Case]:
     seed = draw.choice(0, range(1, 50))
-    tols = [1e-7, 0.3, 2e-3, 0.06, 3e-4]
+    # The first and the last of those that fit are neither the layer itself nor the smallest.
+    tols = [3e-4, 0.3, 2e-3, 1e-7, 0.06, 3e-5]
     row = draw.choice(2, range(1, 5))
     share = torch.full((5, 1, 1, 1), 0.1, dtype=torch.float64)
     share[row] = 10.0
@@ -224,7 +236,9 @@ def prune_cases(draw: Draw) -> Iterator[Case]:
     yield Case((exact, x, 1e-9, tols), "nothing may go")
     yield Case((exact, x, 1e-9, [0.3, 0.06]), "no tolerance fits")
     tucker = Recipe(tuckertrl_with_weak_slices, ((4, 2, 2, 3), 0.2, seed))
-    yield Case((tucker, x, 20.0, tols), "a Tucker layer, in eval mode")
+    # Its ranks get smaller while the largest of them, that of the classes, stays.
+    between = [3e-4, 0.3, 4e-3, 1e-7, 3e-5]
+    yield Case((tucker, x, 20.0, between), "a Tucker layer, in eval mode")
     # Between the largest change of an output and the norm of all, and then a hair too little.
     many = draw.normal(40, 4, 3, 2).abs() + 0.2
     layer = exact.build().eval()
@@ -291,11 +305,13 @@ def judged_tucker(value: Any, args: tuple) -> dict:
 
 
 def conv_cases(draw: Draw) -> Iterator[Case]:
-    def case(mixed: int, shape: tuple[int, int, int], classes: int, note: str = "") -> Case:
+    def case(
+        mixed: int, shape: tuple[int, int, int], classes: int, note: str = "", dtype=torch.float64
+    ) -> Case:
         numbers = mixed * shape[1] * shape[2]
         conv = draw.counting(mixed, shape[0], 1, 1), draw.normal(mixed)
         linear = draw.normal(classes, numbers), draw.normal(classes)
-        return Case((*conv, *linear, shape), note)
+        return Case((*(tensor.to(dtype) for tensor in (*conv, *linear)), shape), note)
 
     channels, height, width, classes = draw.sizes(4, 3, 2, 5)
     yield case(2, (channels, height, width), classes)
@@ -303,6 +319,7 @@ def conv_cases(draw: Draw) -> Iterator[Case]:
     yield case(1, (channels, 2, 2), 2, "one mixture")
     yield case(2, (2, 2, 2), 2, "all sizes equal")
     yield case(3, (2, 1, 4), 1, "more mixtures than channels, one class, one row")
+    yield case(2, (3, 2, 2), 4, "float32", torch.float32)
 
 
 def attack(model: nn.Module, images: Tensor, labels: Tensor, strength: float, steps: int) -> Tensor:
@@ -341,6 +358,7 @@ def attack_probe(
         parameter.grad = torch.full_like(parameter, 0.5)
     given = images.clone()
     moved = answer(model, given, labels, strength, steps)
+    taken = sum(buffer[0].item() for buffer in model.buffers()) / len(images)
     if not isinstance(moved, Tensor) or moved.shape != images.shape:
         text = f"must return moved images of shape {tuple(images.shape)}, got "
         return Verdict("no images", text + describe(plain(moved)))
@@ -355,6 +373,9 @@ def attack_probe(
         return Verdict("frozen", text)
     if not torch.equal(given, images):
         return Verdict("in place", "the images that were handed over are changed in place")
+    if given.requires_grad:
+        text = "the images that were handed over require gradients afterwards (requires_grad)"
+        return Verdict("images learn", text)
     if model.training:
         return Verdict("mode", "the model is in training mode afterwards, it was in eval mode")
     farthest = (moved - images).abs().max().item()
@@ -371,6 +392,9 @@ def attack_probe(
     if any((gradient != 0.5).any() for gradient in gradients):
         text = "the model's parameters have other gradients afterwards than before"
         return Verdict("gradients left", text)
+    if taken > steps:
+        text = f"{taken:.3g} gradients are taken for each image, allowed are {steps}"
+        return Verdict("more gradients", text)
     if strength == 0:
         return RIGHT
     wrong = fooled(model, moved, labels)
@@ -383,21 +407,31 @@ def attack_probe(
         surer = lead(model(moved), labels).mean() > lead(model(images), labels).mean()
     if surer or wrong < 0.1:
         return Verdict("surer" if surer else "hardly any", text)
-    return Verdict("too weak", text)
+    straight = attack(model, images, labels, strength, 1)
+    return Verdict("straight on" if torch.allclose(moved, straight) else "too weak", text)
 
 
 def attack_cases(draw: Draw) -> Iterator[Case]:
-    def case(scale: float, strength: float, steps: int, note: str = "", seed: int = 0) -> Case:
+    def case(
+        seed: int, strength: float, steps: int, note: str = "", scale=1.0, shift=0.0, classes=3
+    ) -> Case:
         images = _images(seed)
-        labels = _told(seed, scale, images)
-        model = Recipe(waving_classifier, (seed, scale))
+        with torch.no_grad():
+            labels = waving_classifier(seed, scale, 0.0, classes)(images).argmax(1)
+        model = Recipe(waving_classifier, (seed, scale, shift, classes, True))
         return Case((model, images, labels, strength, steps), note)
 
     first = draw.choice(0, range(20, 400))
-    yield case(1.0, 0.1, 10, seed=next(filter(_worth_many_steps, count(first))))
-    yield case(1e4, 0.1, 10, "logits in the thousands", first)
-    yield case(1.0, 0.05, 1, "a single step", first + 1)
-    yield case(1.0, 0.0, 5, "no strength", first + 2)
+    many = next(filter(_worth_many_steps, count(first)))
+    yield case(many, 0.1, 10)
+    yield case(first, 0.1, 10, "logits in the thousands", scale=1e4)
+    yield case(many, 0.1, 10, "all logits far below 0", shift=-2e5)
+    yield case(first + 1, 0.05, 1, "a single step")
+    yield case(first + 3, 0.05, 2, "two classes, two steps", classes=2)
+    yield case(first + 2, 0.0, 5, "no strength")
+    model, images, labels, *rest = case(first + 1, 0.1, 10).args
+    labels = torch.where(torch.arange(len(labels)) % 2 == 0, (labels + 1) % 3, labels)
+    yield Case((model, images, labels, *rest), "half of the images told wrong from the start")
 
 
 def _images(seed: int) -> Tensor:
@@ -456,15 +490,21 @@ def experiment_probe(answer: Callable, effects: Sequence[float], seed: int) -> d
         text = f"must return a dict with the keys {capstone.TASKS}, got {describe(plain(said))}"
         return Verdict("no dict", text)
     found = {task: _concluded(lab, task, said[task]) for task in capstone.TASKS}
-    if any(verdict != RIGHT for verdict in found.values()):
-        return found
-    # Once more, where the same seeds give differences of 1.5 errors, and of 0.5.
-    ratios = dict(zip(capstone.TASKS, (1.5, -0.5), strict=True))
-    near = [_gain_for(lab, task, ratio) for task, ratio in ratios.items()]
-    lab = Lab(near, seed)
-    said = answer(lab.measure)
-    for task in capstone.TASKS:
-        found[f"{task}, with a gain near the border"] = _concluded(lab, task, said[task])
+    # Again where the same seeds give differences of so many errors: below the border of two, at it.
+    worlds = {"below the border": (1.5, -0.5), "at the border": (1.98, -2.02)}
+    names = [f"{task}, with a gain {where}" for where in worlds for task in capstone.TASKS]
+    found |= dict.fromkeys(names, RIGHT)  # as long as nobody has looked
+    for where, ratios in worlds.items():
+        if any(verdict != RIGHT for verdict in found.values()):
+            break
+        pairs = zip(capstone.TASKS, ratios, strict=True)
+        world = Lab([_gain_for(lab, task, ratio) for task, ratio in pairs], seed)
+        said = answer(world.measure)
+        if not isinstance(said, dict) or set(said) != set(capstone.TASKS):
+            text = f"must return a dict with the keys {capstone.TASKS}, got "
+            return Verdict("no dict", text + describe(plain(said)))
+        for task in capstone.TASKS:
+            found[f"{task}, with a gain {where}"] = _concluded(world, task, said[task])
     return found
 
 
@@ -514,7 +554,8 @@ def _concluded(lab: Lab, task: str, said: Any) -> Verdict:
         return Verdict(_error_kind(error, values, gains), f"{text}{right[1]:.3g}")
     clear = "tensor" if mean > 2 * error else "linear" if mean < -2 * error else "not shown"
     if word != clear:
-        text = f'you conclude "{word}" from a difference of {mean:.2g} +- {error:.2g}'
+        text = f'you conclude "{word}" from a difference of {mean:.3g} +- {error:.3g}'
+        text += f", which is {abs(mean) / error:.3g} errors" if error else ""
         return Verdict(f"{word[:20]} for {clear}", text)
     return RIGHT
 
@@ -676,8 +717,13 @@ def _output_fault(head: nn.Module, program: Program, x: Tensor, classes: int) ->
     if not torch.equal(y, again):
         return Verdict("random in eval mode", "two passes in eval mode give different outputs")
     sums = y.exp().sum(1) if (y <= 0).all() else y.sum(1)
-    if torch.allclose(sums, torch.ones(5), atol=1e-4) or ((y > 0) & (y < 1)).all():
-        return Verdict("probabilities", "returns probabilities (or their logarithms), not logits")
+    if torch.allclose(sums, torch.ones(5), atol=1e-4):
+        if (y <= 0).all():
+            text = "returns logarithms of probabilities, not logits"
+            return Verdict("log-probabilities", text)
+        return Verdict("probabilities", "returns numbers that sum to 1, probabilities, not logits")
+    if ((y > 0) & (y < 1)).all():
+        return Verdict("between 0 and 1", "returns numbers between 0 and 1, not logits")
     if not torch.allclose(alone, y[:1], rtol=1e-3, atol=1e-4):
         text = "in eval mode, the output for an activation depends on the others of its batch"
         return Verdict("neighbors", text)

@@ -1,6 +1,7 @@
 """Layers that the checks of chapter 09 hand to an answer, by name."""
 
 import math
+import zlib
 from typing import Any
 
 import torch
@@ -57,16 +58,44 @@ class Wave(nn.Module):
         return x.sin()
 
 
-def waving_classifier(seed: int, scale: float) -> nn.Module:
-    """Three classes of 8 x 8 images, in eval mode: the slope of a logit turns on a short way."""
+class Counted(nn.Module):
+    """Notes at how many images a gradient is taken; twice in a row at the same is once."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("taken", torch.zeros(2, dtype=torch.int64))  # how many; the last ones
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not x.requires_grad:
+            return x
+        try:
+            points = zlib.crc32(x.detach().numpy().tobytes())
+        except RuntimeError:  # within a transformation of functions there are no numbers
+            return x
+        x = x * 1
+        x.register_hook(lambda _: self.note(len(x), points))
+        return x
+
+    def note(self, images: int, points: int) -> None:
+        if self.taken[1] != points:
+            self.taken.copy_(torch.tensor([self.taken[0] + images, points]))
+
+
+def waving_classifier(
+    seed: int, scale: float, shift: float = 0.0, classes: int = 3, counted: bool = False
+) -> nn.Module:
+    """Classes of 8 x 8 images, in eval mode: the slope of a logit turns on a short way.
+
+    All logits are ``shift`` higher, which changes nothing about the classes.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
-        steps = nn.Linear(64, 48), Wave(), nn.Linear(48, 48), nn.ReLU(), nn.Linear(48, 3)
-        net = nn.Sequential(nn.Flatten(), *steps).double()
+        steps = nn.Linear(64, 48), Wave(), nn.Linear(48, 48), nn.ReLU(), nn.Linear(48, classes)
+        net = nn.Sequential(nn.Flatten(), *[Counted()] * counted, *steps).double()
     with torch.no_grad():
         for parameter in net.parameters():
             spread = 3 / math.sqrt(parameter.shape[-1]) if parameter.ndim > 1 else 0.1
             parameter.copy_(spread * torch.randn(parameter.shape, generator=generator))
         net[-1].weight.mul_(scale)
-        net[-1].bias.mul_(scale)
+        net[-1].bias.mul_(scale).add_(shift)
     return net.eval()
