@@ -64,6 +64,11 @@ def small_backbone(channels: int) -> nn.Module:
     return backbone
 
 
+def pooled_backbone(channels: int) -> nn.Module:
+    """The backbone and an average behind it: one place of each channel is left."""
+    return nn.Sequential(small_backbone(channels), nn.AdaptiveAvgPool2d(1))
+
+
 def double_backbone(channels: int) -> nn.Module:
     """The backbone in float64."""
     return small_backbone(channels).double()
@@ -150,6 +155,24 @@ MARKED["Far"] = Far
 
 def is_tensor(value: Any) -> bool:
     return isinstance(value, Tensor)
+
+
+class FarBackbone(nn.Module):
+    """Stands for a backbone on a GPU: it takes images that lie there."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.layers = small_backbone(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not isinstance(x, Far):
+            raise RuntimeError("a backbone on a GPU gets images that lie on the CPU")
+        return self.layers(x)
+
+
+def far_backbone(channels: int) -> nn.Module:
+    """A backbone where its batches are."""
+    return FarBackbone(channels)
 
 
 class FarBatches:
