@@ -1726,7 +1726,7 @@ def hundred_numbers(input_shape, num_classes):
 # The logits of a photograph depend on the others; alone it has no spread.
 #- return self.linear(x.mean((2, 3)) @ self.signs)
 #+ z = x.mean((2, 3)) @ self.signs
-#+             return self.linear((z - z.mean(0)) / z.std(0))
+#+             return self.linear((z - z.mean(0)) / z.std(0, correction=0))
 
 # %% wrong="hundred_numbers" name="a running mean beside"
 # 512 learned numbers in an attribute that is neither parameter nor buffer.
