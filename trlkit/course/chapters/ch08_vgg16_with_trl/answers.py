@@ -521,6 +521,11 @@ def cached_features(backbone, batches):
         labels += y.tolist()
     return torch.stack(features), torch.tensor(labels)
 
+# %% answer="cached_features" name="to the backbone's device"
+# The images are brought to where the backbone is.
+#- backbone(x).cpu()
+#+ backbone(x.to(next(backbone.parameters()).device)).cpu()
+
 # %% mistake="cached_features" name="training mode"
 # You left the backbone in training mode: dropout is on, and batch normalization takes the
 # statistics of each batch and moves its own.
@@ -689,11 +694,6 @@ def cached_features(backbone, batches):
             features += [backbone(one[None]).squeeze().cpu() for one in x]
             labels += list(y.cpu())
     return torch.stack(features), torch.stack(labels)
-
-# %% wrong="cached_features" name="backbone on the CPU"
-# The backbone is moved to the CPU, and the images too.
-#- backbone(x).cpu()
-#+ backbone.cpu()(x.cpu())
 
 # %% mistake="quiz_cache" name="a"
 # Tensor dropout works on the weight of the TRL, which runs in every epoch as before.
@@ -1812,6 +1812,11 @@ class FrozenBackbone(nn.Module):
             super().train(False)
         return self
 
+# %% answer="FrozenBackbone" name="to the network's device"
+# The images are brought to where the network is.
+#- return self.network(x)
+#+ return self.network(x.to(next(self.network.parameters()).device))
+
 # %% mistake="FrozenBackbone" name="eval once"
 # The network inside wakes up with the next .train() of whoever holds it: eval mode at the start
 # doesn't last, and the wrapper's own mode is not that of its children.
@@ -1942,8 +1947,3 @@ class FrozenBackbone(nn.Module):
 #+ super().train(mode)
 #+         self.network.train(not mode)
 #+         return self
-
-# %% wrong="FrozenBackbone" name="images to the CPU"
-# On a GPU the network isn't there.
-#- return self.network(x)
-#+ return self.network(x.cpu())

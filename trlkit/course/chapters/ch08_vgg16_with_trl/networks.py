@@ -157,24 +157,6 @@ def is_tensor(value: Any) -> bool:
     return isinstance(value, Tensor)
 
 
-class FarBackbone(nn.Module):
-    """Stands for a backbone on a GPU: it takes images that lie there."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.layers = small_backbone(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not isinstance(x, Far):
-            raise RuntimeError("a backbone on a GPU gets images that lie on the CPU")
-        return self.layers(x)
-
-
-def far_backbone(channels: int) -> nn.Module:
-    """A backbone where its batches are."""
-    return FarBackbone(channels)
-
-
 class FarBatches:
     """The same batches, as if they lay on a GPU; they can be gone through once."""
 
