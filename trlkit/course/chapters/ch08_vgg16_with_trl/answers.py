@@ -1600,6 +1600,11 @@ def worth_of_places(split, learn, shuffle, seeds):
 #- mixed = shuffle(unseen, seed)
 #+ mixed = unseen.flip(3)
 
+# %% wrong="worth_of_places" name="mirrored once"
+# What is used is measured on mirrored photographs, what is needed on shuffled ones.
+#- right(head, mixed, truth)
+#+ right(head, unseen.flip(3), truth)
+
 # %% wrong="worth_of_places" name="six seeds"
 # The number of seeds written down.
 #-     used, needed = interval(used), interval(needed)

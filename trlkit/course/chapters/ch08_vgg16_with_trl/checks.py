@@ -706,7 +706,7 @@ class World:
         self.faults: list[Verdict] = []
         self.splits: dict[int, tuple[Tensor, ...]] = {}
         self.learned: list[tuple[int, int, bool]] = []  # whose photographs, which start, shuffled
-        self.orders: dict[tuple[int, bool], list[tuple[int, ...]]] = {}  # of places, where shuffled
+        self.orders: dict[tuple, list[tuple[int, ...]]] = {}  # of places, where shuffled
         self.shuffles: list[int] = []  # their seeds
 
     def drawn(self, *of: int) -> torch.Generator:
@@ -734,7 +734,7 @@ class World:
         flat = x.flatten(2)
         return flat.gather(2, places[:, None].expand_as(flat)).reshape(x.shape)
 
-    def known(self, x: Tensor) -> list[tuple[int, int, bool]] | None:
+    def known(self, x: Tensor, by: Any = None) -> list[tuple[int, int, bool]] | None:
         """Of each photograph: its split, its place there, and whether its places are shuffled."""
         if x.ndim != 4 or x.shape[1:] != (3, 2, 2) or not len(x) or not self.splits:
             return None
@@ -751,7 +751,7 @@ class World:
         ).abs()
         for k, one, order in zip(places.tolist(), moved, came.argmin(2).tolist(), strict=True):
             if one:
-                part = seeds[k // both], k % both >= UNSEEN
+                part = seeds[k // both], k % both >= UNSEEN, by
                 self.orders.setdefault(part, []).append(tuple(order))
         return [
             (seeds[k // both], k % both, one)
@@ -812,7 +812,7 @@ class Planned(nn.Module):
         if self.training:
             text = "a head is measured in training mode; `learn` gives it in eval mode"
             world.faults.append(Verdict("training mode", text))
-        known = world.known(x.detach())
+        known = world.known(x.detach(), self.told)
         if known is None:
             text = "a head is shown something else than photographs of `split`, shuffled or not"
             world.faults.append(Verdict("other photographs shown", text))
