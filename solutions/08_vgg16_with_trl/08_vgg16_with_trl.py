@@ -949,8 +949,9 @@ def hundred_numbers(input_shape, num_classes):
     """A head of few numbers.
 
     input_shape: (channels, height, width) of an activation; num_classes: int.
-    Returns an nn.Module that takes (B, *input_shape) and gives logits (B, num_classes). For
-    (512, 4, 4) and 10 classes it has at most 100 numbers.
+    Returns an nn.Module that takes (B, *input_shape) and gives logits (B, num_classes); in eval mode
+    those of one photograph don't depend on the others. For (512, 4, 4) and 10 classes it has at
+    most 100 numbers.
     """
     ### BEGIN SOLUTION
     class Signs(nn.Linear):

@@ -193,9 +193,8 @@ def vgg_with_trl(model, num_classes, rank, dropout, size):
     return model.eval()
 
 # %% mistake="vgg_with_trl" name="new layer frozen too"
-# You froze everything after the new layer was in, so it is frozen too: nothing learns, and
-# training changes nothing, without an error.
-# Look at: the order of your lines.
+# The new layer is frozen too: nothing learns, and training changes nothing, without an error.
+# Look at: the order of your lines, and what each of them freezes.
 #-     model.classifier = nn.Sequential()
 #+     model.classifier = nn.Sequential()
 #+     for p in model.parameters():
@@ -254,7 +253,7 @@ def vgg_with_trl(model, num_classes, rank, dropout, size):
 
 # %% mistake="vgg_with_trl" name="dropout left out"
 # Your layer has no tensor dropout.
-# Look at: whether every argument of your function is used.
+# Look at: which of your arguments reach CPTRL.
 #- rank, dropout=dropout
 #+ rank
 
@@ -522,6 +521,11 @@ def cached_features(backbone, batches):
         labels += y.tolist()
     return torch.stack(features), torch.tensor(labels)
 
+# %% answer="cached_features" name="to the backbone's device"
+# The images are brought to where the backbone is.
+#- backbone(x).cpu()
+#+ backbone(x.to(next(backbone.parameters()).device)).cpu()
+
 # %% mistake="cached_features" name="training mode"
 # You left the backbone in training mode: dropout is on, and batch normalization takes the
 # statistics of each batch and moves its own.
@@ -679,6 +683,17 @@ def cached_features(backbone, batches):
             features += backbone(x).tolist()
             labels += y.tolist()
     return torch.tensor(features), torch.tensor(labels)
+
+# %% wrong="cached_features" name="squeezed"
+# One image at a time, and every size 1 is lost with the batch's.
+def cached_features(backbone, batches):
+    backbone.eval()
+    features, labels = [], []
+    with torch.no_grad():
+        for x, y in batches:
+            features += [backbone(one[None]).squeeze().cpu() for one in x]
+            labels += list(y.cpu())
+    return torch.stack(features), torch.stack(labels)
 
 # %% mistake="quiz_cache" name="a"
 # Tensor dropout works on the weight of the TRL, which runs in every epoch as before.
@@ -1075,6 +1090,18 @@ def restore_head(model, state):
         p.data = tensor.clone()
     return model
 
+# %% wrong="restore_head" name="buffers taken"
+# A frozen parameter is refused, a buffer is not.
+def restore_head(model, state):
+    own = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    known = own.keys() | {n for n, _ in model.named_buffers()}
+    if own.keys() - state.keys() or state.keys() - known:
+        raise ValueError
+    if any(own[n].shape != state[n].shape for n in own):
+        raise ValueError
+    model.load_state_dict(state, strict=False)
+    return model
+
 # %% right="equal_rivals"
 def equal_rivals(input_shape, num_classes, budget):
     channels, height, width = input_shape
@@ -1304,6 +1331,11 @@ def pooled_head(channels, num_classes):
     layers = nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, num_classes)
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), *layers)
 
+# %% wrong="pooled_head" name="a ReLU behind the mean"
+# Negative means are lost.
+#- self.fc(x.mean(dim=(-2, -1)))
+#+ self.fc(x.mean(dim=(-2, -1)).relu())
+
 # %% right="worth_of_places"
 def worth_of_places(split, learn, shuffle, seeds):
     from trlkit.lab.statistics import interval
@@ -1429,7 +1461,7 @@ def worth_of_places(split, learn, shuffle, seeds):
 
 # %% mistake="worth_of_places" name="sign"
 # Your differences have the other sign. Points *lost* are those of the head that saw the places, minus the others.
-# Look at: the order of both subtractions.
+# Look at: the order of both subtractions, and whether you count what is read right or what is read wrong.
 #- plain - right(head, mixed, truth)
 #+ right(head, mixed, truth) - plain
 #- plain - right(without, mixed, truth)
@@ -1493,9 +1525,8 @@ def worth_of_places(split, learn, shuffle, seeds):
 #+     return used, needed, "needed" if used[0] > used[1] else "not shown"
 
 # %% mistake="worth_of_places" name="never in the way"
-# You say nothing of places that are in the way: where the whole interval of what is needed lies below 0, a head does
-# better without.
-# Look at: the table of words, and the sign of the mean.
+# Where the whole interval of what is needed lies below 0, you say something else than "in the way".
+# Look at: the table of words, the sign of the mean, and which row you ask first.
 #-     if abs(needed[0]) > needed[1]:
 #-         return used, needed, "needed" if needed[0] > 0 else "in the way"
 #+     if needed[0] > needed[1]:
@@ -1536,6 +1567,59 @@ def worth_of_places(split, learn, shuffle, seeds):
 # The gain by the second training, in place of what is still missing.
 #- needed.append(plain - right(without, mixed, truth))
 #+ needed.append(right(without, mixed, truth) - right(head, mixed, truth))
+
+# %% mistake="worth_of_places" name="training mode"
+# You measure in training mode: a head that has dropout drops while it is measured.
+# Look at: the mode that `learn` gives a head in, and what you do to it.
+#- head(photographs)
+#+ head.train()(photographs)
+
+# %% mistake="worth_of_places" name="shuffled by one seed"
+# Every pair is shuffled by the same seed. The interval then knows nothing of the luck of the shuffling.
+# Look at: the last argument of `shuffle`, and what the docstring says of `seeds`.
+#- mixed = shuffle(unseen, seed)
+#+ mixed = shuffle(unseen, 0)
+#- learn(shuffle(x, seed), labels, seed)
+#+ learn(shuffle(x, 0), labels, seed)
+
+# %% wrong="worth_of_places" name="seeds of its own to shuffle by"
+# Another result in each run.
+#- mixed = shuffle(unseen, seed)
+#+ mixed = shuffle(unseen, int(torch.randint(10**6, ())))
+
+# %% wrong="worth_of_places" name="one order for all photographs"
+# A shuffling of its own, alike for all photographs.
+#- mixed = shuffle(unseen, seed)
+#+ order = torch.randperm(unseen[0, 0].numel(), generator=torch.Generator().manual_seed(seed))
+#+         if order.equal(order.sort().values):
+#+             order = order.flip(0)
+#+         mixed = unseen.flatten(2)[:, :, order].reshape(unseen.shape)
+
+# %% wrong="worth_of_places" name="mirrored"
+# Left and right exchanged, in place of a shuffling.
+#- mixed = shuffle(unseen, seed)
+#+ mixed = unseen.flip(3)
+
+# %% wrong="worth_of_places" name="mirrored once"
+# What is used is measured on mirrored photographs, what is needed on shuffled ones.
+#- right(head, mixed, truth)
+#+ right(head, unseen.flip(3), truth)
+
+# %% wrong="worth_of_places" name="six seeds"
+# The number of seeds written down.
+#-     used, needed = interval(used), interval(needed)
+#+     used, needed = (sum(used) / 6, interval(used)[1]), (sum(needed) / 6, interval(needed)[1])
+
+# %% wrong="worth_of_places" name="used before in the way"
+# The rows of the table in another order.
+#-     if abs(needed[0]) > needed[1]:
+#-         return used, needed, "needed" if needed[0] > 0 else "in the way"
+#-     return used, needed, "used" if used[0] > used[1] else "not shown"
+#+     if needed[0] > needed[1]:
+#+         return used, needed, "needed"
+#+     if used[0] > used[1]:
+#+         return used, needed, "used"
+#+     return used, needed, "in the way" if needed[0] < -needed[1] else "not shown"
 
 # %% right="hundred_numbers"
 def hundred_numbers(input_shape, num_classes):
@@ -1603,14 +1687,14 @@ def hundred_numbers(input_shape, num_classes):
 #+ self.register_buffer("signs", 3 * drawn.sign() / math.sqrt(channels))
 
 # %% mistake="hundred_numbers" name="drawn anew for each head"
-# Your matrix is another one for each head: it is in no parameter and no buffer, so a head that is saved and loaded
+# Your head draws numbers anew, once or in each call, that are in no parameter and no buffer: saved and loaded it
 # gives something else.
-# Look at: the generator that it is drawn with.
+# Look at: the generator that they are drawn with.
 #- torch.randn(channels, 9, generator=torch.Generator().manual_seed(0))
 #+ torch.randn(channels, 9)
 
 # %% mistake="hundred_numbers" name="nine channels"
-# Your head fits, and isn't ahead of the rival by a point.
+# For (512, 4, 4) your head fits, and isn't ahead of the rival by a point.
 # Look at: how many of the 512 channels reach it, how different its inputs are from one another, and how large.
 #- x.mean((2, 3)) @ self.signs
 #+ x[:, :9].mean((2, 3))
@@ -1642,6 +1726,23 @@ def hundred_numbers(input_shape, num_classes):
 # A batch of one loses its batch mode.
 #- return self.linear(x.mean((2, 3)) @ self.signs)
 #+ return self.linear(x.mean((2, 3)) @ self.signs).squeeze()
+
+# %% wrong="hundred_numbers" name="measured by the batch"
+# The logits of a photograph depend on the others; alone it has no spread.
+#- return self.linear(x.mean((2, 3)) @ self.signs)
+#+ z = x.mean((2, 3)) @ self.signs
+#+             return self.linear((z - z.mean(0)) / z.std(0, correction=0))
+
+# %% wrong="hundred_numbers" name="a running mean beside"
+# 512 learned numbers in an attribute that is neither parameter nor buffer.
+#- return self.linear(x.mean((2, 3)) @ self.signs)
+#+ z = x.mean((2, 3))
+#+             new = z.detach().mean(0)
+#+             if not hasattr(self, "mean"):
+#+                 self.mean = new
+#+             elif self.training:
+#+                 self.mean = 0.9 * self.mean + 0.1 * new
+#+             return self.linear((z - self.mean) @ self.signs)
 
 # %% right="FrozenBackbone"
 class FrozenBackbone(nn.Module):
@@ -1715,6 +1816,11 @@ class FrozenBackbone(nn.Module):
         if not mode:
             super().train(False)
         return self
+
+# %% answer="FrozenBackbone" name="to the network's device"
+# The images are brought to where the network is.
+#- return self.network(x)
+#+ return self.network(x.to(next(self.network.parameters()).device))
 
 # %% mistake="FrozenBackbone" name="eval once"
 # The network inside wakes up with the next .train() of whoever holds it: eval mode at the start
@@ -1839,3 +1945,10 @@ class FrozenBackbone(nn.Module):
         for m in self.awake:
             m.training = False
         return self.network(x)
+
+# %% wrong="FrozenBackbone" name="awake in eval mode"
+# The network gets the other mode.
+#- return super().train(False)
+#+ super().train(mode)
+#+         self.network.train(not mode)
+#+         return self

@@ -24,6 +24,7 @@ from trlkit.course.chapters.ch08_vgg16_with_trl.networks import (
     image_batches,
     is_tensor,
     one_bias,
+    pooled_backbone,
     scaled_trl,
     small_backbone,
     small_vgg,
@@ -311,6 +312,8 @@ def cached_features_cases(draw: Draw) -> Iterator[Case]:
     yield Case((backbone, Recipe(image_batches, (more * batch, batch))), "batches of one size")
     yield Case((backbone, Recipe(batches_once, (samples, batch))), "batches without a length")
     yield Case((backbone, Recipe(far_batches, (samples, batch))), "batches as if on a GPU")
+    pooled = Recipe(pooled_backbone, (channels,)), Recipe(image_batches, (samples, batch))
+    yield Case(pooled, "a single place in each channel")
     double = Recipe(double_backbone, (channels,)), Recipe(double_batches, (samples, batch))
     yield Case(double, "a backbone in float64")
 
@@ -377,6 +380,7 @@ FAULTS = (
     "a name is missing",
     "a name is unknown",
     "a frozen one in it",
+    "a buffer in it",
     "a name exchanged",
     "one row instead of all",
     "one column instead of all",
@@ -398,6 +402,9 @@ def saved(model: nn.Module, fault: str) -> dict[str, Tensor]:
     elif fault == "a frozen one in it":
         name = next(name for name, p in model.named_parameters() if not p.requires_grad)
         state[name] = torch.zeros_like(model.get_parameter(name))
+    elif fault == "a buffer in it":
+        name, buffer = next(iter(model.named_buffers()))
+        state[name] = torch.zeros_like(buffer)
     elif fault == "a name exchanged":
         frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
         del state[next(iter(state))]
@@ -597,7 +604,9 @@ def pooling_head(answer: Callable, channels: int, num_classes: int, shape: tuple
         "runs": RIGHT,
     }
     generator = torch.Generator().manual_seed(3)
-    x = 2 + torch.randn(*shape, generator=generator, dtype=torch.float64)
+    x = torch.randn(*shape, generator=generator, dtype=torch.float64)
+    x[:, ::2] += 2
+    x[:, 1::2] -= 2  # there are negative means
     weight, bias = (
         torch.randn(shape, generator=generator, dtype=torch.float64)
         for shape in ((num_classes, channels), (num_classes,))
@@ -697,6 +706,8 @@ class World:
         self.faults: list[Verdict] = []
         self.splits: dict[int, tuple[Tensor, ...]] = {}
         self.learned: list[tuple[int, int, bool]] = []  # whose photographs, which start, shuffled
+        self.orders: dict[tuple, list[tuple[int, ...]]] = {}  # of places, where shuffled
+        self.shuffles: list[int] = []  # their seeds
 
     def drawn(self, *of: int) -> torch.Generator:
         seed = self.number
@@ -716,13 +727,14 @@ class World:
         return tuple(tensor.clone() for tensor in self.splits[seed])
 
     def shuffle(self, x: Tensor, seed: int) -> Tensor:
+        self.shuffles.append(int(seed))
         generator = self.drawn(3, seed)
         turned = torch.randint(1, 4, (len(x), 1), generator=generator)  # no photograph stays
         places = (torch.arange(4) + turned) % 4
         flat = x.flatten(2)
         return flat.gather(2, places[:, None].expand_as(flat)).reshape(x.shape)
 
-    def known(self, x: Tensor) -> list[tuple[int, int, bool]] | None:
+    def known(self, x: Tensor, by: Any = None) -> list[tuple[int, int, bool]] | None:
         """Of each photograph: its split, its place there, and whether its places are shuffled."""
         if x.ndim != 4 or x.shape[1:] != (3, 2, 2) or not len(x) or not self.splits:
             return None
@@ -734,6 +746,13 @@ class World:
             return None
         moved = ~torch.isclose(every[places], x.to(every)).flatten(1).all(1)
         both = 2 * UNSEEN
+        came = (
+            x.to(every)[:, 0].flatten(1)[:, :, None] - every[places, 0].flatten(1)[:, None]
+        ).abs()
+        for k, one, order in zip(places.tolist(), moved, came.argmin(2).tolist(), strict=True):
+            if one:
+                part = seeds[k // both], k % both >= UNSEEN, by
+                self.orders.setdefault(part, []).append(tuple(order))
         return [
             (seeds[k // both], k % both, one)
             for k, one in zip(places.tolist(), moved.tolist(), strict=True)
@@ -746,7 +765,7 @@ class World:
         if not known:
             text = "learn is given something else than photographs of `split`, shuffled or not"
             self.faults.append(Verdict("other photographs", text))
-            return Planned(self, 0, int(seed), False)
+            return Planned(self, 0, int(seed), False).eval()
         of = known[0][0]
         if any(k >= UNSEEN for _, k, _ in known):
             text = "learn is given photographs of `unseen`, which are there to measure on"
@@ -761,7 +780,11 @@ class World:
             text = "learn is given labels that are not those of its photographs"
             self.faults.append(Verdict("other labels", text))
         self.learned.append((of, int(seed), known[0][2]))
-        return Planned(self, of, int(seed), known[0][2])
+        return Planned(self, of, int(seed), known[0][2]).eval()
+
+    def alike(self) -> bool:
+        """Whether there are photographs that were all shuffled in one and the same way."""
+        return any(len(orders) > 9 and len(set(orders)) == 1 for orders in self.orders.values())
 
     def reads(self, of: int, start: int, shuffled: bool, moved: bool) -> int:
         """How many of the unseen photographs of a split a head reads."""
@@ -786,7 +809,10 @@ class Planned(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         world, (of, start, shuffled) = self.world, self.told
-        known = world.known(x.detach())
+        if self.training:
+            text = "a head is measured in training mode; `learn` gives it in eval mode"
+            world.faults.append(Verdict("training mode", text))
+        known = world.known(x.detach(), self.told)
         if known is None:
             text = "a head is shown something else than photographs of `split`, shuffled or not"
             world.faults.append(Verdict("other photographs shown", text))
@@ -814,9 +840,14 @@ def worth_probe(answer: Callable, name: str, number: int, seeds: Sequence[int]) 
         text = "must return (used, needed, says): two pairs (mean, half), and a word; got "
         return _told({"the form": Verdict("form", text + describe(plain(found)))}, *WORTH)
     told = {"the form": RIGHT, "the photographs": RIGHT, "the seeds": RIGHT}
+    if not world.faults and world.alike():
+        text = "photographs are all shuffled in one and the same way: each has an order of its own"
+        world.faults.append(Verdict("one order", text))
     if world.faults:
         return _told(told | {"the photographs": world.faults[0]}, *WORTH)
     told["the seeds"] = _seeds(world, list(seeds))
+    if told["the seeds"] == RIGHT and world.shuffles:
+        told["the seeds"] = _shuffles(answer, world, name, list(seeds))
     told["used"] = tuple(round(part, 3) for part in used)
     told["needed"] = tuple(round(part, 3) for part in needed)
     told["what it says"] = RIGHT
@@ -857,9 +888,25 @@ def _seeds(world: World, seeds: list[int]) -> Verdict:
     return RIGHT
 
 
+def _shuffles(answer: Callable, world: World, name: str, seeds: list[int]) -> Verdict:
+    """Whether what is shuffled follows from the seed of its pair, and is drawn anew with it."""
+    if len(set(world.shuffles)) == 1:
+        text = f"with seeds={seeds}, shuffle was given the seed {world.shuffles[0]} each time"
+        return Verdict("one seed to shuffle by", text)
+    if name != next(iter(WORLDS)):  # once is enough
+        return RIGHT
+    again = World(name, world.number, seeds)
+    answer(again.split, again.learn, again.shuffle, list(seeds))
+    if sorted(again.shuffles) != sorted(world.shuffles):
+        text = "run twice with the same seeds, it shuffles by other seeds the second time"
+        return Verdict("seeds of its own to shuffle by", text)
+    return RIGHT
+
+
 def worth_cases(draw: Draw) -> Iterator[Case]:
-    for name, (number, *others) in NUMBERS.items():
-        seeds = draw.choice(SEEDS[0], SEEDS[1:])
+    for k, (name, (number, *others)) in enumerate(NUMBERS.items()):
+        first, *more = SEEDS[k % 3 :] + SEEDS[: k % 3]  # not of one length for all worlds
+        seeds = draw.choice(first, more)
         yield Case((name, draw.choice(number, others), seeds), name)
 
 
@@ -906,8 +953,10 @@ class Signs(nn.Module):
 
 def hundred_probe(answer: Callable, shape: tuple, classes: int, seeds: tuple) -> Verdict:
     form = small_head_probe(answer, shape, classes, (), "")
-    if form != RIGHT or not seeds:
+    if form != RIGHT:
         return form
+    if not seeds:
+        return _alone(answer(shape, classes).eval(), shape)
     torch.manual_seed(0)
     head = answer(shape, classes)
     numbers = sum(t.numel() for t in (*head.parameters(), *head.buffers()))
@@ -918,6 +967,8 @@ def hundred_probe(answer: Callable, shape: tuple, classes: int, seeds: tuple) ->
     for seed in seeds:
         x, labels, unseen, truth = halves.drawn(seed, mixed=True)
         head = halves.trained(lambda: answer(shape, classes), x, labels, seed)
+        if not shares and (verdict := _all_of_it(head, answer(shape, classes), unseen)) != RIGHT:
+            return verdict
         shares.append(halves.accuracy(head, unseen, truth))
         gains.append(shares[-1] - _rival(seed))
     mean, half = interval(gains)
@@ -927,6 +978,37 @@ def hundred_probe(answer: Callable, shape: tuple, classes: int, seeds: tuple) ->
     text += f"from; against nine channels and a Linear, pair by pair: {mean:+.1f} +- {half:.1f} "
     text += f"points. At least {AHEAD:+.1f} is asked"
     return Verdict("not ahead", text)
+
+
+def _alone(head: nn.Module, shape: tuple) -> Verdict:
+    """Whether a head says the same of a photograph alone and among others."""
+    x = torch.rand(5, *shape, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        among, alone = head(x), torch.cat([head(one[None]) for one in x])
+    if torch.allclose(among, alone, rtol=1e-3, atol=1e-3):
+        return RIGHT
+    text = (
+        "in eval mode it gives other logits for a photograph alone than for the same among others"
+    )
+    text += "\nwhat it says of one may not depend on the others"
+    return Verdict("depends on the others", text)
+
+
+def _all_of_it(head: nn.Module, fresh: nn.Module, x: Tensor) -> Verdict:
+    """Whether what a head has learned is in its parameters and buffers."""
+    fresh.eval()
+    with torch.no_grad():
+        for new, old in zip(
+            (*fresh.parameters(), *fresh.buffers()),
+            (*head.parameters(), *head.buffers()),
+            strict=True,
+        ):
+            new.copy_(old)
+        if torch.allclose(fresh(x), head(x), rtol=1e-3, atol=1e-3):
+            return RIGHT
+    text = "a trained head and a new one with its parameters and buffers give different outputs\n"
+    text += "so it has learned other numbers too, which count and are kept nowhere"
+    return Verdict("learned beside its numbers", text)
 
 
 def hundred_cases(draw: Draw) -> Iterator[Case]:
@@ -999,6 +1081,7 @@ def freezing_for_good(answer: Callable, network: nn.Module) -> dict:
     told["a layer behind it"] = RIGHT
     model = nn.Sequential(wrapped, nn.Flatten(), nn.Dropout(0.5))
     for who, train in (("the .train() of a network that holds it", model.train),) + (
+        ("its .eval()", wrapped.eval),
         ("its .train()", wrapped.train),
         ("its .train(True)", lambda: wrapped.train(True)),
     ):

@@ -64,6 +64,11 @@ def small_backbone(channels: int) -> nn.Module:
     return backbone
 
 
+def pooled_backbone(channels: int) -> nn.Module:
+    """The backbone and an average behind it: one place of each channel is left."""
+    return nn.Sequential(small_backbone(channels), nn.AdaptiveAvgPool2d(1))
+
+
 def double_backbone(channels: int) -> nn.Module:
     """The backbone in float64."""
     return small_backbone(channels).double()
