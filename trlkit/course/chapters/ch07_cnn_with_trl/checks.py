@@ -28,10 +28,10 @@ from trlkit.course.chapters.ch07_cnn_with_trl.networks import (
     some_partly_frozen,
     with_gradients,
 )
+from trlkit.course.checking import heads
 from trlkit.course.checking.answer import RIGHT, Recipe, Verdict, plain
 from trlkit.course.checking.compare import describe, difference
 from trlkit.course.checking.exercise import Case, Draw, Exercise, Quiz
-from trlkit.course.checking.watch import ends
 from trlkit.lab import features
 from trlkit.lab.statistics import interval
 from trlkit.layers import CPTRL
@@ -581,66 +581,27 @@ def small_head(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
 
 
 def small_head_probe(answer: Callable, shape: tuple, classes: int, seeds: tuple, part: str) -> Any:
+    form = heads.form(answer, shape, classes, BUDGET if seeds else None)
+    if form != RIGHT or not seeds:
+        return form
     torch.manual_seed(0)
-    head = answer(shape, classes)
-    if not isinstance(head, nn.Module):
-        text = f"must return an nn.Module, got {describe(plain(head))}"
-        return Verdict("no module", text)
-    numbers = sum(t.numel() for t in _numbers(head))
-    if seeds and numbers > BUDGET:
-        text = f"has {numbers:,} numbers, parameters and buffers; the budget is {BUDGET:,}"
-        return Verdict(f"over the budget by {numbers - BUDGET}", text)
-    x = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    y = head(x)
-    if not isinstance(y, Tensor) or y.shape != (3, classes):
-        text = f"takes {tuple(x.shape)} to {describe(plain(y))}, expected shape (3, {classes})"
-        return Verdict("shape", text)
-    if y.min() >= 0 and torch.allclose(y.sum(1), torch.ones(3), atol=1e-4):
-        text = "gives rows of numbers that add up to 1: probabilities, and logits are asked for"
-        return Verdict("probabilities", text)
-    if not any(parameter.requires_grad for parameter in head.parameters()):
-        return Verdict("nothing learns", "no parameter of the head learns (requires_grad)")
-    if ends([y]) - {id(x), *map(id, head.parameters())}:
-        text = "its output depends on tensors that learn and are no parameters of the module"
-        return Verdict("not registered", text)
-    other = answer(shape, classes)
-    if {*map(id, head.parameters())} & {*map(id, other.parameters())}:
-        text = "a second call gives the same parameters: each head must be a new one"
-        return Verdict("the same head", text)
-    head.eval()
-    other.eval()
-    with torch.no_grad():
-        one = head(x[:1])
-        for old, new in zip(_numbers(other), _numbers(head), strict=True):
-            old.copy_(new)
-        same = torch.allclose(other(x), head(x), rtol=1e-3, atol=1e-3)
-    if not isinstance(one, Tensor) or one.shape != (1, classes):
-        text = f"takes {(1, *shape)} to {describe(plain(one))}, expected shape (1, {classes})"
-        return Verdict("a batch of one", text)
-    if not same:
-        text = "two heads with the same parameters and buffers give different outputs\n"
-        text += "so other numbers are in them, which count too and are kept nowhere"
-        return Verdict("hidden numbers", text)
-    if not seeds:
-        return RIGHT
+    head = answer(shape, classes).eval()
     share = features.accuracy(head, part)
     if share > 50:
         text = f"reads {share:.0f} % before it is trained: the check trains it, in 60 steps"
         return Verdict("trained already", text)
-    heads = [features.train_head(lambda: answer(shape, classes), seed, RATE)[0] for seed in seeds]
-    share = sum(features.accuracy(head, part) for head in heads) / len(heads)
+    trained = [features.train_head(lambda: answer(shape, classes), seed, RATE)[0] for seed in seeds]
+    share = sum(features.accuracy(head, part) for head in trained) / len(trained)
     if share >= ENOUGH:
         return RIGHT
-    text = f"{numbers:,} numbers read {share:.1f} % of digits not seen before; {ENOUGH:g} are asked"
-    means = x.detach().mean((2, 3), keepdim=True).expand_as(x)
+    text = f"{heads.size(head):,} numbers read {share:.1f} % of digits not seen before; "
+    text += f"{ENOUGH:g} are asked"
+    x = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0))
+    means = x.mean((2, 3), keepdim=True).expand_as(x)
     with torch.no_grad():
-        blind = torch.allclose(heads[0](x), heads[0](means), rtol=1e-3, atol=1e-3)
-        blind &= not torch.allclose(heads[0](x), heads[0](2 * x), rtol=1e-3, atol=1e-3)
+        blind = torch.allclose(trained[0](x), trained[0](means), rtol=1e-3, atol=1e-3)
+        blind &= not torch.allclose(trained[0](x), trained[0](2 * x), rtol=1e-3, atol=1e-3)
     return Verdict("blind to places" if blind else "reads too little", text)
-
-
-def _numbers(head: nn.Module) -> list[Tensor]:
-    return [*head.parameters(), *head.buffers()]
 
 
 def small_head_cases(draw: Draw) -> Iterator[Case]:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from trlkit import CPTRL
-from trlkit.course.chapters.ch07_cnn_with_trl.checks import small_head_probe
 from trlkit.course.chapters.ch08_vgg16_with_trl.networks import (
     Far,
     FarBatches,
@@ -32,6 +31,7 @@ from trlkit.course.chapters.ch08_vgg16_with_trl.networks import (
     trl_network,
     two_learning_parts,
 )
+from trlkit.course.checking import heads
 from trlkit.course.checking.answer import RIGHT, Recipe, Verdict, plain
 from trlkit.course.checking.compare import describe
 from trlkit.course.checking.exercise import Case, Draw, Exercise, Quiz
@@ -952,17 +952,11 @@ class Signs(nn.Module):
 
 
 def hundred_probe(answer: Callable, shape: tuple, classes: int, seeds: tuple) -> Verdict:
-    form = small_head_probe(answer, shape, classes, (), "")
+    form = heads.form(answer, shape, classes, BUDGET if seeds else None)
     if form != RIGHT:
         return form
     if not seeds:
         return _alone(answer(shape, classes).eval(), shape)
-    torch.manual_seed(0)
-    head = answer(shape, classes)
-    numbers = sum(t.numel() for t in (*head.parameters(), *head.buffers()))
-    if numbers > BUDGET:
-        text = f"has {numbers:,} numbers, parameters and buffers; the budget is {BUDGET:,}"
-        return Verdict(f"over the budget by {numbers - BUDGET}", text)
     gains, shares = [], []
     for seed in seeds:
         x, labels, unseen, truth = halves.drawn(seed, mixed=True)
@@ -974,9 +968,10 @@ def hundred_probe(answer: Callable, shape: tuple, classes: int, seeds: tuple) ->
     mean, half = interval(gains)
     if mean >= AHEAD:
         return RIGHT
-    text = f"{numbers} numbers read {sum(shares) / len(shares):.1f} % of photographs not learned "
-    text += f"from; against nine channels and a Linear, pair by pair: {mean:+.1f} +- {half:.1f} "
-    text += f"points. At least {AHEAD:+.1f} is asked"
+    read = sum(shares) / len(shares)
+    text = f"{heads.size(head)} numbers read {read:.1f} % of photographs not learned from; "
+    text += f"against nine channels and a Linear, pair by pair: {mean:+.1f} +- {half:.1f} points. "
+    text += f"At least {AHEAD:+.1f} is asked"
     return Verdict("not ahead", text)
 
 
@@ -998,11 +993,7 @@ def _all_of_it(head: nn.Module, fresh: nn.Module, x: Tensor) -> Verdict:
     """Whether what a head has learned is in its parameters and buffers."""
     fresh.eval()
     with torch.no_grad():
-        for new, old in zip(
-            (*fresh.parameters(), *fresh.buffers()),
-            (*head.parameters(), *head.buffers()),
-            strict=True,
-        ):
+        for new, old in zip(heads.held(fresh), heads.held(head), strict=True):
             new.copy_(old)
         if torch.allclose(fresh(x), head(x), rtol=1e-3, atol=1e-3):
             return RIGHT
