@@ -119,7 +119,7 @@ def test_a_learner_is_told_the_mistake_and_then_passes(lab, page):
     assert page.locator(".jp-toastContainer").count() == 0
     assert page.locator(".MathJax, mjx-container").count() > 0
     notebook.look("opened")
-    assert notebook.run("import math") == ""
+    assert notebook.run("import functools") == ""
     notebook.run("plotting.unfoldings")
     picture = notebook.cell("plotting.unfoldings").locator("img")
     assert picture.evaluate("image => image.naturalWidth") > 300

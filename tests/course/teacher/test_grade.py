@@ -35,6 +35,7 @@ pytestmark = [pytest.mark.xdist_group("grade"), pytest.mark.timeout(1800)]
 
 ONE = "01_tensors"
 ALL = manifest.chapter(ONE).points
+OF = {item.name: item.points for item in manifest.chapter(ONE).exercises}
 LOST = ("fold", "outer", "khatri_rao")
 LOOP = "def outer(*vectors):\n    while True:\n        pass"
 STDERR = "import os, sys\nos.write(2, b'!')\nprint('!', file=sys.stderr)\n"
@@ -155,15 +156,15 @@ def odd(tmp_path_factory):
 DESERVED = {
     "ada": ALL,
     "ben": 0,
-    "cy": ALL - sum(i.points for i in manifest.chapter(ONE).exercises if i.name in LOST),
+    "cy": ALL - sum(OF[name] for name in LOST),
     "eva": ALL,
     "fay": ALL,
     "gus": ALL,
-    "hal": ALL - 1,
+    "hal": ALL - OF["outer"],
     "ida": ALL,
-    "jon": ALL - 2,
+    "jon": ALL - OF["unfold"],
     "kim": ALL,
-    "lee": ALL - 3,
+    "lee": ALL - OF["unfold"] - OF["quiz_order"],
 }
 
 
