@@ -5,7 +5,6 @@ GPU, on two, and so on by doubling, and prints a table in Markdown.
 """
 
 import argparse
-import datetime
 import json
 import os
 import subprocess
@@ -18,7 +17,7 @@ from statistics import median
 import torch
 from torch.utils.data import Dataset
 
-from trlkit.bench.results import _markdown_table, environment
+from trlkit.bench.results import publish
 from trlkit.lab.models import VGG16_ACTIVATION, vgg16_trl
 from trlkit.lab.training import fit
 
@@ -109,21 +108,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             [name, str(count), f"{speed:.0f}", f"{speed / speeds[counts[0]]:.2f}"]
             for count, speed in speeds.items()
         ]
-    text = "\n\n".join(
-        [
-            "# Training VGG16 with a TRL on several GPUs",
-            f"`python -m trlkit.bench.gpus`, {datetime.date.today()}. "
-            f"{environment(given.accelerator)}.",
-            f"`fit` on {given.samples} drawn images (3, {SIZE}, {SIZE}), {given.batch} a batch on "
-            f"each device, CPTRL {VGG16_ACTIVATION} of rank 100 in place of the classifier, Adam, "
-            f"float32; loading and validation included. Medians of the {given.epochs - 1} epochs "
-            "after the first.",
-            _markdown_table(["what learns", "devices", "images a second", "over one"], rows),
-        ]
+    publish(
+        "Training VGG16 with a TRL on several GPUs",
+        "python -m trlkit.bench.gpus",
+        given.accelerator,
+        f"`fit` on {given.samples} drawn images (3, {SIZE}, {SIZE}), {given.batch} a batch on "
+        f"each device, CPTRL {VGG16_ACTIVATION} of rank 100 in place of the classifier, Adam, "
+        f"float32; loading and validation included. Medians of the {given.epochs - 1} epochs "
+        "after the first.",
+        ["what learns", "devices", "images a second", "over one"],
+        rows,
+        given.out,
     )
-    print(text)
-    if given.out is not None:
-        given.out.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

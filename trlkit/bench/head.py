@@ -4,7 +4,6 @@
 """
 
 import argparse
-import datetime
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from trlkit import CPTRL, TuckerTRL, graphed
-from trlkit.bench.results import _markdown_table, environment
+from trlkit.bench.results import publish
 
 SHAPE, CLASSES, BATCH = (512, 7, 7), 10, 128
 
@@ -100,19 +99,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         + [f"{took / least:.2f}"]
         for name, took in found.items()
     ]
-    text = "\n\n".join(
-        [
-            "# An epoch of VGG16's new head on kept features",
-            f"`python -m trlkit.bench.head`, {datetime.date.today()}. {environment('cuda')}.",
-            f"{given.samples} features {SHAPE} on the GPU, {CLASSES} classes, batches of {BATCH}, "
-            f"Adam, float32; shuffling and gathering included. Medians of {given.rounds} epochs, "
-            "the heads in turn. *Graphed*: `trlkit.graphed`, one launch a step.",
-            _markdown_table(["head", "ms an epoch", "us a step", "over Linear"], rows),
-        ]
+    publish(
+        "An epoch of VGG16's new head on kept features",
+        "python -m trlkit.bench.head",
+        "cuda",
+        f"{given.samples} features {SHAPE} on the GPU, {CLASSES} classes, batches of {BATCH}, "
+        f"Adam, float32; shuffling and gathering included. Medians of {given.rounds} epochs, "
+        "the heads in turn. *Graphed*: `trlkit.graphed`, one launch a step.",
+        ["head", "ms an epoch", "us a step", "over Linear"],
+        rows,
+        given.out,
     )
-    print(text)
-    if given.out is not None:
-        given.out.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

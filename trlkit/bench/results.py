@@ -238,6 +238,33 @@ def as_csv(results: Iterable[Result]) -> str:
     return text.getvalue()
 
 
+def publish(
+    title: str,
+    command: str,
+    device: str,
+    about: str,
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    out: Path | None = None,
+) -> None:
+    """Print a page of one table, and write it where that is asked for.
+
+    Parameters
+    ----------
+    title, about : str
+    command, device : str
+        That made the rows, and on what.
+    head : sequence of str
+    rows : sequence of sequence of str
+    out : Path, optional
+    """
+    made = f"`{command}`, {datetime.date.today()}. {environment(device)}."
+    text = "\n\n".join([f"# {title}", made, about, _markdown_table(head, rows)])
+    print(text)
+    if out is not None:
+        out.write_text(text + "\n", encoding="utf-8")
+
+
 def environment(device: str) -> str:
     """The hardware and the versions that a measurement depends on."""
     versions = [f"Python {platform.python_version()}", f"torch {torch.__version__}"]
