@@ -444,10 +444,13 @@ def _watched(code: CodeType | None) -> Iterator[list[bool]]:
         ):
             called.append(True)
 
+    if code is None:
+        yield called
+        return
     before = sys.getprofile()
-    if code is not None:
-        sys.setprofile(note)
+    sys.setprofile(note)
     try:
         yield called
     finally:
-        sys.setprofile(before)
+        # A profiler written in C, cProfile's, can be put back by its own `enable` alone.
+        getattr(before, "enable", lambda: sys.setprofile(before))()

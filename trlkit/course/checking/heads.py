@@ -35,7 +35,7 @@ def form(
     most : int, optional
         The budget.
     """
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     head = answer(shape, classes)
     if not isinstance(head, nn.Module):
         text = f"must return an nn.Module, got {describe(plain(head))}"

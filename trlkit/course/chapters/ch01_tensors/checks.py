@@ -444,7 +444,7 @@ def is_unfold(candidate: Callable) -> bool:
 
 
 def is_unfold_probe(answer: Callable, kind: str) -> Verdict:
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     candidate, calls = CANDIDATES[kind](), 0
 
     def counted(x: Tensor, mode: int) -> Tensor:

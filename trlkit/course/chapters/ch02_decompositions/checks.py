@@ -234,7 +234,7 @@ def als_endings(run: Callable, seeds: int) -> tuple[int, int, int]:
 
 
 def als_endings_probe(answer: Callable, world: str, seeds: int) -> Verdict:
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     calls: Counter = Counter()
 
     def counted(seed: int, sweeps: int) -> tuple[float, float]:

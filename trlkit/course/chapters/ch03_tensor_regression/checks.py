@@ -363,7 +363,7 @@ UPDATES: dict[str, tuple[bool, Callable]] = {  # whether each is right, and the 
 
 
 def is_best_update_probe(answer: Callable, kind: str) -> Verdict:
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     right, update = UPDATES[kind]
     calls = Counter()
 
@@ -653,7 +653,7 @@ def what_decides(error: Callable) -> tuple[str, float, float]:
 
 
 def what_decides_probe(answer: Callable, world: str) -> dict[str, Verdict]:
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     calls: Counter = Counter()
     first: list[int] = []
 
@@ -742,7 +742,7 @@ def best_weight(x: Tensor, y: Tensor) -> Tensor:
 def best_weight_probe(answer: Callable, xs: list, ys: list, seed: int) -> Verdict:
     """The mean error over some drawings, against that of the chapter's own fit."""
     truths, ours, yours = drawings(seed).values(), [], []
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     for truth, x, y in zip(truths, xs, ys, strict=True):
         weight = answer(x, y)
         if not isinstance(weight, Tensor) or weight.shape != truth.shape:
@@ -752,7 +752,7 @@ def best_weight_probe(answer: Callable, xs: list, ys: list, seed: int) -> Verdic
             text = f"the weight has dtype {weight.dtype}, expected that of x, {x.dtype}"
             return Verdict("dtype", text)
         yours.append((weight.detach() - truth).norm().item())
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     for truth, x, y in zip(truths, xs, ys, strict=True):
         factors = [torch.randn(size, 8, dtype=x.dtype) for size in truth.shape]
         for _ in range(30):

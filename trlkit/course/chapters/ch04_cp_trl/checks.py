@@ -176,7 +176,7 @@ def tried_layer(answer: Callable, input_shape: tuple, num_classes: int, rank: in
         + ("gradients", "in eval mode", "a batch of one", "float32", "a copy by state_dict")
         + ("memory", "factors changed in eval mode")
     )
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     layer = answer(input_shape, num_classes, rank)
     found["parameters"] = parameters_verdict(layer, input_shape, num_classes, rank)
     if found["parameters"] != RIGHT:
@@ -613,7 +613,7 @@ def compare_heads(
 ) -> tuple[list[float], str]:
     differences = []
     for seed in seeds:
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         some = torch.randperm(len(images))[:count]
         shares = []
         for make in (first, second):

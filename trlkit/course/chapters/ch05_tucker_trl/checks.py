@@ -110,10 +110,17 @@ class Started(layers.TuckerTRL):
 def probe_tucker(
     answer: Any, input_shape: tuple, num_classes: int, rank: tuple, x: Tensor
 ) -> dict[str, Any]:
-    """A Tucker regression layer: its parameters, its start, what it computes."""
+    """A Tucker regression layer: its parameters, its start, what it computes.
+
+    Of a batch of no samples nothing can be computed: with it comes how outputs start.
+    """
     sizes = zip((*input_shape, num_classes), rank, strict=True)
     shapes = {f"factors.{k}": pair for k, pair in enumerate(sizes)}
     shapes = {"core": rank, **shapes, "bias": (num_classes,)}
+    if not len(x):
+        made = _parameters_verdict(answer(input_shape, num_classes, rank), shapes)
+        spread = _spread_verdict(answer, input_shape, num_classes, rank) if made == RIGHT else None
+        return {"layer": made, "spread": spread}
     arguments = ((16, 6, 6), 100, (4, 2, 2, 100))
     start = (answer, arguments, "TuckerTRL((16, 6, 6), 100, (4, 2, 2, 100))")
     return _tried(answer, (input_shape, num_classes, rank), shapes, x, start)
@@ -129,7 +136,7 @@ def _tried(
     names = ("x", *shapes)
     found: dict[str, Any] = dict.fromkeys(("layer", "start", "output", "graph"))
     found |= {f"gradient of {name}": None for name in names}
-    found |= dict.fromkeys((IN_EVAL, CHANGED, "spread"))
+    found |= dict.fromkeys((IN_EVAL, CHANGED))
     layer = answer(*arguments)
     found["layer"] = _parameters_verdict(layer, shapes)
     if found["layer"] != RIGHT:
@@ -163,7 +170,6 @@ def _tried(
         for parameter in layer.parameters():
             parameter.mul_(0.5)
         found[CHANGED] = layer(x)
-    found["spread"] = _spread_verdict(answer)
     return found
 
 
@@ -220,7 +226,7 @@ def _start_verdict(answer: Callable, arguments: tuple, call: str) -> Verdict:
     """Whether fresh layers turn an input of variance 1 into outputs of about that size."""
     made, squares, y = [], [], None
     for seed in range(8):
-        torch.default_generator.manual_seed(seed)  # alone; torch.manual_seed is slow without a GPU
+        torch.default_generator.manual_seed(seed)
         x = torch.randn(64, *arguments[0])
         with torch.no_grad():
             made.append(answer(*arguments))
@@ -282,38 +288,34 @@ STARTS = (  # ranks that are large and unequal: no two wrong rules are right at 
 )
 
 
-def _spread_verdict(answer: Callable) -> Verdict:
-    """Whether outputs start with variance 1 at every size, as the sizes of the entries tell."""
-    for shape, classes, rank in STARTS:
-        made = []
-        for seed in range(24):
-            torch.default_generator.manual_seed(seed)
-            made.append(answer(shape, classes, rank))
-        squares = {
-            name: torch.stack([p.detach() for p in parameters]).square().mean().item()
-            for name, parameters in _by_name(made).items()
-        }
-        own = dict(made[0].named_parameters())
-        variance = squares["core"] * own["core"].numel() * squares[f"factors.{len(shape)}"]
-        for k, size in enumerate(shape):
-            variance *= size * squares[f"factors.{k}"]
-        if 0.7 < variance < 1.4:
-            continue
-        off = []
-        for name in own.keys() - {"bias"}:
-            plan = _planned(name, own[name], made[0]) ** 2
-            rules = {"": plan, "=1": 1.0, "=plan**2": plan**2}  # of usual wrong ones, by name
-            ratios = {rule: squares[name] / usual for rule, usual in rules.items()}
-            rule = next((rule for rule, ratio in ratios.items() if 0.7 < ratio < 1.4), None)
-            off += [f"{name}={squares[name]:.0e}" if rule is None else name + rule] * (rule != "")
-        text = (
-            f"TuckerTRL({shape}, {classes}, {rank}), fresh, on an input of variance 1: outputs of "
-            f"variance {variance:.3g} (from the entries of {len(made)} layers); it must be 1"
-        )
-        return Verdict(
-            f"{'too large' if variance > 1 else 'too small'} {' '.join(sorted(off))}", text
-        )
-    return RIGHT
+def _spread_verdict(answer: Callable, shape: tuple, classes: int, rank: tuple) -> Verdict:
+    """Whether outputs start with variance 1, as the sizes of the entries tell."""
+    made = []
+    for seed in range(24):
+        torch.default_generator.manual_seed(seed)
+        made.append(answer(shape, classes, rank))
+    squares = {
+        name: torch.stack([p.detach() for p in parameters]).square().mean().item()
+        for name, parameters in _by_name(made).items()
+    }
+    own = dict(made[0].named_parameters())
+    variance = squares["core"] * own["core"].numel() * squares[f"factors.{len(shape)}"]
+    for k, size in enumerate(shape):
+        variance *= size * squares[f"factors.{k}"]
+    if 0.7 < variance < 1.4:
+        return RIGHT
+    off = []
+    for name in own.keys() - {"bias"}:
+        plan = _planned(name, own[name], made[0]) ** 2
+        rules = {"": plan, "=1": 1.0, "=plan**2": plan**2}  # of usual wrong ones, by name
+        ratios = {rule: squares[name] / usual for rule, usual in rules.items()}
+        rule = next((rule for rule, ratio in ratios.items() if 0.7 < ratio < 1.4), None)
+        off += [f"{name}={squares[name]:.0e}" if rule is None else name + rule] * (rule != "")
+    text = (
+        f"TuckerTRL({shape}, {classes}, {rank}), fresh, on an input of variance 1: outputs of "
+        f"variance {variance:.3g} (from the entries of {len(made)} layers); it must be 1"
+    )
+    return Verdict(f"{'too large' if variance > 1 else 'too small'} {' '.join(sorted(off))}", text)
 
 
 def _by_name(made: Sequence[nn.Module]) -> dict[str, list[Tensor]]:
@@ -343,6 +345,8 @@ def tucker_trl_cases(draw: Draw) -> Iterator[Case]:
     yield Case(((4,), 3, (2, 3), draw.normal(2, 4)), "one input mode")
     x = draw.normal(2, 3, 4, 5).contiguous(memory_format=torch.channels_last)
     yield Case(((3, 4, 5), 4, (2, 3, 2, 3), x), "a channels_last batch")
+    for shape, classes, rank in STARTS:
+        yield Case((shape, classes, rank, draw.normal(0, *shape)), "how its outputs start")
 
 
 def projection_flops(input_shape: Sequence[int], rank: Sequence[int], order: Sequence[int]) -> int:

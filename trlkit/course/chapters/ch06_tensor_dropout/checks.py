@@ -146,7 +146,7 @@ def regress(x: Tensor, weight: Tensor) -> Tensor:
 
 def layer_probe(answer, factors: Sequence[Tensor], p: float, x: Tensor) -> Verdict:
     """Count what a layer does in eval mode and over many passes in training mode."""
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     if not 0 <= p < 1:
         try:
             answer(factors, p)
@@ -247,7 +247,9 @@ def _masks_seen(layer: nn.Module, x: Tensor, factors, p: float, quiet: Tensor) -
     passes = []
     with torch.no_grad():
         for count in range(DRAWS):
-            torch.manual_seed(ZERO + count)  # the same masks wherever the layer runs
+            torch.default_generator.manual_seed(
+                ZERO + count
+            )  # the same masks wherever the layer runs
             passes.append(layer(x))
     passes = torch.stack(passes)
     form = _form(passes[0], quiet)
@@ -362,7 +364,7 @@ class HookedCP(nn.Module):
 
     def __init__(self, rank: int, p: float, calls: bool):
         super().__init__()
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         self.weight = CPPieces([torch.randn(size, rank) for size in (12, 2)])
         self.calls = calls
         self.drops = calls and p > 0
@@ -474,7 +476,7 @@ LAYERS = {
 
 
 def layer_of(kind: str) -> nn.Module:
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     return LAYERS[kind]()
 
 
@@ -485,7 +487,7 @@ def really_drops(layer: nn.Module, x: Tensor) -> bool:
 
 
 def really_drops_probe(answer, layer: nn.Module, x: Tensor) -> dict[str, Any]:
-    torch.manual_seed(1)
+    torch.default_generator.manual_seed(1)
     drops = any(inner.drops for inner in layer.modules() if isinstance(inner, HookedCP))
     before = {name: module.training for name, module in layer.named_modules()}
     held = {name: value.clone() for name, value in layer.state_dict().items()}
@@ -847,7 +849,7 @@ def is_unbiased(dropout: Callable, weight: Tensor, rank: Sequence[int]) -> bool:
 
 
 def is_unbiased_probe(answer, kind: str, weight: Tensor, rank: tuple) -> Verdict:
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     dropout, calls = implementation(kind, rank), Counter()
 
     def counted(keeps: Sequence[Tensor], p: float) -> Tensor:
@@ -1127,7 +1129,7 @@ def opinions(seed: int) -> tuple[Tensor, Tensor, Tensor]:
     noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(seed))
     network = sturdy.trained(seed, p=0.4)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         single = network(images + 0.3 * noise).softmax(1)
         network.train()
         passes = torch.stack([network(images + 0.3 * noise).softmax(1) for _ in range(32)])

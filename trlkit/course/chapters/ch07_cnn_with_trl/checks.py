@@ -126,7 +126,7 @@ def tried_network(answer: Callable, num_classes: int, rank: int, image_size: int
     """What a network of these sizes is made of and gives, and which gradients it passes on."""
     found = dict.fromkeys(("parameters", "output", "x afterwards", "gradient reaches all"))
     found |= dict.fromkeys(("gradient of conv_layer1.weight", "in eval mode", "a batch of one"))
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     network = answer(num_classes, rank, image_size)
     shapes = {
         name: tuple(value.shape)
@@ -333,7 +333,7 @@ def accuracy_cases(draw: Draw) -> Iterator[Case]:
 
 def measured(answer: Callable, model: nn.Module, x: Tensor, labels: Tensor) -> dict:
     """The accuracy that comes back, and what the call did to the model."""
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     training, before = model.training, state(with_gradients(model))
     found = {"accuracy": answer(model, x, labels), "mode": mode_verdict(model, training)}
     text = "the forward pass recorded everything for a backward pass that never comes"
@@ -584,7 +584,7 @@ def small_head_probe(answer: Callable, shape: tuple, classes: int, seeds: tuple,
     form = heads.form(answer, shape, classes, BUDGET if seeds else None)
     if form != RIGHT or not seeds:
         return form
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     head = answer(shape, classes).eval()
     share = features.accuracy(head, part)
     if share > 50:

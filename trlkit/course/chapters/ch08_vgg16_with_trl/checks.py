@@ -170,7 +170,7 @@ def surgery(
     elif any(module.training for module in features.modules()):
         text = "the features are in training mode: dropout and batch normalization are awake"
         told["features"] = Verdict("awake", text)
-    torch.manual_seed(1)
+    torch.default_generator.manual_seed(1)
     x = torch.randn(2, 3, size, size)
     try:
         with torch.no_grad():
@@ -251,7 +251,7 @@ CACHE = ("returned", "features", "labels", "graph", "grad mode", "backbone", "CP
 
 
 def caching(answer: Callable, backbone: nn.Module, batches: Iterable) -> dict:
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     before = _state(backbone)
     result = answer(backbone, batches)
     off = not torch.is_grad_enabled()
@@ -1039,7 +1039,7 @@ ASLEEP = (
 def freezing_for_good(answer: Callable, network: nn.Module) -> dict:
     reference, before = copy.deepcopy(network).eval(), _state(network)
     total = sum(p.numel() for p in network.parameters())
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     x = torch.randn(4, 3, 6, 6, dtype=next(network.parameters()).dtype)
     wrapped = answer(network)
     if not isinstance(wrapped, nn.Module):

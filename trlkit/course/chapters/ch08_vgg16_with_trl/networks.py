@@ -28,7 +28,7 @@ class SmallVGG(nn.Module):
 
 def small_vgg(channels: int, halvings: int = 2) -> nn.Module:
     """As VGG16: convolutions, and a pooling that halves the image a few times."""
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     layers, before = [], 3
     for _ in range(halvings):
         layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
@@ -38,7 +38,7 @@ def small_vgg(channels: int, halvings: int = 2) -> nn.Module:
 
 def small_vgg_bn(channels: int) -> nn.Module:
     """As VGG16 with batch normalization; its scales and shifts already learned, and moved."""
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     network = SmallVGG(small_backbone(channels), channels)
     network.features[-1].weight.requires_grad = False
     return network
@@ -46,7 +46,7 @@ def small_vgg_bn(channels: int) -> nn.Module:
 
 def small_backbone(channels: int) -> nn.Module:
     """Convolution, batch normalization, dropout, one nested block, in training mode."""
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     block = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU())
     backbone = nn.Sequential(
         nn.Conv2d(3, channels, 3, padding=1),
@@ -87,7 +87,7 @@ class Dropping(nn.Module):
 
 def dropping(channels: int) -> nn.Module:
     """A network that behaves by its own mode, not by that of its layers."""
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     return Dropping(channels)
 
 
@@ -113,7 +113,7 @@ class ScaledTRL(nn.Module):
 
 def scaled_trl(channels: int) -> nn.Module:
     """A regression layer with a scale of each channel."""
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     return ScaledTRL(channels)
 
 
@@ -220,5 +220,5 @@ class OneBias(nn.Module):
 
 def one_bias(channels: int, classes: int = 5) -> nn.Module:
     """A network that learns in a parameter of its own and in one bias."""
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     return OneBias(channels, classes)

@@ -38,7 +38,7 @@ def split_indices(count: int, sizes: Sequence[int], seed: int) -> tuple[Tensor, 
 
 def split_probe(answer: Callable, count: int, sizes: Sequence[int], seed: int) -> Verdict:
     """Whether three parts are a random split that the seed alone decides."""
-    torch.manual_seed(1)
+    torch.default_generator.manual_seed(1)
     # Some are drawn already: who seeds anew with the session's own seed does not bring them back.
     torch.rand(3), random.random(), np.random.rand()
     before = _global_numbers()
@@ -79,7 +79,7 @@ def split_probe(answer: Callable, count: int, sizes: Sequence[int], seed: int) -
     if validation and test and (max(validation) < min(test) or max(test) < min(validation)):
         text = f"the validation set lies in {min(validation)} to {max(validation)}, the test set in"
         return Verdict("apart", f"{text} {min(test)} to {max(test)}: not split at random")
-    torch.manual_seed(2)
+    torch.default_generator.manual_seed(2)
     if [part.tolist() for part in answer(count, sizes, seed)] != [train, validation, test]:
         return Verdict("another each time", f"two calls with seed={seed} give different splits")
     if [part.tolist() for part in answer(count, sizes, seed + 1)] == [train, validation, test]:
@@ -189,7 +189,7 @@ def prune_within(trl: TRL, x: Tensor, most: float, tols: Sequence[float]) -> TRL
 
 
 def prune_probe(answer: Callable, trl: TRL, x: Tensor, most: float, tols: list) -> dict | Verdict:
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     none_fits = not fitting(trl, x, most, tols)
     before = [parameter.detach().clone() for parameter in trl.parameters()]
     dropout = trl.dropout
@@ -656,7 +656,7 @@ def built(
     """What is wrong with a head before it has learned anything."""
     heads, drawn = [], []
     for seed in (0, 1):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         heads.append(answer(shape, classes))
         drawn.append(torch.get_rng_state())
     head = heads[0]
@@ -762,7 +762,7 @@ def judged(answer: Callable, goal: Goal, seeds: tuple[int, ...], digits: str) ->
         def make(shape: tuple[int, ...], classes: int, seed=seed, head=head) -> Program:
             head.append(answer(shape, classes))
             program = Program(head[0], shape, BATCHES, seed)
-            torch.manual_seed(seed)  # wherever drawing the head has left it
+            torch.default_generator.manual_seed(seed)  # wherever drawing the head has left it
             return program
 
         model = capstone.train(make, seed)

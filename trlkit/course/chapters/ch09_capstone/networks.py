@@ -34,7 +34,7 @@ def tuckertrl_with_weak_slices(rank: tuple[int, ...], p: float, seed: int) -> TR
 
 def _weakened(kind: type, rank: Any, p: float, seed: int, falling: float) -> TRL:
     """A layer whose components are weaker and weaker, with positive weights."""
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
     # One path: a layer that chooses none is made, and pruned, faster.
     options = {"dropout": p, "dtype": torch.float64, "contraction": "rebuild"}
     layer = kind((4, 3, 2), 3, rank, **options)
