@@ -582,8 +582,7 @@ def train_on_batch(model, optimizer, x, labels):
 #-     model.train()
 
 # %% mistake="train_on_batch" name="training mode too late"
-# You put the model in training mode after the step. The forward pass of this step must run in it
-# already.
+# You put the model in training mode after the forward pass. That pass must run in it already.
 # Look at: where `model.train()` stands.
 def train_on_batch(model, optimizer, x, labels):
     optimizer.zero_grad()
@@ -644,6 +643,14 @@ def train_on_batch(model, optimizer, x, labels):
 # Look at: `reduction`.
 #- ), labels)
 #+ ), labels, reduction="sum")
+
+# %% wrong="train_on_batch" name="training mode behind the forward pass"
+# Set before the step, and too late all the same.
+#-     model.train()
+#
+#-     loss.backward()
+#+     model.train()
+#+     loss.backward()
 
 # %% wrong="train_on_batch" name="its own optimizer"
 # A plain gradient step, whatever optimizer comes.
