@@ -1203,6 +1203,27 @@ class Quick(nn.Module):
 #- div_(times)
 #+ div_(int(times))
 
+# %% wrong="Quick" name="underscores for dots"
+# The names get their dots back, and dots for underscores that were there before.
+class Quick(nn.Module):
+    def __init__(self, layer, times):
+        super().__init__()
+        import copy
+
+        self.whole, self.times = [copy.deepcopy(layer)], times
+        self.small = nn.ParameterDict()
+        for name, p in layer.named_parameters():
+            small = nn.Parameter(p.detach() / times, p.requires_grad)
+            self.small[name.replace(".", "_")] = small
+
+    def train(self, mode=True):
+        self.whole[0].train(mode)
+        return super().train(mode)
+
+    def forward(self, x):
+        larger = {name.replace("_", "."): self.times * p for name, p in self.small.items()}
+        return torch.func.functional_call(self.whole[0], larger, (x,))
+
 # %% wrong="Quick" name="own parameters, mode and freezing lost"
 # A list hides the layer from `eval()`; nn.ParameterList makes parameters that learn.
 class Quick(nn.Module):

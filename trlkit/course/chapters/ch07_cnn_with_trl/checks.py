@@ -25,6 +25,7 @@ from trlkit.course.chapters.ch07_cnn_with_trl.networks import (
     some_cp,
     some_dropout,
     some_linear,
+    some_named,
     some_partly_frozen,
     with_gradients,
 )
@@ -501,6 +502,8 @@ def quick_cases(draw: Draw) -> Iterator[Case]:
     yield Case((layer, times, 0.001, draw.normal(4, 6)), "a layer with dropout")
     layer = Recipe(some_dropout, (6, 3, seed, "eval"))
     yield Case((layer, times, 0.001, draw.normal(4, 6)), "the same, and it comes in eval mode")
+    layer = Recipe(some_named, (6, 3, seed))
+    yield Case((layer, times, 0.001, draw.normal(4, 6)), "layers named layer_1 and layer_2")
 
 
 # ---- two heads, compared --------------------------------------------------------------------
