@@ -582,8 +582,7 @@ def train_on_batch(model, optimizer, x, labels):
 #-     model.train()
 
 # %% mistake="train_on_batch" name="training mode too late"
-# You put the model in training mode after the step. The forward pass of this step must run in it
-# already.
+# You put the model in training mode after the forward pass. That pass must run in it already.
 # Look at: where `model.train()` stands.
 def train_on_batch(model, optimizer, x, labels):
     optimizer.zero_grad()
@@ -644,6 +643,14 @@ def train_on_batch(model, optimizer, x, labels):
 # Look at: `reduction`.
 #- ), labels)
 #+ ), labels, reduction="sum")
+
+# %% wrong="train_on_batch" name="training mode behind the forward pass"
+# Set before the step, and too late all the same.
+#-     model.train()
+#
+#-     loss.backward()
+#+     model.train()
+#+     loss.backward()
 
 # %% wrong="train_on_batch" name="its own optimizer"
 # A plain gradient step, whatever optimizer comes.
@@ -1196,6 +1203,27 @@ class Quick(nn.Module):
 #- div_(times)
 #+ div_(int(times))
 
+# %% wrong="Quick" name="underscores for dots"
+# The names get their dots back, and dots for underscores that were there before.
+class Quick(nn.Module):
+    def __init__(self, layer, times):
+        super().__init__()
+        import copy
+
+        self.whole, self.times = [copy.deepcopy(layer)], times
+        self.small = nn.ParameterDict()
+        for name, p in layer.named_parameters():
+            small = nn.Parameter(p.detach() / times, p.requires_grad)
+            self.small[name.replace(".", "_")] = small
+
+    def train(self, mode=True):
+        self.whole[0].train(mode)
+        return super().train(mode)
+
+    def forward(self, x):
+        larger = {name.replace("_", "."): self.times * p for name, p in self.small.items()}
+        return torch.func.functional_call(self.whole[0], larger, (x,))
+
 # %% wrong="Quick" name="own parameters, mode and freezing lost"
 # A list hides the layer from `eval()`; nn.ParameterList makes parameters that learn.
 class Quick(nn.Module):
@@ -1499,8 +1527,8 @@ def small_head(input_shape, num_classes):
     return Squeezed()
 
 # %% mistake="small_head" name="one channel"
-# Your head fits, sees places, and reads too little: it has too few numbers, or uses them for too
-# little, or does not learn in 60 steps at this rate.
+# Your head fits and reads too little: it has too few numbers, or uses them for too little, or does
+# not see where something is, or does not learn in 60 steps at this rate.
 # Look at: how many of your 2,000 numbers are left.
 #- 5, kernel
 #+ 1, kernel
@@ -1510,6 +1538,39 @@ def small_head(input_shape, num_classes):
 #+ return nn.Sequential(mixed, nn.MaxPool2d(2, padding=1)
 #- math.prod(sizes)
 #+ math.prod(size // 2 + 1 for size in sizes)
+
+# %% mistake="small_head" name="the same for all"
+# Trained, your head gives different activations the same logits. Is there a product of which two
+# factors or more start at 0? Then the gradient of each of them is 0, and none moves.
+# Look at: the gradient of each of your parameters at the first step.
+def small_head(input_shape, num_classes):
+    import trlkit
+
+    head = trlkit.CPTRL(input_shape, num_classes, rank=20)
+    for parameter in head.parameters():
+        nn.init.zeros_(parameter)
+    return head
+
+# %% wrong="small_head" name="the greatest of each channel"
+# Blind to places, and it does not see their mean.
+def small_head(input_shape, num_classes):
+    pooled = nn.AdaptiveMaxPool2d(1), nn.Flatten()
+    return nn.Sequential(*pooled, nn.Linear(input_shape[0], num_classes))
+
+# %% wrong="small_head" name="flattened by view"
+# An activation that is not contiguous in memory has no such view.
+def small_head(input_shape, num_classes):
+    class Viewed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            channels, *sizes = input_shape
+            self.mixed = nn.Linear(math.prod(sizes), 2)
+            self.rest = nn.Linear(2 * channels, num_classes)
+
+        def forward(self, x):
+            return self.rest(self.mixed(x.view(*x.shape[:2], -1)).flatten(1))
+
+    return Viewed()
 
 # %% mistake="small_head" name="for one activation"
 # Your head does not take an activation of another shape. `input_shape` says which shape it is, and

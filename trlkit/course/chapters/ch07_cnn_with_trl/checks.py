@@ -25,6 +25,7 @@ from trlkit.course.chapters.ch07_cnn_with_trl.networks import (
     some_cp,
     some_dropout,
     some_linear,
+    some_named,
     some_partly_frozen,
     with_gradients,
 )
@@ -501,6 +502,8 @@ def quick_cases(draw: Draw) -> Iterator[Case]:
     yield Case((layer, times, 0.001, draw.normal(4, 6)), "a layer with dropout")
     layer = Recipe(some_dropout, (6, 3, seed, "eval"))
     yield Case((layer, times, 0.001, draw.normal(4, 6)), "the same, and it comes in eval mode")
+    layer = Recipe(some_named, (6, 3, seed))
+    yield Case((layer, times, 0.001, draw.normal(4, 6)), "layers named layer_1 and layer_2")
 
 
 # ---- two heads, compared --------------------------------------------------------------------
@@ -574,6 +577,7 @@ def comparison_cases(draw: Draw) -> Iterator[Case]:
 # ---- a head of at most 2,000 numbers --------------------------------------------------------
 
 BUDGET, ENOUGH, RATE = 2000, 85.0, 0.03
+LYING = "activations that are not contiguous in memory"
 
 
 def small_head(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
@@ -582,6 +586,8 @@ def small_head(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
 
 def small_head_probe(answer: Callable, shape: tuple, classes: int, seeds: tuple, part: str) -> Any:
     form = heads.form(answer, shape, classes, BUDGET if seeds else None)
+    if form == RIGHT and part == LYING:
+        return lying_verdict(answer(shape, classes), shape)
     if form != RIGHT or not seeds:
         return form
     torch.default_generator.manual_seed(0)
@@ -599,13 +605,32 @@ def small_head_probe(answer: Callable, shape: tuple, classes: int, seeds: tuple,
     x = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0))
     means = x.mean((2, 3), keepdim=True).expand_as(x)
     with torch.no_grad():
-        blind = torch.allclose(trained[0](x), trained[0](means), rtol=1e-3, atol=1e-3)
-        blind &= not torch.allclose(trained[0](x), trained[0](2 * x), rtol=1e-3, atol=1e-3)
+        y = trained[0](x)
+        if torch.allclose(y, y[:1].expand_as(y), rtol=1e-6, atol=1e-6):
+            text += "\nthree activations that differ get the same logits"
+            return Verdict("blind", text)
+        blind = torch.allclose(y, trained[0](means), rtol=1e-3, atol=1e-3)
+        blind &= not torch.allclose(y, trained[0](2 * x), rtol=1e-3, atol=1e-3)
     return Verdict("blind to places" if blind else "reads too little", text)
+
+
+def lying_verdict(head: nn.Module, shape: tuple[int, ...]) -> Verdict:
+    """Whether a head takes an activation that lies in another order in memory as the same."""
+    channels, height, width = shape
+    drawn = torch.rand(3, width, height, channels, generator=torch.Generator().manual_seed(0))
+    x = drawn.permute(0, 3, 2, 1)  # no view joins its modes
+    head.eval()
+    with torch.no_grad():
+        gap = difference(head(x.contiguous()), head(x))
+    if gap:
+        text = f"an activation that is not contiguous in memory gives something else: {gap.text}"
+        return Verdict("another output", text)
+    return RIGHT
 
 
 def small_head_cases(draw: Draw) -> Iterator[Case]:
     yield Case(((6, 4, 3), 4, (), "nothing"), "another activation, not trained")
+    yield Case(((6, 4, 3), 4, (), LYING), "the same, in another order in memory")
     seeds, part = draw.choice((100, 101), [(102, 103)]), "test" if draw.hidden else "validation"
     yield Case((features.SHAPE, features.CLASSES, seeds, part))
 

@@ -3,6 +3,7 @@
 import functools
 import math
 import zlib
+from collections import OrderedDict
 from collections.abc import Callable
 
 import torch
@@ -120,6 +121,13 @@ def some_partly_frozen(seed: int) -> nn.Module:
     layer = some_chain(seed)
     layer[0].requires_grad_(False)
     return layer
+
+
+def some_named(features: int, classes: int, seed: int) -> nn.Module:
+    """Two linear layers whose names have underscores, in float64."""
+    first, last = nn.Linear(features, 4), nn.Linear(4, classes)
+    layers = OrderedDict(layer_1=first, relu=nn.ReLU(), layer_2=last)
+    return filled(nn.Sequential(layers).double(), seed)
 
 
 def some_dropout(features: int, classes: int, seed: int, mode: str = "train") -> nn.Module:
