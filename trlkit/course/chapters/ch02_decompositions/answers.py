@@ -281,7 +281,8 @@ def cp_als_sweep(x, factors):
 # %% mistake="cp_als_sweep" name="into the given list"
 # Your numbers are right, but what was given is not as it was: the list, its tensors, or x. Their
 # owner may still need them.
-# Look at: the list that you assign into; `list(factors)` makes a new one.
+# Look at: the list that you assign into (`list(factors)` makes a new one, of the same tensors), and
+# what writes into a tensor.
 #-     factors = list(factors)
 
 # %% wrong="cp_als_sweep" name="sizes of 1 left alone"
@@ -792,6 +793,13 @@ def hosvd(x, ranks):
 #- rest.reshape(ranks[k] * x.shape[k], -1)
 #+ rest.view(ranks[k] * x.shape[k], -1)
 
+# %% wrong="tt_svd" name="view of x alone"
+# What goes on is put side by side; x need not be.
+#- rest.reshape(ranks[k] * x.shape[k], -1)
+#+ rest.view(ranks[k] * x.shape[k], -1)
+#- s[:r, None] * vh[:r]
+#+ (s[:r, None] * vh[:r]).contiguous()
+
 # %% right="free_numbers"
 def free_numbers(shape, rank, kind):
     if kind == "cp":
@@ -972,6 +980,13 @@ def als_endings(run, seeds):
 # Look at: whether you compare the size with a number, or with what it was before.
 #- size > 1.1 * run(seed, 500)[1]
 #+ size > 6
+
+# %% mistake="als_endings" name="only a very large term runs away"
+# You count some that run away as standing still, and say which from one run of each start. A term
+# may grow and be small; one run does not show how much it has grown.
+# Look at: whether you compare the size with a number, or with what it was before.
+#- size > 1.1 * run(seed, 500)[1]
+#+ size > 100
 
 # %% mistake="als_endings" name="no runaways"
 # None of your starts runs away: you count all that are not found as standing still. Both have an
@@ -1398,14 +1413,16 @@ def compression_plan(shape, numbers):
 # %% mistake="compression_plan" name="the matrix SVD"
 # Your plan keeps to the budget, and its error is not below Tucker's. Which modes have much to do
 # with each other, and on which sides of the cuts are they?
-# Look at: the forms and the blocks that section 2.11 tries, and which pair it has not tried.
+# Look at: the forms and the blocks that section 2.11 tries, and which pair it has not tried; with
+# that pair, the order of the modes, and the ranks.
 def compression_plan(shape, numbers):
     return (104, 480), (0, 1), "cp", 18
 
 # %% mistake="compression_plan" name="Tucker"
 # Your plan keeps to the budget, and its error is not below Tucker's. Which modes have much to do
 # with each other, and on which sides of the cuts are they?
-# Look at: the forms and the blocks that section 2.11 tries, and which pair it has not tried.
+# Look at: the forms and the blocks that section 2.11 tries, and which pair it has not tried; with
+# that pair, the order of the modes, and the ranks.
 def compression_plan(shape, numbers):
     return (104, 160, 3), (0, 1, 2), "tucker", (28, 28, 3)
 
@@ -1453,6 +1470,11 @@ def compression_plan(shape, numbers):
 # No plan.
 def compression_plan(shape, numbers):
     return None
+
+# %% wrong="compression_plan" name="TT of the blocks, colors before the pixels"
+# The right cut and as many numbers as are allowed, in an order that loses more.
+def compression_plan(shape, numbers):
+    return (13, 8, 20, 8, 3), (0, 2, 4, 1, 3), "tt", (1, 13, 28, 21, 8, 1)
 
 # %% wrong="compression_plan" name="TT of the blocks"
 # The right cut, and too few numbers.

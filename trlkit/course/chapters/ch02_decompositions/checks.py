@@ -261,8 +261,10 @@ def als_endings_probe(answer: Callable, world: str, seeds: int) -> Verdict:
     if sum(said) != seeds:
         return Verdict("another sum", f"{text}\nthe three do not add up to {seeds}")
     text += f"\nIn this world {WORLDS[world.partition(',')[0]][1]}."
-    short = calls and max(calls) < LONGEST
-    return Verdict("too short" if short else f"got {tuple(said)}", text)
+    if calls and max(calls) < LONGEST:
+        return Verdict("too short", text)
+    once = " by one run" if len(calls) == 1 and said[2] else ""  # growth takes two to see
+    return Verdict(f"got {tuple(said)}{once}", text)
 
 
 def _add_up_to_1(said: Any) -> bool:
@@ -493,7 +495,7 @@ def tt_svd_cases(draw: Draw) -> Iterator[Case]:
     shape = draw.choice((4, 1, 5), [(5, 1, 4), (3, 1, 6)])
     yield Case((draw.normal(*shape), (1, 2, 2, 1)), "a mode of size 1")
     yield Case((draw.normal(5, 3), (1, 3, 1)), "a matrix: nothing is lost")
-    yield Case((draw.normal(5, 3, 4).movedim(-1, 0), (1, 3, 2, 1)), "not contiguous in memory")
+    yield Case((draw.normal(4, 3, 5).mT, (1, 3, 2, 1)), "not contiguous in memory")
     yield Case((draw.normal(4, 5, 3).float(), (1, 2, 2, 1)), "float32")
 
 
