@@ -65,8 +65,8 @@ def project_input(x, factors):
     return x
 
 # %% mistake="project_input" name="batch projected"
-# You count the modes of x from the batch on, so factors[0] meets the batch. The shapes notice it
-# only where the batch is not as large as the mode.
+# You count the modes of x from the batch on, so factors[0] meets the batch. Where the batch and all
+# modes are of one size, no shape tells you.
 # Look at: the shape of x: which of its modes is mode 0 of a sample?
 def project_input(x, factors):
     for k, factor in enumerate(factors):
@@ -178,15 +178,15 @@ def tucker_forward(x, core, factors, bias):
 
 # %% mistake="tucker_forward" name="bias before the classes"
 # You add the bias before the factor of the classes, so it is mixed among them. It belongs to the
-# class scores themselves. The shapes allow it only where R_out is the number of classes.
+# class scores themselves. Where R_out is the number of classes, no shape tells you.
 # Look at: the order of your last two steps.
 def tucker_forward(x, core, factors, bias):
     z = project_input(x, factors[:-1])
     return (torch.tensordot(z, core, dims=core.ndim - 1) + bias) @ factors[-1].T
 
 # %% mistake="tucker_forward" name="bias along the batch"
-# You add the bias along the batch: a number for each sample. It has one for each class. The
-# shapes allow it only where there are as many samples as classes.
+# You add the bias along the batch: a number for each sample. It has one for each class. Where
+# there are as many samples as classes, no shape tells you.
 # Look at: which mode of your scores the bias belongs to.
 def tucker_forward(x, core, factors, bias):
     z = project_input(x, factors[:-1])
@@ -425,7 +425,7 @@ class TuckerTRL(nn.Module):
         super().__init__()
         self.core = nn.Parameter(torch.zeros(rank))
         shape = (*input_shape, num_classes)
-        self.factors = nn.ParameterList(torch.randn(i, r) for i, r in zip(shape, rank))
+        self.factors = nn.ParameterList(torch.randn(i, r) / i**0.5 for i, r in zip(shape, rank))
         self.bias = nn.Parameter(torch.zeros(num_classes))
 
     def forward(self, x):
@@ -595,6 +595,21 @@ class TuckerTRL(nn.Module):
 #+ 0.5 * torch.randn(i, r)
 #- torch.randn(num_classes, rank[-1]) / rank[-1] ** 0.5
 #+ 0.5 * torch.randn(num_classes, rank[-1])
+
+# %% wrong="TuckerTRL" name="divided by the spread of the scores"
+# Entries of variance 1; forward divides the scores by their own deviation, that of the batch.
+class TuckerTRL(nn.Module):
+    def __init__(self, input_shape, num_classes, rank):
+        super().__init__()
+        shape = (*input_shape, num_classes)
+        self.core = nn.Parameter(torch.randn(rank))
+        self.factors = nn.ParameterList(torch.randn(i, r) for i, r in zip(shape, rank))
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+
+    def forward(self, x):
+        nothing = torch.zeros_like(self.bias)
+        y = tucker_forward(x, self.core, list(self.factors), nothing)
+        return y / (y.std() + 1e-8) + self.bias
 
 # %% wrong="TuckerTRL" name="scaled in forward"
 # Entries of variance 1; forward divides what comes.
@@ -936,7 +951,7 @@ def pooled_linear_as_tucker(weight, input_shape, window):
 #+ weight
 
 # %% mistake="pooled_linear_as_tucker" name="every so many pixels"
-# Your factors average pixels that lie apart, one of each window, and a window is of neighbors.
+# Your factors average pixels that lie apart, and a window is of neighbors.
 # Look at: one column of a pooling factor: which rows of it are not 0? (repeat, or repeat_interleave?)
 #- repeat_interleave(w, 0)
 #+ repeat(w, 1)
@@ -1108,11 +1123,28 @@ def fair_gains(runs, rival, learn, labels, truth, steps):
 #- "undecided" if abs(mean) <= half else "rival" if mean > 0 else "head"
 #+ "rival" if mean > 0 else "head"
 
+# %% mistake="fair_gains" name="winner by the mean alone"
+# You measured gains whose interval holds 0, and name a winner.
+# Look at: what `interval` returns beside the mean.
+#- "undecided" if abs(mean) <= half else "rival" if mean > 0 else "head"
+#+ "rival" if mean > 0 else "head" if mean < 0 else "undecided"
+
 # %% mistake="fair_gains" name="always undecided"
 # You measured gains whose interval leaves 0 out, and conclude nothing.
 # Look at: the mean beside half of the interval: which has to be the larger?
 #- abs(mean) <= half
 #+ abs(mean) <= 100
+
+# %% wrong="fair_gains" name="a shallow copy"
+# A new module with the head's own parameters: the head is trained with it.
+#- copy.deepcopy(head)
+#+ copy.copy(head)
+
+# %% wrong="fair_gains" name="a new rival measured"
+# One rival is trained, and another one measured.
+#-                 right = layer(unseen).argmax(1) == truth
+#+                 judged = rival(head) if layer is other else layer
+#+                 right = judged(unseen).argmax(1) == truth
 
 # %% wrong="fair_gains" name="percent"
 # Gains in percent.

@@ -275,10 +275,11 @@ def _start_verdict(answer: Callable, arguments: tuple, call: str) -> Verdict:
     with torch.no_grad():
         x = torch.randn(4, *arguments[0])
         before = made[0](x)
-        for parameter in made[0].parameters():
-            parameter.mul_(0.5)
+        for name, parameter in made[0].named_parameters():
+            if name != "bias":
+                parameter.add_(1)  # no common scale, which a layer may divide by
         if torch.equal(before, made[0](x)):
-            text = "its outputs stay the same when all its parameters are changed in place"
+            text = "its outputs stay the same when its core and factors are changed in place"
             return Verdict("kept", f"{call}: {text}: something is computed once, and kept")
     return RIGHT
 
@@ -308,6 +309,7 @@ def _spread_verdict(answer: Callable, shape: tuple, classes: int, rank: tuple) -
         variance *= size * squares[f"factors.{k}"]
     if 0.7 < variance < 1.4:
         return RIGHT
+    zero = [name for name in squares if name != "bias" and squares[name] < 1e-12]
     off = []
     for name in own.keys() - {"bias"}:
         plan = _planned(name, own[name], made[0]) ** 2
@@ -319,6 +321,8 @@ def _spread_verdict(answer: Callable, shape: tuple, classes: int, rank: tuple) -
         f"TuckerTRL({shape}, {classes}, {rank}), fresh, on an input of variance 1: outputs of "
         f"variance {variance:.3g} (from the entries of {len(made)} layers); it must be 1"
     )
+    if zero:
+        return Verdict("zero " + " ".join(zero), text)
     return Verdict(f"{'too large' if variance > 1 else 'too small'} {' '.join(sorted(off))}", text)
 
 
@@ -648,12 +652,13 @@ def compared(answer: Callable, seed: int, steps: int, lead: float) -> Verdict:
 
     def rival(head: nn.Module) -> nn.Module:
         state = head.state_dict()
-        if any(_equal(end, state) for end in ends):
-            text = "the rival is made from a head that was trained before: it has a head start"
-            faults.append(Verdict("late start", text))
-        elif run_of(state) is None:
-            text = "the rival is made from a layer whose numbers are those of no head that came"
-            faults.append(Verdict("other start", text))
+        if run_of(state) is None:  # a training may have left a head as it came
+            if any(_equal(end, state) for end in ends):
+                text = "the rival is made from a head that was trained before: it has a head start"
+                faults.append(Verdict("late start", text))
+            else:
+                text = "the rival is made from a layer whose numbers are those of no head that came"
+                faults.append(Verdict("other start", text))
         made.append(copy.deepcopy(head))
         return made[-1]
 
@@ -674,8 +679,11 @@ def compared(answer: Callable, seed: int, steps: int, lead: float) -> Verdict:
     found = answer(list(runs), rival, learn, labels.clone(), truth.clone(), steps)
     for number, ((head, _, _), start) in enumerate(zip(runs, starts, strict=True)):
         if not _equal(start, head.state_dict()):
-            text = f"head {number} is not what it was: it was trained, and no copy of it"
-            return Verdict("head trained", text)
+            text = f"head {number} is not what it was"
+            if any(layer is head for layer, *_ in learned):
+                return Verdict("head trained", f"{text}: it was trained, and no copy of it")
+            text += ", though learn never got it: does what learn got share its parameters?"
+            return Verdict("head changed", text)
     if faults:
         return faults[0]
     if len(made) != len(runs):
