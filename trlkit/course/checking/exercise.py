@@ -250,8 +250,8 @@ class Exercise:
             if want is not None and have is None:
                 report.no(
                     f"{call}: no gradient reaches `{name}`",
-                    "Something cuts the graph: `.detach()`, `.data`, `.item()`, numpy, a new "
-                    "tensor made from numbers with torch.tensor(...), torch.autograd.grad "
+                    "Something cuts the graph: `.detach()`, `.data`, `.item()`, torch.no_grad(), "
+                    "numpy, a new tensor made from numbers with torch.tensor(...), a derivative "
                     "without create_graph=True; or the result was kept from an earlier call.",
                 )
                 return False
