@@ -740,7 +740,7 @@ def is_best_update(update):
 #+ (slope > 1e-6)
 
 # %% mistake="is_best_update" name="factor alone"
-# Updates pass whose factor is right and whose bias is not.
+# Updates pass whose factor suits the bias that they return, while the bias is not the best.
 # Look at: both things that an update returns.
 #- [factor, bias])
 #+ [factor])
@@ -758,6 +758,13 @@ def is_best_update(update):
 # ridge=0, has your problem one solution?
 #- > 1e-6
 #+ > 0
+
+# %% mistake="is_best_update" name="float32 inputs"
+# You accuse right updates, and what you call them with is not all in float64. The nine digits to
+# which right updates agree are those of float64.
+# Look at: the dtype of x, of y and of the factors that you draw.
+#- dtype=torch.float64
+#+ dtype=torch.float32
 
 # %% mistake="is_best_update" name="generous"
 # An update passes that is 0.1 percent short, or 0.001 off. In float64 right ones agree to nine

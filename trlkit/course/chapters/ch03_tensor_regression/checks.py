@@ -366,8 +366,11 @@ def is_best_update_probe(answer: Callable, kind: str) -> Verdict:
     torch.default_generator.manual_seed(0)
     right, update = UPDATES[kind]
     calls = Counter()
+    dtypes = {}  # that are not the one asked for, in their order
 
     def counted(x, y, factors, mode, ridge=0.0):
+        others = [t.dtype for t in (x, y, *factors) if t.dtype != torch.float64]
+        dtypes.update(dict.fromkeys(others))
         calls[tuple(x.shape[1:]), mode, float(ridge)] += 1
         if calls.total() > MOST_UPDATES:
             raise RuntimeError(f"the update is called more than {MOST_UPDATES} times")
@@ -379,8 +382,11 @@ def is_best_update_probe(answer: Callable, kind: str) -> Verdict:
     if said == right:
         return RIGHT
     tried = _tried(calls)
+    if dtypes:
+        tried += f", with tensors of {_some(list(dtypes))}; asked is torch.float64"
     if right:
-        return Verdict("accused", f"says False of an update that is right ({tried})")
+        kind = "accused, not in float64" if dtypes else "accused"
+        return Verdict(kind, f"says False of an update that is right ({tried})")
     return Verdict("let through", f"says True of an update that is wrong ({tried})")
 
 
