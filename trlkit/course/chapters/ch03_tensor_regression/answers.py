@@ -501,11 +501,22 @@ def balance_factors(factors):
 #+ norms.mean(dim=0)
 
 # %% mistake="balance_factors" name="zero over zero"
-# Only where a column is 0 something is wrong: 0 divided by 0 is NaN. A term with a column of
-# zeros is 0, whatever its other columns are: how small may they be?
+# Only where a column is 0 something is wrong: it came out as NaN. Is its norm divided by, or is the
+# logarithm of it taken? A term with a column of zeros is 0, whatever its other columns are: how
+# small may they be?
 # Look at: the last lines of the docstring.
 #- torch.where(norms > 0, common / norms, 0)
 #+ common / norms
+
+# %% mistake="balance_factors" name="logarithm of zero"
+# Only where a column is 0 something is wrong: it came out as NaN. Is its norm divided by, or is the
+# logarithm of it taken? A term with a column of zeros is 0, whatever its other columns are: how
+# small may they be?
+# Look at: the last lines of the docstring.
+def balance_factors(factors):
+    logs = torch.stack([factor.norm(dim=0).log() for factor in factors])
+    scales = (logs.mean(0) - logs).exp()
+    return [factor * scale for factor, scale in zip(factors, scales)]
 
 # %% mistake="balance_factors" name="zero column left alone"
 # Only where a column is 0 something is wrong: there you left the other columns as they were.
