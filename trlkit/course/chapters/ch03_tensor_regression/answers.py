@@ -401,6 +401,15 @@ def block_features(x, factors, mode):
     moved = x.movedim(mode + 1, 1)
     return moved.view(*moved.shape[:2], -1) @ trlkit.khatri_rao(others)
 
+# %% wrong="block_features" name="without gradients"
+# As if the features were data alone.
+@torch.no_grad()
+def block_features(x, factors, mode):
+    import trlkit
+
+    others = [factor for k, factor in enumerate(factors) if k != mode]
+    return x.movedim(mode + 1, 1).flatten(2) @ trlkit.khatri_rao(others)
+
 # %% wrong="block_features" name="float32 result"
 # A new tensor in float32, whatever comes.
 def block_features(x, factors, mode):
@@ -1192,6 +1201,12 @@ def fit_cp_regression(x, y, rank, ridge=0.0, sweeps=30):
             factors[mode], bias = update_block(x, y, factors, mode, ridge)
     return factors, bias + mean
 
+# %% wrong="fit_cp_regression" name="view"
+# Needs the entries of the samples side by side in memory.
+#-     factors = [
+#+     x = x.view(len(x), -1).reshape(x.shape)
+#+     factors = [
+
 # %% wrong="fit_cp_regression" name="float32 bias"
 # The bias has another dtype than the factors.
 #- factors, bias
@@ -1614,6 +1629,12 @@ def best_weight(x, y):
 # The right weight, in another dtype.
 #- return min((smooth, low), key=missed)(x, y)
 #+ return min((smooth, low), key=missed)(x, y).float()
+
+# %% wrong="best_weight" name="view"
+# The right weight, where the entries of the samples lie side by side in memory.
+#-     return min((smooth, low), key=missed)(x, y)
+#+     x = x.view(len(x), -1).reshape(x.shape)
+#+     return min((smooth, low), key=missed)(x, y)
 
 # %% wrong="best_weight" name="flat"
 # No picture.
