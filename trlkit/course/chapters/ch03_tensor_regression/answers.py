@@ -401,6 +401,15 @@ def block_features(x, factors, mode):
     moved = x.movedim(mode + 1, 1)
     return moved.view(*moved.shape[:2], -1) @ trlkit.khatri_rao(others)
 
+# %% wrong="block_features" name="without gradients"
+# As if the features were data alone.
+@torch.no_grad()
+def block_features(x, factors, mode):
+    import trlkit
+
+    others = [factor for k, factor in enumerate(factors) if k != mode]
+    return x.movedim(mode + 1, 1).flatten(2) @ trlkit.khatri_rao(others)
+
 # %% wrong="block_features" name="float32 result"
 # A new tensor in float32, whatever comes.
 def block_features(x, factors, mode):
@@ -501,11 +510,22 @@ def balance_factors(factors):
 #+ norms.mean(dim=0)
 
 # %% mistake="balance_factors" name="zero over zero"
-# Only where a column is 0 something is wrong: 0 divided by 0 is NaN. A term with a column of
-# zeros is 0, whatever its other columns are: how small may they be?
+# Only where a column is 0 something is wrong: it came out as NaN. Is its norm divided by, or is the
+# logarithm of it taken? A term with a column of zeros is 0, whatever its other columns are: how
+# small may they be?
 # Look at: the last lines of the docstring.
 #- torch.where(norms > 0, common / norms, 0)
 #+ common / norms
+
+# %% mistake="balance_factors" name="logarithm of zero"
+# Only where a column is 0 something is wrong: it came out as NaN. Is its norm divided by, or is the
+# logarithm of it taken? A term with a column of zeros is 0, whatever its other columns are: how
+# small may they be?
+# Look at: the last lines of the docstring.
+def balance_factors(factors):
+    logs = torch.stack([factor.norm(dim=0).log() for factor in factors])
+    scales = (logs.mean(0) - logs).exp()
+    return [factor * scale for factor, scale in zip(factors, scales)]
 
 # %% mistake="balance_factors" name="zero column left alone"
 # Only where a column is 0 something is wrong: there you left the other columns as they were.
@@ -740,7 +760,7 @@ def is_best_update(update):
 #+ (slope > 1e-6)
 
 # %% mistake="is_best_update" name="factor alone"
-# Updates pass whose factor is right and whose bias is not.
+# Updates pass whose factor suits the bias that they return, while the bias is not the best.
 # Look at: both things that an update returns.
 #- [factor, bias])
 #+ [factor])
@@ -758,6 +778,13 @@ def is_best_update(update):
 # ridge=0, has your problem one solution?
 #- > 1e-6
 #+ > 0
+
+# %% mistake="is_best_update" name="float32 inputs"
+# You accuse right updates, and what you call them with is not all in float64. The nine digits to
+# which right updates agree are those of float64.
+# Look at: the dtype of x, of y and of the factors that you draw.
+#- dtype=torch.float64
+#+ dtype=torch.float32
 
 # %% mistake="is_best_update" name="generous"
 # An update passes that is 0.1 percent short, or 0.001 off. In float64 right ones agree to nine
@@ -1173,6 +1200,12 @@ def fit_cp_regression(x, y, rank, ridge=0.0, sweeps=30):
         for mode in range(len(factors)):
             factors[mode], bias = update_block(x, y, factors, mode, ridge)
     return factors, bias + mean
+
+# %% wrong="fit_cp_regression" name="view"
+# Needs the entries of the samples side by side in memory.
+#-     factors = [
+#+     x = x.view(len(x), -1).reshape(x.shape)
+#+     factors = [
 
 # %% wrong="fit_cp_regression" name="float32 bias"
 # The bias has another dtype than the factors.
@@ -1596,6 +1629,12 @@ def best_weight(x, y):
 # The right weight, in another dtype.
 #- return min((smooth, low), key=missed)(x, y)
 #+ return min((smooth, low), key=missed)(x, y).float()
+
+# %% wrong="best_weight" name="view"
+# The right weight, where the entries of the samples lie side by side in memory.
+#-     return min((smooth, low), key=missed)(x, y)
+#+     x = x.view(len(x), -1).reshape(x.shape)
+#+     return min((smooth, low), key=missed)(x, y)
 
 # %% wrong="best_weight" name="flat"
 # No picture.
