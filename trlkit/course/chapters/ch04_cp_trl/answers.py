@@ -173,9 +173,10 @@ def cp_forward_by_modes(x, factors, bias):
     return z @ factors[-1].T + bias
 
 # %% mistake="cp_forward_by_modes" name="all of the rank at once"
-# Your numbers are right, and it goes mode by mode; but at this rank the first product is larger than
-# the batch. All of the rank at once is too much.
-# Look at: the sum over r in the formula. May it be taken in pieces?
+# Your numbers are right, and it goes mode by mode; but where the rank is large a product is larger than
+# the batch: it has too many columns of the rank at once.
+# Look at: the sum over r in the formula. May it be taken in pieces? How large may a piece be for these
+# sizes?
 def cp_forward_by_modes(x, factors, bias):
     z = torch.einsum("bi...,ir->b...r", x, factors[0])
     for factor in factors[1:-1]:
@@ -306,6 +307,23 @@ def cp_forward_by_modes(x, factors, bias):
 #+     with torch.no_grad():
 #+         bias *= 1 + 1e-6
 #+     y = bias
+
+# %% wrong="cp_forward_by_modes" name="one input mode in one piece"
+# The rank is cut in pieces for two input modes and more; one mode makes all hidden scores at once.
+#-     y = bias
+#+     if x.ndim == 2:
+#+         return x @ factors[0] @ factors[1].T + bias
+#+     y = bias
+
+# %% wrong="cp_forward_by_modes" name="input factors multiplied, pieces of the batch"
+# As many columns of the Khatri-Rao product as there are samples, also where these are more than the inputs.
+def cp_forward_by_modes(x, factors, bias):
+    y = bias
+    for product, *rest in zip(*(factor.split(len(x), 1) for factor in factors)):
+        for factor in rest[:-1]:
+            product = (product.unsqueeze(1) * factor).flatten(0, 1)
+        y = y + x.flatten(1) @ product @ rest[-1].T
+    return y
 
 # %% right="cp_factor_std"
 def cp_factor_std(input_shape, rank):
@@ -536,9 +554,10 @@ class CPTRL(nn.Module):
 #+ self.factors
 
 # %% mistake="CPTRL" name="factors of zeros"
-# Your factors start at 0, or so small that the weight is next to nothing. The gradient of each
-# factor is a product of all the *others*: where these are 0, nothing ever moves.
-# Look at: what the factors start with.
+# A new layer of yours has a weight of 0, or next to nothing. Does one factor start at 0, or do all, or
+# are they very small? The gradient of a factor is a product of all the *others*: where one of these is
+# 0, it does not move.
+# Look at: what each factor starts with, the one of the classes too.
 #-         std = cp_factor_std(input_shape, rank)
 #
 #- std * torch.randn
@@ -631,8 +650,8 @@ class CPTRL(nn.Module):
 #+ [*self.factors[1:], self.factors[0]]
 
 # %% mistake="CPTRL" name="factors not around 0"
-# Your factors have no mean of 0: all their entries, or most, are positive, and so is the whole weight.
-# Its terms then add up in one direction, and the rule for variances does not hold.
+# Your factors have no mean of 0: most of their entries, or all, have the same sign, and so have the terms
+# of the weight. They add up in one direction, and the rule for variances does not hold.
 # Look at: torch.randn, which is normal around 0; torch.rand is even between 0 and 1.
 #- randn
 #+ rand
@@ -1214,11 +1233,18 @@ def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
 #+ head = first()
 
 # %% mistake="compare_heads" name="never undecided"
-# You measured a difference that may as well be 0, and name a winner. A mean is no result without its
-# interval.
-# Look at: what `interval` returns beside the mean, and what you give to it.
+# All your differences are 0, and you name a winner. A winner is named only where 0 lies outside of the
+# interval; here the interval is 0 alone.
+# Look at: < and <= in your comparison. Is the interval in it?
 #- "undecided" if abs(mean) <= half else "first" if mean > 0 else "second"
 #+ "first" if mean >= 0 else "second"
+
+# %% mistake="compare_heads" name="0 on the border"
+# All your differences are 0, and you name a winner. A winner is named only where 0 lies outside of the
+# interval; here the interval is 0 alone.
+# Look at: < and <= in your comparison. Is the interval in it?
+#- "undecided" if abs(mean) <= half else "first" if mean > 0 else "second"
+#+ "first" if mean >= half else "second" if mean <= -half else "undecided"
 
 # %% mistake="compare_heads" name="sign of the mean"
 # You measured a difference that may as well be 0, and name a winner. A mean is no result without its
@@ -1368,6 +1394,13 @@ def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
         differences.append(a[-1] - b[-1])
     mean, half = interval(differences)
     return differences, "undecided" if abs(mean) <= half else "first" if mean > 0 else "second"
+
+# %% wrong="compare_heads" name="ends when it is decided"
+# From the third run on it stops as soon as the interval leaves 0 out.
+#-         differences.append(shares[0] - shares[1])
+#+         differences.append(shares[0] - shares[1])
+#+         if len(differences) > 2 and abs(interval(differences)[0]) > interval(differences)[1]:
+#+             break
 
 # %% wrong="compare_heads" name="twice the interval"
 # A winner has to be twice as clear as asked.
