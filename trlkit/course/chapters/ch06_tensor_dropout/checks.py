@@ -1116,8 +1116,10 @@ def _claim_fault(said: Any) -> Verdict | None:
             return Verdict("strength", text)
     helps, hurts = (claim[2] for claim in claims)
     if not (helps > 0 and hurts < 0):
-        text = f"you tell {helps:+.1f} points in helps and {hurts:+.1f} in hurts; a gain is positive "
-        return Verdict("signs", text + "in helps and negative in hurts. Are the two exchanged?")
+        text = f"you tell {helps:+.1f} points in helps and {hurts:+.1f} in hurts; a gain is "
+        return Verdict(
+            "signs", text + "positive in helps and negative in hurts. Are the two exchanged?"
+        )
     return None
 
 
