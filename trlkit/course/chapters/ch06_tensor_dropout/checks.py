@@ -108,7 +108,7 @@ def drop_cp_cases(draw: Draw) -> Iterator[Case]:
     yield Case((factors, torch.tensor([False, True, False]), 0.2), "three modes")
     yield Case((factors, torch.tensor([True, True, True]), 0.75), "every component stays")
     yield Case((factors, torch.tensor([False, False, False]), 0.2), "every component goes")
-    yield Case((factors, torch.tensor([True, True, True]), 0.0), "p = 0 changes nothing")
+    yield Case((factors, torch.tensor([True, False, True]), 0.0), "p = 0: no scale, one goes")
     square = [draw.normal(3, 3) for _ in range(3)]
     yield Case((square, torch.tensor([True, False, True]), 0.4), "square factors")
     many = [draw.normal(2, 5) for _ in range(4)]
@@ -582,6 +582,8 @@ def drop_tucker_cases(draw: Draw) -> Iterator[Case]:
     yield Case((core, factors, keeps_of(draw, rank[1:2]), (1,), 0.2), "one mode")
     yield Case((core, factors, keeps_of(draw, rank[2:0:-1]), (2, 1), 0.4), "last mode first")
     yield Case((core, factors, [], (), 0.4), "no mode: nothing changes")
+    keeps = keeps_of(draw, rank[:2])
+    yield Case((core, factors, keeps, (0, 1), 0.0), "p = 0: no scale, some go")
     cube, square = draw.normal(3, 3, 3), [draw.normal(3, 3) for _ in range(3)]
     keeps = [torch.tensor([True, False, True]), torch.tensor([False, True, True])]
     yield Case((cube, square, keeps, (0, 2), 0.4), "a cube and square factors")
@@ -1017,6 +1019,8 @@ def paired_gain_probe(answer, seeds: Sequence[int], p: float, gains: Sequence[fl
         return f"network {len(made)}"
 
     def judge(network: str) -> float:
+        if not isinstance(network, str):
+            raise ValueError("judge takes a network that train has returned, and nothing else")
         seed, dropped = made[int(network.split()[1]) - 1]
         gain = gains[seeds.index(seed)] if seed in seeds else 0.0
         return 60 + 29 * math.sin(7 * seed) + (gain if dropped == p else 0.0)
@@ -1073,6 +1077,7 @@ def where_it_turns_probe(answer, seeds: Sequence[int]) -> dict[str, Any]:
         text = f"under {name}, on {len(gains)} seeds of the check, dropout gains {mean:+.1f} points"
         text += f", with a standard error of {error:.1f}"
         if abs(mean) < 2 or abs(mean) < 2 * error:
+            text += "; two points and two standard errors are asked for"
             return {"the claim": Verdict(f"nothing shown, {sign}", text)}
         if sign * mean < 0:
             return {"the claim": Verdict(f"the other way, {sign}", text)}
@@ -1109,6 +1114,12 @@ def _claim_fault(said: Any) -> Verdict | None:
         if not 0 < strength <= LARGEST[disturbance]:
             text = f"{disturbance} of {strength}: at most {LARGEST[disturbance]}, and above 0"
             return Verdict("strength", text)
+    helps, hurts = (claim[2] for claim in claims)
+    if not (helps > 0 and hurts < 0):
+        text = f"you tell {helps:+.1f} points in helps and {hurts:+.1f} in hurts; a gain is "
+        return Verdict(
+            "signs", text + "positive in helps and negative in hurts. Are the two exchanged?"
+        )
     return None
 
 
