@@ -250,9 +250,10 @@ class Exercise:
             if want is not None and have is None:
                 report.no(
                     f"{call}: no gradient reaches `{name}`",
-                    "Something cuts the graph: `.detach()`, `.data`, `.item()`, numpy, a new "
-                    "tensor made from numbers with torch.tensor(...), torch.autograd.grad "
-                    "without create_graph=True; or the result was kept from an earlier call.",
+                    "Something cuts the graph: `torch.no_grad()`, `.detach()`, `.data`, `.item()`, "
+                    "numpy, a new tensor made from numbers with torch.tensor(...), "
+                    "torch.autograd.grad without create_graph=True; or the result was kept from "
+                    "an earlier call.",
                 )
                 return False
             found = difference(want, have) if want is not None else None
