@@ -149,11 +149,17 @@ def unfold(x, mode):
     return x.movedim(mode, 0).reshape(-1, x.shape[mode])
 
 # %% mistake="unfold" name="cut gradient"
-# The numbers are right, but no gradient comes through: your result is a new tensor that has
-# forgotten where it came from.
-# Look at: `.detach()`, `.data`, `torch.tensor(...)`, `.numpy()`.
+# The numbers are right, but no gradient comes through: your result has forgotten where it came
+# from.
+# Look at: `torch.no_grad()`, `.detach()`, `.data`, `torch.tensor(...)`, `.numpy()`.
 def unfold(x, mode):
     return x.detach().movedim(mode, 0).reshape(x.shape[mode], -1)
+
+# %% mistake="unfold" name="the first mode of that size"
+# Where two modes have the same size, you unfold along the first of them, whatever `mode` is.
+# Look at: whether you find the mode by its place or by its size.
+def unfold(x, mode):
+    return x.movedim(list(x.shape).index(x.shape[mode]), 0).reshape(x.shape[mode], -1)
 
 # %% wrong="unfold" name="modes told by size"
 # Two modes of one size are taken for one.
