@@ -787,9 +787,9 @@ def faster(first, second, interval):
 #+ ratios.append(early / late)
 
 # %% mistake="faster" name="one after the other"
-# All calls of the first way were made before those of the second. Where the machine slows down
-# meanwhile, the second way pays for it.
-# Look at: the order in which the two are called.
+# Where the machine slows down while you measure, the second way comes out slower than it is.
+# Look at: how many calls of the first way come before those of the second with which you compare
+# them.
 def faster(first, second, interval):
     def best(way):
         return min(way() for _ in range(5))
@@ -801,8 +801,8 @@ def faster(first, second, interval):
     return low, high, "first" if low > 1 else "second" if high < 1 else "can't tell"
 
 # %% mistake="faster" name="every call taken as it is"
-# Single calls that took many times as long stand in your ratios as they are. Another program
-# had the machine then.
+# Single calls that took many times as long stand in your ratios as they are: the first ones, and
+# those while another program had the machine.
 # Look at: what of several calls one slow call does not move.
 #- min(way() for _ in range(5))
 #+ way()
