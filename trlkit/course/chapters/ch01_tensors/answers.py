@@ -420,6 +420,11 @@ def fold(matrix, mode, shape):
 #- return matrix.reshape(shape[mode], *rest).movedim(0, mode)
 #+ return torch.stack([row.reshape(rest) for row in matrix], dim=mode)
 
+# %% answer="fold" name="view"
+# A view only parts the columns here, which it can whatever the strides of the matrix.
+#- matrix.reshape(
+#+ matrix.view(
+
 # %% mistake="fold" name="reshape alone"
 # You reshaped straight to `shape`. In the unfolding the mode stands in front; a reshape cannot
 # bring it back to its own place.
@@ -1313,6 +1318,11 @@ def kron_dot(matrices, x):
     for k in reversed(range(len(matrices))):
         y = torch.tensordot(y, matrices[k], dims=([k], [1])).movedim(-1, k)
     return y.reshape(-1, x.shape[1])
+
+# %% answer="kron_dot" name="view"
+# A view only parts the rows of x, which it can whatever the strides of x.
+#- x.reshape(*[
+#+ x.view(*[
 
 # %% mistake="kron_dot" name="kronecker built"
 # The numbers are right, and a tensor larger than any that is needed was made, such as the big
