@@ -149,11 +149,17 @@ def unfold(x, mode):
     return x.movedim(mode, 0).reshape(-1, x.shape[mode])
 
 # %% mistake="unfold" name="cut gradient"
-# The numbers are right, but no gradient comes through: your result is a new tensor that has
-# forgotten where it came from.
-# Look at: `.detach()`, `.data`, `torch.tensor(...)`, `.numpy()`.
+# The numbers are right, but no gradient comes through: your result has forgotten where it came
+# from.
+# Look at: `torch.no_grad()`, `.detach()`, `.data`, `torch.tensor(...)`, `.numpy()`.
 def unfold(x, mode):
     return x.detach().movedim(mode, 0).reshape(x.shape[mode], -1)
+
+# %% mistake="unfold" name="the first mode of that size"
+# Where two modes have the same size, you unfold along the first of them, whatever `mode` is.
+# Look at: whether you find the mode by its place or by its size.
+def unfold(x, mode):
+    return x.movedim(list(x.shape).index(x.shape[mode]), 0).reshape(x.shape[mode], -1)
 
 # %% wrong="unfold" name="modes told by size"
 # Two modes of one size are taken for one.
@@ -413,6 +419,11 @@ def fold(matrix, mode, shape):
 # Every row is a slice.
 #- return matrix.reshape(shape[mode], *rest).movedim(0, mode)
 #+ return torch.stack([row.reshape(rest) for row in matrix], dim=mode)
+
+# %% answer="fold" name="view"
+# A view only parts the columns here, which it can whatever the strides of the matrix.
+#- matrix.reshape(
+#+ matrix.view(
 
 # %% mistake="fold" name="reshape alone"
 # You reshaped straight to `shape`. In the unfolding the mode stands in front; a reshape cannot
@@ -781,9 +792,9 @@ def faster(first, second, interval):
 #+ ratios.append(early / late)
 
 # %% mistake="faster" name="one after the other"
-# All calls of the first way were made before those of the second. Where the machine slows down
-# meanwhile, the second way pays for it.
-# Look at: the order in which the two are called.
+# Where the machine slows down while you measure, the second way comes out slower than it is.
+# Look at: how many calls of the first way come before those of the second with which you compare
+# them.
 def faster(first, second, interval):
     def best(way):
         return min(way() for _ in range(5))
@@ -795,8 +806,8 @@ def faster(first, second, interval):
     return low, high, "first" if low > 1 else "second" if high < 1 else "can't tell"
 
 # %% mistake="faster" name="every call taken as it is"
-# Single calls that took many times as long stand in your ratios as they are. Another program
-# had the machine then.
+# Single calls that took many times as long stand in your ratios as they are: the first ones, and
+# those while another program had the machine.
 # Look at: what of several calls one slow call does not move.
 #- min(way() for _ in range(5))
 #+ way()
@@ -1307,6 +1318,11 @@ def kron_dot(matrices, x):
     for k in reversed(range(len(matrices))):
         y = torch.tensordot(y, matrices[k], dims=([k], [1])).movedim(-1, k)
     return y.reshape(-1, x.shape[1])
+
+# %% answer="kron_dot" name="view"
+# A view only parts the rows of x, which it can whatever the strides of x.
+#- x.reshape(*[
+#+ x.view(*[
 
 # %% mistake="kron_dot" name="kronecker built"
 # The numbers are right, and a tensor larger than any that is needed was made, such as the big
