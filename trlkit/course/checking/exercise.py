@@ -252,8 +252,8 @@ class Exercise:
                     f"{call}: no gradient reaches `{name}`",
                     "Something cuts the graph: `.detach()`, `torch.no_grad()`, `.data`, `.item()`, "
                     "numpy, a new tensor made from numbers with torch.tensor(...), "
-                    "torch.autograd.grad without create_graph=True; or the result was kept from "
-                    "an earlier call.",
+                    "a derivative without create_graph=True; or the result was kept from an "
+                    "earlier call.",
                 )
                 return False
             found = difference(want, have) if want is not None else None
