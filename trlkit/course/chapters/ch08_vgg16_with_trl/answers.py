@@ -95,6 +95,13 @@ def freeze_network(model):
             p.requires_grad = False
     return model.eval()
 
+# %% wrong="freeze_network" name="a frozen copy"
+# The network that came in learns on.
+def freeze_network(model):
+    import copy
+
+    return copy.deepcopy(model).requires_grad_(False).eval()
+
 # %% wrong="freeze_network" name="eval of the top level"
 # The mode of the children is not touched.
 def freeze_network(model):
@@ -191,6 +198,17 @@ def vgg_with_trl(model, num_classes, rank, dropout, size):
     c, h, w = model.features(torch.zeros(1, 3, size, size))[0].shape
     model.avgpool, model.classifier = CPTRL((c, h, w), num_classes, rank, dropout=dropout), nn.Flatten()
     return model.eval()
+
+# %% answer="vgg_with_trl" name="classifier first"
+# The classifier is emptied first; the shape is asked for in inference mode.
+def vgg_with_trl(model, num_classes, rank, dropout, size):
+    model.classifier = nn.Sequential()
+    model = model.requires_grad_(False).eval()
+    with torch.inference_mode():
+        _, *shape = model.features(torch.zeros(1, 3, size, size)).shape
+    layer = trlkit.CPTRL(tuple(shape), output_shape=num_classes, rank=rank, dropout=dropout)
+    setattr(model, "avgpool", layer)
+    return model
 
 # %% mistake="vgg_with_trl" name="new layer frozen too"
 # The new layer is frozen too: nothing learns, and training changes nothing, without an error.
@@ -981,13 +999,28 @@ def restore_head(model, state):
 #+ numel() != state[n].numel()
 
 # %% mistake="restore_head" name="names in order"
-# You compare the names in their order. A dict may have any.
-# Look at: what compares names without their order, such as sets, or keys().
+# A right state is refused when its names come in another order. A dict may have any.
+# Look at: does your function compare the names in their order, or hand out the tensors in theirs? Sets, or keys(),
+# compare names without their order, and a parameter finds its tensor by its name.
 def restore_head(model, state):
     own = {n: p for n, p in model.named_parameters() if p.requires_grad}
     if list(own) != list(state) or any(own[n].shape != state[n].shape for n in own):
         raise ValueError("the state does not fit")
     model.load_state_dict(state, strict=False)
+    return model
+
+# %% mistake="restore_head" name="tensors in order"
+# A right state is refused when its names come in another order. A dict may have any.
+# Look at: does your function compare the names in their order, or hand out the tensors in theirs? Sets, or keys(),
+# compare names without their order, and a parameter finds its tensor by its name.
+def restore_head(model, state):
+    own = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    if own.keys() != state.keys():
+        raise ValueError("the names differ")
+    for p, tensor in zip(own.values(), state.values()):
+        if p.shape != tensor.shape:
+            raise ValueError("the shapes differ")
+        p.data.copy_(tensor)
     return model
 
 # %% mistake="restore_head" name="shared"
@@ -1304,6 +1337,11 @@ def pooled_head(channels, num_classes):
 #- mean(dim=(-2, -1
 #+ sum(dim=(2, 3
 
+# %% wrong="pooled_head" name="viewed"
+# The places of transposed images cannot be joined without a copy.
+#- x.mean(dim=(-2, -1))
+#+ x.view(x.shape[0], x.shape[1], -1).mean(-1)
+
 # %% wrong="pooled_head" name="detached"
 # What stands before the head could not learn with it.
 #- x.mean(dim=(-2, -1))
@@ -1324,6 +1362,11 @@ def pooled_head(channels, num_classes):
 # One of the two modes is left.
 #- (-2, -1))
 #+ -1)[..., 0]
+
+# %% wrong="pooled_head" name="lazy"
+# The weight has no shape before the first batch.
+#- nn.Linear(channels, num_classes)
+#+ nn.LazyLinear(num_classes)
 
 # %% wrong="pooled_head" name="two layers"
 # More parameters than asked.

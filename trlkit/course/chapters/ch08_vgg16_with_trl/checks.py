@@ -90,11 +90,23 @@ def freeze_network(model: nn.Module) -> nn.Module:
     return model
 
 
+FROZEN = (
+    "another network",
+    "parameters that still learn",
+    "modules still in training mode",
+    "weights",
+    "returned",
+)
+
+
 def freezing(answer: Callable, model: nn.Module) -> dict:
     before = _state(model)
     result = answer(model)
+    if isinstance(result, nn.Module) and result is not model:
+        return _told({"another network": _same_network(result, model)}, *FROZEN)
     moved = _moved(model, before, before)
     return {
+        "another network": RIGHT,
         "parameters that still learn": _learning(model),
         "modules still in training mode": _training(model),
         "weights": Verdict("moved", f"{moved[0]} is gone, or has other numbers than before")
@@ -294,14 +306,18 @@ def caching(answer: Callable, backbone: nn.Module, batches: Iterable) -> dict:
 
 
 def _at_home(backbone: nn.Module, batches: Iterable, result: Iterable) -> Verdict:
-    """Whether results that are right, of batches on a GPU, lie on the CPU."""
+    """Whether results of batches on a GPU, where both are right, lie on the CPU."""
+    far = None
     for name, got, expected in zip(
         ("features", "labels"), result, cached_features(backbone, batches), strict=True
     ):
         right = is_tensor(got) and got.shape == expected.shape
-        if right and torch.allclose(got, expected, atol=1e-5) and isinstance(got, Far):
-            return Verdict("far", f"with batches on a GPU the {name} stay there, not on the CPU")
-    return RIGHT
+        if not right or not torch.allclose(got, expected, atol=1e-5):
+            return RIGHT
+        if isinstance(got, Far):
+            far = far or name
+    text = f"with batches on a GPU the {far} stay there, not on the CPU"
+    return Verdict("far", text) if far else RIGHT
 
 
 def cached_features_cases(draw: Draw) -> Iterator[Case]:
@@ -589,7 +605,15 @@ def pooled_head(channels: int, num_classes: int) -> nn.Module:
     return PooledHead(channels, num_classes)
 
 
-POOLED = ("returned", "number of parameters", "runs", "output", "gradient", "another one")
+POOLED = (
+    "returned",
+    "number of parameters",
+    "runs",
+    "output",
+    "gradient",
+    "another order in memory",
+    "another one",
+)
 
 
 def pooling_head(answer: Callable, channels: int, num_classes: int, shape: tuple) -> dict:
@@ -597,6 +621,10 @@ def pooling_head(answer: Callable, channels: int, num_classes: int, shape: tuple
     if not isinstance(head, nn.Module):
         text = f"expected an nn.Module, got {type(head).__name__}"
         return _told({"returned": Verdict("no module", text)}, *POOLED)
+    if any(isinstance(p, nn.parameter.UninitializedParameter) for p in head.parameters()):
+        text = "a parameter of the head has no shape before the first batch, as in a lazy layer; "
+        text += f"expected a weight with {num_classes * channels} entries, and a bias"
+        return _told({"returned": Verdict("no shape yet", text)}, *POOLED)
     head = head.double()
     told = {
         "returned": RIGHT,
@@ -620,11 +648,18 @@ def pooling_head(answer: Callable, channels: int, num_classes: int, shape: tuple
             parameter.copy_(values.reshape(parameter.shape))
         try:
             told["output"] = head(x)
-            told |= {"gradient": RIGHT, "another one": RIGHT}
+            told |= {"gradient": RIGHT, "another order in memory": RIGHT, "another one": RIGHT}
         except Exception as error:
             text = f"on x {shape} the head raises {type(error).__name__}: {str(error)[:200]}"
             told["runs"] = Verdict(f"raises {str(error)[:200]}", text)
             return _told(told, *POOLED)
+    try:
+        with torch.no_grad():
+            head(x.mT.contiguous().mT)
+    except Exception as error:
+        text = f"on x {shape} of another order in memory, such as of transposed images, the head "
+        text += f"raises {type(error).__name__}: {str(error)[:200]}"
+        told["another order in memory"] = Verdict("raises", text)
     x.requires_grad_()
     output = head(x)
     if (
