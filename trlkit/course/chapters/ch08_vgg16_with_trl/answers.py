@@ -95,13 +95,6 @@ def freeze_network(model):
             p.requires_grad = False
     return model.eval()
 
-# %% wrong="freeze_network" name="a frozen copy"
-# The network that came in learns on.
-def freeze_network(model):
-    import copy
-
-    return copy.deepcopy(model).requires_grad_(False).eval()
-
 # %% wrong="freeze_network" name="eval of the top level"
 # The mode of the children is not touched.
 def freeze_network(model):
@@ -1362,11 +1355,6 @@ def pooled_head(channels, num_classes):
 # One of the two modes is left.
 #- (-2, -1))
 #+ -1)[..., 0]
-
-# %% wrong="pooled_head" name="lazy"
-# The weight has no shape before the first batch.
-#- nn.Linear(channels, num_classes)
-#+ nn.LazyLinear(num_classes)
 
 # %% wrong="pooled_head" name="two layers"
 # More parameters than asked.
