@@ -1,5 +1,7 @@
 """Calling a learner's code: what comes back is plain, quiet and leaves nothing behind."""
 
+import cProfile
+import sys
 import warnings
 
 import numpy as np
@@ -213,3 +215,18 @@ def test_a_subclass_of_what_it_is_meant_to_be_is_noticed():
     watching = LocalAnswer(Mine).watching(nn.Linear)
     assert watching.call([2, 3]).borrowed
     assert not LocalAnswer(nn.Identity).watching(nn.Linear).call([]).borrowed
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_profiler_works_on_after_a_call(watched):
+    answer = LocalAnswer(tensors.unfold)
+    answer = answer.watching(tensors.fold) if watched else answer
+    profile = cProfile.Profile()
+    profile.enable()
+    try:
+        before = sys.getprofile()
+        outcome = answer.call([torch.ones(2, 3), 1])
+        assert sys.getprofile() is before
+    finally:
+        profile.disable()
+    assert outcome.problem is None and not outcome.borrowed
