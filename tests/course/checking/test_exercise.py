@@ -409,3 +409,20 @@ def test_a_search_through_all_orders_comes_to_an_end(monkeypatch):
 
     monkeypatch.setattr(ch05, "PATIENCE", 0.5)
     assert "no order of 12 modes after 0.5 seconds" in story("best_order", best_order)
+
+
+@pytest.mark.parametrize("asked", ["value", "shape", "error", "gradient"])
+def test_the_line_that_fails_says_what_is_special_about_its_case(asked):
+    def answer(x):
+        if len(x) < 3:
+            return 2 * x
+        if asked == "error":
+            raise KeyError("three")
+        return {"value": 3 * x, "shape": 2 * x[:2], "gradient": 2 * x.detach()}[asked]
+
+    cases = [Case((torch.ones(2),)), Case((torch.ones(3),), "three entries")]
+    exercise = Exercise("twice", ("x",), lambda x: 2 * x, lambda draw: cases)
+    lines = exercise.judge(LocalAnswer(answer)).lines
+    assert not any("three entries" in text for _, text in lines[:1])
+    assert any("three entries" in text for _, text in lines[1:])
+    assert lines[-1][0] == "no"

@@ -205,35 +205,36 @@ class Exercise:
         return None
 
     def _accepts(self, report: Report, case: Case, expected: Outcome, got: Outcome) -> bool:
-        call = self._written(case)
-        problem = got.problem
+        note = case.note and f": {case.note}"
+        call, problem = self._written(case), got.problem
         if problem and problem.type == "NotImplementedError" and not problem.message:
             report.no(f"`{self.name}` is not written yet")
         elif got.borrowed:
             text = f"`{self.name}` calls a library's own function: write it yourself"
             report.no(text, "From the next chapters on you may use trlkit's.")
         elif got.problem:
-            report.no(f"{call}\n{_raises(got)}")
+            report.no(f"{call}{note}\n{_raises(got)}")
         elif got.changed:
             text = "Work on a copy, or use operations that make a new tensor."
-            report.no(f"{call}\nchanges its arguments in place", text)
+            report.no(f"{call}{note}\nchanges its arguments in place", text)
         else:
             found = difference(expected.value, got.value)
             if found is None:
-                report.ok(f"{call}{case.note and ': ' + case.note}")
+                report.ok(f"{call}{note}")
                 return True
             if found.layer == "values":
                 if self.probe is None:
                     kind = _kind(got.value)
-                    report.ok(f"takes {call}" if self.judged else f"{call} returns {kind}")
+                    text = f"takes {call}" if self.judged else f"{call} returns {kind}"
+                    report.ok(f"{text}{note}")
                     report.no(f"values differ: {found.text}", found.hint)
                 else:
-                    report.ok(f"takes {call}")
+                    report.ok(f"takes {call}{note}")
                     report.no(found.text, found.hint)
                 if self.picture:
                     report.picture = (expected.value, got.value)
             else:
-                report.ok(f"takes {call}")
+                report.ok(f"takes {call}{note}")
                 bare = self.probe is not None or found.layer == "verdict"
                 report.no(found.text if bare else f"result: {found.text}", found.hint)
         return False
@@ -241,15 +242,15 @@ class Exercise:
     def _passes_gradients(
         self, report: Report, case: Case, expected: Outcome, got: Outcome
     ) -> bool:
-        call = self._written(case)
+        call = self._written(case) + (case.note and f": {case.note}")
         if got.problem:
-            report.no(f"{call} with inputs that require gradients\n{_raises(got)}")
+            report.no(f"{call}, with inputs that require gradients\n{_raises(got)}")
             return False
         names = self._differentiable(case)
         for name, want, have in zip(names, expected.gradients, got.gradients, strict=True):
             if want is not None and have is None:
                 report.no(
-                    f"{call}: no gradient reaches `{name}`",
+                    f"{call}\nno gradient reaches `{name}`",
                     "Something cuts the graph: `.detach()`, `torch.no_grad()`, `.data`, `.item()`, "
                     "numpy, a new tensor made from numbers with torch.tensor(...), "
                     "a derivative without create_graph=True; or the result was kept from an "
@@ -258,7 +259,7 @@ class Exercise:
                 return False
             found = difference(want, have) if want is not None else None
             if found:
-                report.no(f"{call}: the gradient of `{name}`: {found.text}")
+                report.no(f"{call}\nthe gradient of `{name}`: {found.text}")
                 return False
         return True
 
