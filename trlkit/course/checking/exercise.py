@@ -205,8 +205,7 @@ class Exercise:
         return None
 
     def _accepts(self, report: Report, case: Case, expected: Outcome, got: Outcome) -> bool:
-        note = case.note and f": {case.note}"
-        call, problem = self._written(case), got.problem
+        call, note, problem = self._written(case), _noted(case), got.problem
         if problem and problem.type == "NotImplementedError" and not problem.message:
             report.no(f"`{self.name}` is not written yet")
         elif got.borrowed:
@@ -242,7 +241,7 @@ class Exercise:
     def _passes_gradients(
         self, report: Report, case: Case, expected: Outcome, got: Outcome
     ) -> bool:
-        call = self._written(case) + (case.note and f": {case.note}")
+        call = self._written(case) + _noted(case)
         if got.problem:
             report.no(f"{call}, with inputs that require gradients\n{_raises(got)}")
             return False
@@ -344,6 +343,11 @@ def _cases(exercise: Exercise, seed: int | None) -> tuple[Case, ...]:
 @functools.cache
 def _oracle(exercise: Exercise) -> Remembered:
     return Remembered(LocalAnswer(exercise.oracle))
+
+
+def _noted(case: Case) -> str:
+    """What is special about a case, to stand behind its call."""
+    return case.note and f": {case.note}"
 
 
 def _same(one: Outcome, other: Outcome) -> bool:
