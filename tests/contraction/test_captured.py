@@ -12,8 +12,9 @@ import torch
 from oracles import DEVICES, LAYERS, close, dense_output
 from torch import nn
 
+import trlkit
 from trlkit import TensorDropout
-from trlkit.contraction import captured, narrow
+from trlkit.contraction import captured, narrow, pairs
 from trlkit.contraction.costs import CAPTURED_PATHS, PATHS
 from trlkit.dropout import draw_masks
 
@@ -360,3 +361,107 @@ def test_few_outputs_are_differentiable_twice(monkeypatch):
 
     for one, right in zip(penalty(narrow.linear), penalty(nn.functional.linear), strict=True):
         close(one, right, torch.float32)
+
+
+@GPU
+@pytest.mark.parametrize("memory", ["rows", "columns"])
+def test_few_outputs_in_the_memory_of_either_order_and_over_the_matrix(memory, monkeypatch):
+    monkeypatch.setattr(narrow, "LEAST_ELEMENTS", 0)
+    rows = torch.randn(64, 2000, device="cuda", requires_grad=True)
+    matrix, g = torch.randn(2000, 7, device="cuda").T, torch.randn(64, 7, device="cuda")
+    matrix = (matrix.contiguous() if memory == "rows" else matrix).requires_grad_()
+    y = narrow.linear(rows, matrix)
+    close(y, rows.double() @ matrix.double().T, torch.float32)
+    found = torch.autograd.grad(y, (rows, matrix), g)
+    right = g.double() @ matrix.double(), g.double().T @ rows.double()
+    for one, expected in zip(found, right, strict=True):
+        close(one, expected, torch.float32)
+    over = matrix.detach().clone()
+    close(narrow.gradients(rows.detach(), over, g, over), right[0], torch.float32)
+    close(over, right[1], torch.float32)
+
+
+def _captured(function):
+    """What a function of no arguments gives in a CUDA graph."""
+    graph, side = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+    with captured.capturing(graph, side):
+        found = function()
+    graph.replay()
+    torch.cuda.synchronize()
+    return found
+
+
+@GPU
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("sizes", [(7, 7, 10), (512, 7, 7), (1, 5), (3, 1, 2), (2000, 3), (70, 70)])
+@pytest.mark.parametrize("columns", [1, 10, 33, 100])
+def test_a_khatri_rao_product_and_its_gradients_in_a_graph(sizes, columns, dtype):
+    _product_in_a_graph(
+        pairs.khatri_rao, trlkit.khatri_rao, [(size, columns) for size in sizes], dtype
+    )
+
+
+@GPU
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        [(7, 7), (7, 3)],
+        [(7, 3), (7, 3), (10, 2)],
+        [(1, 4), (5, 1)],
+        [(40, 40), (2, 3)],
+        [(3, 300)] * 2,
+    ],
+)
+def test_a_kronecker_product_and_its_gradients_in_a_graph(shapes, dtype):
+    _product_in_a_graph(pairs.kronecker, trlkit.kronecker, shapes, dtype)
+
+
+def _product_in_a_graph(ours, plain, shapes, dtype):
+    matrices = [torch.randn(*shape, device="cuda").to(dtype).requires_grad_() for shape in shapes]
+    exact = [matrix.detach().double().requires_grad_() for matrix in matrices]
+    right = plain(exact)
+    direction = torch.randn_like(right)
+
+    def both(wanted):
+        y = ours(matrices)
+        return y, torch.autograd.grad(y, wanted, direction.to(dtype))
+
+    for wanted in (range(len(shapes)), range(1)):
+        y, grads = _captured(lambda wanted=wanted: both([matrices[k] for k in wanted]))
+        close(y, right, dtype)
+        expected = torch.autograd.grad(
+            right, [exact[k] for k in wanted], direction, retain_graph=True
+        )
+        for one, other in zip(grads, expected, strict=True):
+            close(one, other, dtype)
+
+
+@GPU
+def test_a_product_in_a_graph_is_differentiable_twice():
+    matrices = [torch.randn(size, 6, device="cuda", requires_grad=True) for size in (3, 4, 5)]
+
+    def penalty(product):
+        y = product(matrices)
+        grads = torch.autograd.grad(y.square().sum(), matrices, create_graph=True)
+        return torch.autograd.grad(sum(grad.square().sum() for grad in grads), matrices)
+
+    found, expected = _captured(lambda: penalty(pairs.khatri_rao)), penalty(trlkit.khatri_rao)
+    for one, right in zip(found, expected, strict=True):
+        close(one, right.double(), torch.float32)
+
+
+@GPU
+def test_without_a_compiler_for_kernels_a_layer_goes_on_and_says_so(monkeypatch):
+    from trlkit.contraction import kernels
+
+    def broken(*tensors):
+        raise RuntimeError("Failed to find C compiler.\nPlease specify one")
+
+    monkeypatch.setattr(kernels, "khatri_rao_backward", broken)
+    monkeypatch.setattr(narrow, "LEAST_ELEMENTS", 0)
+    narrow.kernels_of.cache_clear()
+    layer = made("cp", "rebuild", (64, 5, 5), dtype=torch.float32)
+    with pytest.warns(UserWarning, match="without its Triton kernels.*C compiler"):
+        agrees(layer, batch(layer, 64), torch.float32)
+    narrow.kernels_of.cache_clear()

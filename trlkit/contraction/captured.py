@@ -129,8 +129,8 @@ class Program:
     ----------
     matrix, out : Tensor of shape (K, P), and of shape (N, K) or None
         Of the tensors that were loaded last.
-    d_matrix, d_out : Tensor of the same shapes
-        Where the backward graph reads their gradients.
+        The backward graph reads their gradients in the same memory, since the matrices
+        themselves are of no use any more when those are known.
     grads : list of Tensor
         Where it writes those of the tensors that were loaded.
     bytes : int
@@ -151,11 +151,8 @@ class Program:
         self.bytes = _allocated(device) - before
 
     def _prepare(self) -> None:
-        """Run all of it once, and make the tensors that the graphs read and write."""
-        made = self.outputs(self.inputs)
-        self.cotangents = [torch.zeros_like(output) for output in made]
-        self.d_matrix, self.d_out = (*self.cotangents, None)[:2]
-        self._backward(made)
+        """Run all of it once."""
+        self._backward(self.outputs(self.inputs))
 
     def _capture(self, device: torch.device) -> None:
         with torch.cuda.device(device):
@@ -189,9 +186,8 @@ class Program:
         self.matrix, self.out = (*(output.detach() for output in made), None)[:2]
 
     def _backward(self, made: Sequence[Tensor]) -> None:
-        pairs = zip(made, self.cotangents, strict=True)
-        made, cotangents = zip(*(pair for pair in pairs if pair[0].requires_grad), strict=True)
-        grads = torch.autograd.grad(made, self.inputs, cotangents)
+        made = [output for output in made if output.requires_grad]
+        grads = torch.autograd.grad(made, self.inputs, [output.detach() for output in made])
         self.grads = [grad.contiguous() for grad in grads]
 
     def outputs(self, tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -242,15 +238,15 @@ class _Pass(torch.autograd.Function):
         if program.out is not None:
             between_g = torch.mm(g, program.out)
             if learn:
-                torch.mm(g.t(), between, out=program.d_out)
+                torch.mm(g.t(), between, out=program.out)
         d_rows = None
         if for_rows and learn and narrow.fits(rows, program.matrix):
-            d_rows = narrow.gradients(rows, program.matrix, between_g, program.d_matrix)
+            d_rows = narrow.gradients(rows, program.matrix, between_g, program.matrix)
         else:
             if for_rows:
                 d_rows = torch.mm(between_g, program.matrix)
             if learn:
-                torch.mm(between_g.t(), rows, out=program.d_matrix)
+                torch.mm(between_g.t(), rows, out=program.matrix)
         d_bias = g.sum(0, dtype=program.targets[0].dtype) if for_bias else None
         if not learn:
             return None, d_rows, d_bias, *[None] * len(tensors)

@@ -6,6 +6,7 @@ and twice backward: once for the gradient of the batch and once for that of the 
 
 import functools
 import types
+import warnings
 
 import torch
 from torch import Tensor
@@ -60,7 +61,7 @@ def fits(rows: Tensor, matrix: Tensor) -> bool:
         and (batch * inputs >= LEAST_ELEMENTS or torch.cuda.is_current_stream_capturing())
         and runs_as_written(rows, matrix)
         and (rows.dtype == matrix.dtype or torch.is_autocast_enabled("cuda"))
-        and _kernels(rows.device) is not None
+        and kernels_of(rows.device) is not None
     )
 
 
@@ -102,26 +103,27 @@ def linear(rows: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
         dtype = torch.get_autocast_dtype("cuda")
         rows, matrix = rows.to(dtype), matrix.to(dtype)
         bias = None if bias is None else bias.to(dtype)
-    rows, matrix = rows.contiguous(), matrix.contiguous()
+    rows = rows.contiguous()
     if not torch.is_grad_enabled():
-        return _kernels(rows.device).forward(rows, matrix, bias)
+        return kernels_of(rows.device).forward(rows, matrix, bias)
     return _Narrow.apply(rows, matrix, bias)
 
 
 def gradients(rows: Tensor, matrix: Tensor, g: Tensor, d_matrix: Tensor) -> Tensor:
     """The gradient (B, P) of the rows from that of :func:`linear`'s output, g (B, N).
 
-    The matrix' gradient (N, P) is written into ``d_matrix``. Differentiable no further.
+    The matrix' gradient (N, P) is written into ``d_matrix``, which may be the matrix itself.
+    Differentiable no further.
     """
     rows, g = rows.contiguous(), g.contiguous()  # a part of a batch has gaps between its rows
-    return _kernels(rows.device).backward(rows, matrix, g, d_matrix)[0]
+    return kernels_of(rows.device).backward(rows, matrix, g, d_matrix)[0]
 
 
 class _Narrow(torch.autograd.Function):
     @staticmethod
     def forward(ctx, rows: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(rows, matrix)
-        return _kernels(rows.device).forward(rows, matrix, bias)
+        return kernels_of(rows.device).forward(rows, matrix, bias)
 
     @staticmethod
     def backward(ctx, g: Tensor):
@@ -134,17 +136,38 @@ class _Narrow(torch.autograd.Function):
                 g.sum(0) if for_bias else None,
             )
         d_matrix = torch.empty_like(matrix)
-        dx, dw, db = _kernels(rows.device).backward(rows, matrix, g.contiguous(), d_matrix)
+        dx, dw, db = kernels_of(rows.device).backward(rows, matrix, g.contiguous(), d_matrix)
         return dx, dw, db if for_bias else None
 
 
 @functools.cache
-def _kernels(device: torch.device) -> types.ModuleType | None:
-    """The module of kernels; None where Triton or the GPU cannot run them."""
-    if torch.version.cuda is None or torch.cuda.get_device_capability(device) < (8, 0):
+def kernels_of(device: torch.device) -> types.ModuleType | None:
+    """The module of kernels; None where Triton or the GPU cannot run them.
+
+    Triton may be there and lack what it builds kernels with, a C compiler for one: so the
+    first call runs one, and a failure is told once.
+
+    Examples
+    --------
+    >>> kernels_of(torch.device("cpu")) is None
+    True
+    """
+    if device.type != "cuda" or torch.version.cuda is None:
+        return None
+    if torch.cuda.get_device_capability(device) < (8, 0):
         return None
     try:
         from trlkit.contraction import kernels
     except ImportError:
+        return None
+    try:
+        kernels.khatri_rao_backward(*(torch.ones(1, 1, device=device) for _ in range(3)))
+    except Exception as error:
+        warnings.warn(
+            f"trlkit goes on without its Triton kernels, since Triton could not build or run "
+            f"one on {device}: {type(error).__name__}: {str(error).splitlines()[0][:200]}. "
+            f"Triton needs a C compiler (gcc) that it finds",
+            stacklevel=2,
+        )
         return None
     return kernels

@@ -24,7 +24,8 @@ from trlkit.contraction.orders import (
     tt_split,
     turned,
 )
-from trlkit.tensors import khatri_rao, kronecker, sizes_of
+from trlkit.contraction.pairs import khatri_rao, kronecker
+from trlkit.tensors import sizes_of
 
 Masks = Sequence[Tensor | None]
 
