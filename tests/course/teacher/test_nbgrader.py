@@ -87,8 +87,18 @@ def submissions(chapter):
     return {
         "solved": filled(chapter, solved),
         "blank": released(chapter),
-        "wrong": filled(chapter, wrong),
+        "wrong": without_examples(filled(chapter, wrong)),
     }
+
+
+def without_examples(notebook):
+    """A submission whose author deleted the examples, which take long and count for nothing."""
+    notebook.cells = [
+        cell
+        for cell in notebook.cells
+        if cell.cell_type != "code" or cell.metadata.get("nbgrader")
+    ]
+    return notebook
 
 
 def chosen(chapter):

@@ -1116,8 +1116,8 @@ def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
         shares = []
         for make in (first, second):
             head = make()
-            adam = torch.optim.Adam(head.parameters(), lr=0.05)
-            for _ in range(60):
+            adam = torch.optim.Adam(head.parameters(), lr=0.1)
+            for _ in range(20):
                 adam.zero_grad()
                 nn.functional.cross_entropy(head(images[some]), labels[some]).backward()
                 adam.step()
@@ -1136,7 +1136,7 @@ def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
 
     def share(head, x, y):
         optimizer = torch.optim.AdamW(head.parameters(), lr=0.05, weight_decay=0.0)
-        for _ in range(80):
+        for _ in range(25):
             loss = nn.CrossEntropyLoss()(head(x), y)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -1168,7 +1168,7 @@ def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
         for name, make in {"first": first, "second": second}.items():
             head = make()
             adam = torch.optim.Adam(head.parameters(), lr=0.02)
-            for _ in range(25):
+            for _ in range(10):
                 for part in some[torch.randperm(len(some))].split(50):
                     adam.zero_grad()
                     nn.functional.cross_entropy(head(images[part]), labels[part]).backward()
@@ -1223,7 +1223,7 @@ def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
 # does not. Are both trained, long enough, on the labels of their images, and is it the trained ones that
 # you measure?
 # Look at: zero_grad, backward, step, and which head is asked in the end.
-#- range(60)
+#- range(20)
 #+ range(0)
 
 # %% mistake="compare_heads" name="one maker for both"
@@ -1336,9 +1336,9 @@ def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
 # A head of yours learns on after it was asked for held-out images, and what counts is not what it read
 # last. Where the best time counts, the held-out images choose when to stop, and the shares are too high.
 # Look at: how often `held_out` is read in a run, and which time counts.
-#-             for _ in range(60):
+#-             for _ in range(20):
 #+             best = 0.0
-#+             for step in range(60):
+#+             for step in range(20):
 #-             with torch.no_grad():
 #-                 right = head(held_out).argmax(1) == truth
 #-             shares.append(right.double().mean().item())
