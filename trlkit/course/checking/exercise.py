@@ -187,22 +187,28 @@ class Exercise:
         in the same cases, with the same kind of error.
         """
         cases = [case for case in _cases(self, seed) if not case.confined]
-        calls = [(case, gradient) for case in cases for gradient in (False, self.gradients)]
-        pairs = [self._both(answer, case, gradient) for case, gradient in calls]
-        right = [_same(expected, got) for expected, got in pairs]
-        wrong_values = any(
-            not got.problem and not good for (_, got), good in zip(pairs, right, strict=True)
-        )
-        if not wrong_values and not any(right):
+        left = [(mistake, wrong, True) for mistake, wrong in known]
+        wrong_values = any_right = False
+        for case in cases:
+            for gradient in (False, True)[: 1 + self.gradients]:
+                if not left:  # no call more of an answer that is like none of them
+                    return None
+                expected, got = self._both(answer, case, gradient)
+                right = _same(expected, got)
+                any_right |= right
+                wrong_values |= not got.problem and not right
+                alike = (
+                    (mistake, wrong, so_far, _same(got, self._call(wrong, case, gradient)))
+                    for mistake, wrong, so_far in left
+                )
+                left = [
+                    (mistake, wrong, so_far and same)
+                    for mistake, wrong, so_far, same in alike
+                    if same or got.problem
+                ]
+        if not wrong_values and not any_right:
             return None
-        for mistake, wrong in known:
-            outcomes = (self._call(wrong, case, gradient) for case, gradient in calls)
-            if all(
-                (wrong_values and got.problem) or _same(got, outcome)
-                for (_, got), outcome in zip(pairs, outcomes, strict=True)
-            ):
-                return mistake
-        return None
+        return next((mistake for mistake, _, same in left if same or wrong_values), None)
 
     def _accepts(self, report: Report, case: Case, expected: Outcome, got: Outcome) -> bool:
         call, note, problem = self._written(case), _noted(case), got.problem

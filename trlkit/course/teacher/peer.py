@@ -10,6 +10,7 @@ argument was changed in place. A judge takes points for facts alone; see ``teach
 import builtins
 import contextlib
 import copy
+import ctypes
 import io
 import random
 import types
@@ -33,6 +34,7 @@ MOST_DEEP = 40  # questions that wait while others are served
 MOST_GIVEN = 500  # returned tensors in which writing is noticed
 MOST_GRAPHS = 2000  # calls whose graphs are kept for a backward pass
 PRINTED = 2000
+MT19937_BYTES = 4 * 624 + 4  # its words, and the place among them
 OWN = {*vars(nn.Module()), *vars(nn.Module), "_line"}  # what no part of a module is named
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 # Containers without a forward, which are made of the real thing: code goes through their entries.
@@ -994,8 +996,10 @@ def _generators() -> dict[str, Any]:
 
 
 def _numpy_state() -> bytes:
-    _, keys, position, *_ = np.random.get_state()
-    return keys.tobytes() + str(position).encode()
+    bits = np.random.mtrand._rand._bit_generator
+    if type(bits) is np.random.MT19937:  # read where it lies: get_state takes 30 times as long
+        return ctypes.string_at(bits.ctypes.state_address, MT19937_BYTES)
+    return repr(bits.state).encode()
 
 
 # ---- values ---------------------------------------------------------------------------------
