@@ -208,9 +208,10 @@ def is_unfold(candidate):
     Returns a bool. It may call your own unfold, and takes at most 2000 calls of the candidate.
     """
     ### BEGIN SOLUTION
+    every = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
     for shape in [(4,), (2, 3), (3, 1, 3), (2, 3, 4, 5), (2, 3, 2, 2, 3, 2)]:
         for mode in range(len(shape)):
-            for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
+            for dtype in every if len(shape) == 2 else every[:1]:  # a dtype that fails, fails for matrices
                 turned = torch.randn(shape[::-1], dtype=dtype).permute(*reversed(range(len(shape))))
                 for x in (torch.randn(shape, dtype=dtype), turned):
                     x.requires_grad_()

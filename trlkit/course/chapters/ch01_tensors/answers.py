@@ -174,10 +174,11 @@ def unfold(x, mode):
 
 # %% right="is_unfold"
 def is_unfold(candidate):
+    every = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
     for shape in [(4,), (2, 3), (3, 1, 3), (2, 3, 4, 5), (2, 3, 2, 2, 3, 2)]:
         back = tuple(reversed(range(len(shape))))
         for mode in range(len(shape)):
-            for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
+            for dtype in every if len(shape) == 2 else every[:1]:
                 x = torch.randn(shape, dtype=torch.float64)
                 turned = torch.randn(shape[::-1], dtype=torch.float64).permute(back)
                 for x in (x, turned):
