@@ -94,9 +94,7 @@ def submissions(chapter):
 def without_examples(notebook):
     """A submission whose author deleted the examples, which take long and count for nothing."""
     notebook.cells = [
-        cell
-        for cell in notebook.cells
-        if cell.cell_type != "code" or cell.metadata.get("nbgrader")
+        cell for cell in notebook.cells if cell.cell_type != "code" or cell.metadata.get("nbgrader")
     ]
     return notebook
 

@@ -383,7 +383,9 @@ from torch import nn
 def look():
     net = lend()
     twin = copy.deepcopy(net)
-    first, x = twin[0], lend_x()
+    first, x, shared = twin[0], lend_x(), copy.copy(net)
+    assert shared is not net and shared[0].weight is net[0].weight
+    assert shared(x).shape == net(x).shape
     by_hand = nn.functional.conv2d(x, first.weight, first.bias, first.stride, first.padding)
     return net[0].padding, net[1].p, twin[0].kernel_size, (by_hand - net[0](x)).abs().max().item()
 """
@@ -393,6 +395,22 @@ def look():
         assert child.run(code)[0] == ""
         _, look = child.begin("look", pieces)
         assert look() == ((1, 1), 0.3, (3, 3), 0.0)
+
+
+def test_a_head_without_sizes_is_refused_with_a_reason(sandbox):
+    code = """
+from torch import nn
+
+def head():
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
+"""
+    with sandbox.fork("01_tensors") as child, child.within(60.0):
+        assert child.run(code)[0] == ""
+        _, head = child.begin("head", {})
+        with pytest.raises(ValueError, match="`1`, a LazyLinear, has parameters without a shape"):
+            head()
+        with pytest.raises(ValueError, match="give its sizes"):  # the line is still there
+            head()
 
 
 def test_calls_one_after_another_draw_other_numbers_and_the_seed_decides_which(sandbox):

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import _disable_current_modes
 
 from trlkit.course.checking import program
@@ -106,6 +107,10 @@ class RemoteModule(nn.Module):
     def __deepcopy__(self, memo: dict) -> nn.Module:
         peer, number = self._line
         return peer.request("copy", [number])
+
+    def __copy__(self) -> nn.Module:
+        peer, number = self._line
+        return peer.request("shallow", [number])
 
     def __reduce__(self):
         raise TypeError("a module of another process cannot be pickled")
@@ -444,11 +449,13 @@ class Peer:
             return self._called(kind, *value)
         if kind == "backward" and isinstance(value, list) and len(value) == 2:
             return self._backward(*value)
-        if kind in ("train", "eval", "copy") and isinstance(value, list) and value:
+        if kind in ("train", "eval", "copy", "shallow") and isinstance(value, list) and value:
             module = self.modules.get(value[0])
             if kind == "train":
                 return module.train(value[1] is True)
-            return module.eval() if kind == "eval" else copy.deepcopy(module)
+            if kind == "eval":
+                return module.eval()
+            return copy.deepcopy(module) if kind == "copy" else copy.copy(module)
         if kind == "record" and self.trusting:
             number, *how = value
             return program.record(self.modules.get(number), *how)
@@ -477,6 +484,8 @@ class Peer:
             watched = Largest() if settings.get("watch") and self.trusting else None
             with watched or contextlib.nullcontext():
                 result = function(*args, **kwargs)
+            if self.trusting:
+                _sized(result)
             left.update(_left(settings))
             if watched:
                 left["watched"] = [watched.numbers, sorted(watched.counts)[:99_999]]
@@ -1010,6 +1019,22 @@ def _unrolled(args: tuple) -> Iterator[Any]:
     for arg in args:
         once = hasattr(type(arg), "__next__") or isinstance(arg, nn.ParameterList)
         yield list(arg) if once else arg
+
+
+def _sized(value: Any) -> None:
+    """Refuse modules with parameters that have no shape yet: nobody could say what they hold."""
+    if isinstance(value, nn.Module):
+        for name, module in value.named_modules():
+            for part in (*module._parameters.values(), *module._buffers.values()):
+                if part is not None and is_lazy(part):
+                    where = f"`{name}`, a {type(module).__name__}," if name else "it"
+                    raise ValueError(
+                        f"{where} has parameters without a shape as yet: give its sizes, or call "
+                        f"the module once before you return it"
+                    )
+    elif isinstance(value, tuple | list):
+        for item in value:
+            _sized(item)
 
 
 def _swapped(value: Any, table: dict[int, Tensor]) -> Any:
