@@ -835,7 +835,8 @@ def worth_of_places(split, learn, shuffle, seeds):
     learn: function; learn(x, labels, seed) gives a head that starts by the seed, trained; an nn.Module
     that takes photographs to class scores.
     shuffle: function; shuffle(x, seed) gives photographs with their places shuffled, and leaves x as it is.
-    seeds: list of int; a pair for each, the seed of all that is drawn for it.
+    seeds: list of int; two heads for each. split and learn get this seed, and shuffle the same or others that
+    follow from it.
     Returns (used, needed, says): two pairs of float (mean, half), over the seeds, in points (percent of the
     unseen photographs); and "needed", "in the way", "used" or "not shown".
     """

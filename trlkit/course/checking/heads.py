@@ -64,13 +64,16 @@ def form(
     head.eval()
     other.eval()
     with torch.no_grad():
-        one = head(x[:1])
+        one, twice = head(x[:1]), (head(x), head(x))
         for old, new in zip(held(other), held(head), strict=True):
             old.copy_(new)
         same = torch.allclose(other(x), head(x), rtol=1e-3, atol=1e-3)
     if not isinstance(one, Tensor) or one.shape != (1, classes):
         text = f"takes {(1, *shape)} to {describe(plain(one))}, expected shape (1, {classes})"
         return Verdict("a batch of one", text)
+    if not torch.allclose(*twice, rtol=1e-3, atol=1e-3, equal_nan=True):
+        text = "in eval mode it gives other logits when the same activations come a second time"
+        return Verdict("other logits the second time", text)
     if not same:
         text = "two heads with the same parameters and buffers give different outputs\n"
         text += "so other numbers are in them, which count too and are kept nowhere"

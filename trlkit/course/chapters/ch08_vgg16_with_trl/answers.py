@@ -147,6 +147,21 @@ def freeze_network(model):
             m.running_mean = m.running_var = None
     return model.requires_grad_(False).eval()
 
+# %% wrong="freeze_network" name="a frozen copy"
+# The network that came in stays as it was.
+#-     for parameter
+#+     import copy
+#+
+#+     model = copy.deepcopy(model)
+#+     for parameter
+
+# %% wrong="freeze_network" name="a copy of the frozen one"
+# Both are frozen, and another one is returned.
+#- return model.eval()
+#+ import copy
+#+
+#+     return copy.deepcopy(model.eval())
+
 # %% right="vgg_with_trl"
 def vgg_with_trl(model, num_classes, rank, dropout, size):
     from trlkit import CPTRL
@@ -328,6 +343,14 @@ def vgg_with_trl(model, num_classes, rank, dropout, size):
     model.avgpool = CPTRL(tuple(shape), num_classes, rank, dropout=dropout)
     model.classifier = nn.Sequential()
     return model
+
+# %% wrong="vgg_with_trl" name="a copy"
+# The surgery is done to another network.
+#-     model.requires_grad_
+#+     import copy
+#+
+#+     model = copy.deepcopy(model)
+#+     model.requires_grad_
 
 # %% wrong="vgg_with_trl" name="a quarter of the size"
 # The number of halvings is taken for known.
@@ -695,6 +718,18 @@ def cached_features(backbone, batches):
             labels += y.tolist()
     return torch.tensor(features), torch.tensor(labels)
 
+# %% wrong="cached_features" name="one level down"
+# A dropout in a block of a block stays awake.
+#- backbone.eval()
+#+ for module in (backbone, *backbone.children()):
+#+         module.training = False
+
+# %% wrong="cached_features" name="children alone"
+# The backbone's own mode is left; it may ask for it.
+#- backbone.eval()
+#+ for child in backbone.children():
+#+         child.eval()
+
 # %% wrong="cached_features" name="squeezed"
 # One image at a time, and every size 1 is lost with the batch's.
 def cached_features(backbone, batches):
@@ -1053,6 +1088,14 @@ def restore_head(model, state):
     if own.keys() != state.keys():
         raise ValueError("the names differ")
     model.load_state_dict(state, strict=False)
+
+# %% wrong="restore_head" name="a copy"
+# The network that came in stays as it was.
+#-     own =
+#+     import copy
+#+
+#+     model = copy.deepcopy(model)
+#+     own =
 
 # %% wrong="restore_head" name="as many rows"
 # The first size is compared alone; one column fills the others.
@@ -1718,8 +1761,8 @@ def hundred_numbers(input_shape, num_classes):
 #+ self.register_buffer("signs", 3 * drawn.sign() / math.sqrt(channels))
 
 # %% mistake="hundred_numbers" name="drawn anew for each head"
-# Your head draws numbers anew, once or in each call, that are in no parameter and no buffer: saved and loaded it
-# gives something else.
+# Your head draws numbers, other ones in each head, which are in no parameter and no buffer: saved and loaded it gives
+# something else.
 # Look at: the generator that they are drawn with.
 #- torch.randn(channels, 9, generator=torch.Generator().manual_seed(0))
 #+ torch.randn(channels, 9)
@@ -1763,6 +1806,16 @@ def hundred_numbers(input_shape, num_classes):
 #- return self.linear(x.mean((2, 3)) @ self.signs)
 #+ z = x.mean((2, 3)) @ self.signs
 #+             return self.linear((z - z.mean(0)) / z.std(0, correction=0))
+
+# %% wrong="hundred_numbers" name="drawn in each call"
+# The same photograph gets other logits each time.
+#- x.mean((2, 3)) @ self.signs
+#+ x.mean((2, 3)) @ torch.randn_like(self.signs).sign()
+
+# %% wrong="hundred_numbers" name="dropout that is never off"
+# The function drops in eval mode too, unless it is told not to.
+#- x.mean((2, 3)) @ self.signs
+#+ nn.functional.dropout(x.mean((2, 3)), 0.1) @ self.signs
 
 # %% wrong="hundred_numbers" name="a running mean beside"
 # 512 learned numbers in an attribute that is neither parameter nor buffer.
@@ -1948,6 +2001,25 @@ class FrozenBackbone(nn.Module):
 #+         for child in self.network.children():
 #+             child.eval()
 #+         return self
+
+# %% wrong="FrozenBackbone" name="one level down"
+# A dropout in a block of a block wakes up.
+#-         return super().train(False)
+#+         super().train(mode)
+#+         self.network.training = False
+#+         for child in self.network.children():
+#+             child.training = False
+#+         return self
+
+# %% wrong="FrozenBackbone" name="train without a mode"
+# Whoever holds the module hands a mode on to it.
+#- def train(self, mode=True):
+#+ def train(self):
+
+# %% wrong="FrozenBackbone" name="train by eval"
+# eval() calls train(False).
+#- return super().train(False)
+#+ return self.eval()
 
 # %% wrong="FrozenBackbone" name="float32"
 # A network in float64 gives float32.

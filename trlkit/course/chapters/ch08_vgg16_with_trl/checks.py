@@ -76,8 +76,7 @@ def _same_network(result: Any, network: nn.Module) -> Verdict:
         return RIGHT
     what = f"{result!r}"
     if isinstance(result, nn.Module):
-        same = type(result) is type(network)
-        what = "a copy of the network" if same else f"another network, a {type(result).__name__}"
+        what = f"another object, a {type(result).__name__}"
     text = f"expected the network that came in, changed in place; got {what[:60]}"
     return Verdict(f"returned: {what[:60]}", text)
 
@@ -90,17 +89,28 @@ def freeze_network(model: nn.Module) -> nn.Module:
     return model
 
 
+FROZEN = (
+    "returned",
+    "parameters that still learn",
+    "modules still in training mode",
+    "weights",
+)
+
+
 def freezing(answer: Callable, model: nn.Module) -> dict:
     before = _state(model)
     result = answer(model)
+    same = _same_network(result, model)
+    if same != RIGHT and isinstance(result, nn.Module):  # the rest is asked of the one that came in
+        return _told({"returned": same}, *FROZEN)
     moved = _moved(model, before, before)
     return {
+        "returned": same,
         "parameters that still learn": _learning(model),
         "modules still in training mode": _training(model),
         "weights": Verdict("moved", f"{moved[0]} is gone, or has other numbers than before")
         if moved
         else RIGHT,
-        "returned": _same_network(result, model),
     }
 
 
@@ -320,6 +330,8 @@ def cached_features_cases(draw: Draw) -> Iterator[Case]:
     yield Case(pooled, "a single place in each channel")
     double = Recipe(double_backbone, (channels,)), Recipe(double_batches, (samples, batch))
     yield Case(double, "a backbone in float64")
+    own = Recipe(dropping, (channels,)), Recipe(image_batches, (samples, batch))
+    yield Case(own, "a backbone that asks for its own mode")
 
 
 def head_state(model: nn.Module) -> dict[str, Tensor]:
@@ -1096,7 +1108,14 @@ def freezing_for_good(answer: Callable, network: nn.Module) -> dict:
         ("its .train(True)", lambda: wrapped.train(True)),
     ):
         network.load_state_dict(before)
-        back = train()
+        try:
+            back = train()
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            text = f"{who} raises {type(error).__name__}: {str(error)[:200]}"
+            told["in training"] = Verdict(f"{who} raises {type(error).__name__}", text)
+            return _told(told, *ASLEEP)
         with torch.no_grad():
             got = wrapped(x)
         woken = _training(network) if any(m.training for m in network.modules()) else ""

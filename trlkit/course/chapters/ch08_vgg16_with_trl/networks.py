@@ -45,9 +45,10 @@ def small_vgg_bn(channels: int) -> nn.Module:
 
 
 def small_backbone(channels: int) -> nn.Module:
-    """Convolution, batch normalization, dropout, one nested block, in training mode."""
+    """Convolution, batch normalization, dropout, a block with a block in it, in training mode."""
     torch.default_generator.manual_seed(0)
-    block = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU())
+    inner = nn.Sequential(nn.ReLU(), nn.Dropout(0.5))
+    block = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), inner)
     backbone = nn.Sequential(
         nn.Conv2d(3, channels, 3, padding=1),
         nn.BatchNorm2d(channels),
