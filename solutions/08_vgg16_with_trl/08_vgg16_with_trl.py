@@ -231,8 +231,8 @@ check("freeze_network", freeze_network)
 #   run them on an image of zeros;
 # - **p**: the probability of *dropping* a component, as in chapter 6. Pass it as it is.
 #
-# `trlkit.CPTRL(input_shape, num_classes, rank, dropout=...)` is there. The check uses small networks with the three
-# parts of VGG16, on the CPU.
+# `trlkit.CPTRL(input_shape, output_shape, rank, dropout=...)` is there; `output_shape` is the number of classes. The check uses
+# small networks with the three parts of VGG16, on the CPU.
 
 # %% solve="vgg_with_trl"
 def vgg_with_trl(model, num_classes, rank, dropout, size):
