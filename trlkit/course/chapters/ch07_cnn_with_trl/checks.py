@@ -267,14 +267,15 @@ def mode_verdict(model: nn.Module, training: bool) -> Verdict:
 def train_on_batch_cases(draw: Draw) -> Iterator[Case]:
     batch, features, classes = draw.sizes(6, 4, 3)
 
-    def labels(count: int) -> Tensor:
-        return (draw.normal(count).abs() * 100).long() % classes
+    def labels(count: int, among: int = classes) -> Tensor:
+        return (draw.normal(count).abs() * 100).long() % among
 
     sizes = (features, classes)
     x, y = draw.normal(batch, features), labels(batch)
     yield Case((Recipe(linear_model, sizes), Recipe(sgd, (0.1,)), x, y))
-    x, y = draw.normal(batch + 2, features), labels(batch + 2)
-    yield Case((Recipe(linear_model, sizes), Recipe(adam, (0.05,)), x, y), "Adam")
+    x, y = draw.normal(batch + 2, features), labels(batch + 2, classes - 1)
+    case = (Recipe(linear_model, sizes), Recipe(adam, (0.05,)), x, y)
+    yield Case(case, "Adam, and a batch without the last class")
     x, y = draw.normal(batch + 1, features), labels(batch + 1)
     case = (Recipe(linear_batchnorm_linear, sizes), Recipe(sgd, (0.2,)), x, y)
     yield Case(case, "a batch norm, and the model comes in eval mode")
@@ -286,8 +287,8 @@ def train_on_batch_cases(draw: Draw) -> Iterator[Case]:
     yield Case(case, "images, not yet flattened")
     case = (Recipe(partly_frozen, sizes), Recipe(sgd, (0.1,)), *case[2:])
     yield Case(case, "a frozen convolution")
-    case = (Recipe(frozen_with_old_gradients, sizes), *case[1:])
-    yield Case(case, "the same, and there are gradients before the first call")
+    case = (Recipe(frozen_with_old_gradients, sizes), Recipe(sgd, (0.1, 0.5)), *case[2:])
+    yield Case(case, "the same, with gradients before the first call, and weight decay")
     x, y = 10_000 * draw.normal(batch + 2, features), labels(batch + 2)
     case = (Recipe(linear_model, sizes), Recipe(sgd, (0.1,)), x, y)
     yield Case(case, "large logits")
