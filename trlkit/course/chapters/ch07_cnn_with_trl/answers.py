@@ -754,12 +754,21 @@ def accuracy_of(model, x, labels):
     return right / len(labels)
 
 # %% mistake="accuracy_of" name="eval forgotten"
-# You measure in training mode: dropout draws, so you measure another network each time, and a
-# batch norm moves its running averages on your validation images.
-# Look at: `model.eval()`.
+# The model, or a part of it, is in training mode as you measure: dropout draws, so you measure
+# another network each time, and a batch norm moves its running averages on your validation images.
+# Look at: `model.eval()`, and which modules it reaches.
 def accuracy_of(model, x, labels):
     with torch.no_grad():
         return (model(x).argmax(dim=1) == labels).double().mean().item()
+
+# %% mistake="accuracy_of" name="the root alone in eval mode"
+# The model, or a part of it, is in training mode as you measure: dropout draws, so you measure
+# another network each time, and a batch norm moves its running averages on your validation images.
+# Look at: `model.eval()`, and which modules it reaches.
+#- model.eval()
+#+ model.training = False
+#- model.train(was)
+#+ model.training = was
 
 # %% mistake="accuracy_of" name="measured as it comes"
 # You measure the model as it comes: in training mode if it is in training mode, and with
@@ -854,6 +863,18 @@ def accuracy_of(model, x, labels):
 # Look at: `.item()`.
 #- ).item()
 #+ )
+
+# %% mistake="accuracy_of" name="squashed"
+# Your share is another where the logits are large. On the way to the greatest, two logits that
+# differ become one number, and the first of them wins.
+# Look at: what the logits 1000 and 2000 are when your `argmax` sees them.
+#- model(x)
+#+ torch.sigmoid(model(x))
+
+# %% wrong="accuracy_of" name="classes counted in the labels"
+# Labels that lack the last class have a column too few.
+#- (model(x).argmax(dim=1) == labels).double()
+#+ (nn.functional.one_hot(model(x).argmax(dim=1)) == nn.functional.one_hot(labels)).all(dim=1).double()
 
 # %% wrong="accuracy_of" name="classes along the batch"
 # The greatest along the batch.

@@ -309,8 +309,10 @@ def accuracy_cases(draw: Draw) -> Iterator[Case]:
     features, classes = draw.sizes(4, 3)
     sizes = (features, classes)
 
-    def case(recipe: Recipe, note: str, count: int = 61, shape: tuple = (features,)) -> Case:
-        x = 2 * draw.normal(count, *shape)
+    def case(
+        recipe: Recipe, note: str, count: int = 61, shape: tuple = (features,), size: int = 2
+    ) -> Case:
+        x = size * draw.normal(count, *shape)
         with torch.no_grad():
             scores = recipe.build().eval()(x)
         # The greatest logit of all stands in the first row: an argmax over the whole batch is a
@@ -330,7 +332,10 @@ def accuracy_cases(draw: Draw) -> Iterator[Case]:
     yield case(Recipe(dropout, (*sizes, "eval")), "the same model, in eval mode")
     yield case(Recipe(dropout, (*sizes, "train")), "ten samples", count=10)
     yield case(Recipe(conv_flatten_linear, sizes), "images, not yet flattened", shape=(3, 8, 8))
-    yield case(Recipe(partly_frozen, sizes), "a frozen convolution", shape=(3, 8, 8))
+    *frozen, labels = case(Recipe(partly_frozen, sizes), "", shape=(3, 8, 8)).args
+    note = "a frozen convolution, and no label is the last class"
+    yield Case((*frozen, labels.clamp(max=classes - 2)), note)
+    yield case(Recipe(linear_in_a_sequential, sizes), "large logits", size=10_000)
 
 
 def measured(answer: Callable, model: nn.Module, x: Tensor, labels: Tensor) -> dict:
