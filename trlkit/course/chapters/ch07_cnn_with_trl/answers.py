@@ -1147,8 +1147,8 @@ class Quick(nn.Module):
 #+ p
 
 # %% mistake="Quick" name="made up for at the end"
-# You make up for the smaller parameters in the output. In a layer of several factors, or with a
-# bias, the output does not grow as they do.
+# You make up for the smaller parameters in the output. Where factors are multiplied, or layers follow
+# each other, the output shrinks by more than each of them does.
 # Look at: by how much the output of a product of four factors shrinks.
 #-         larger = {name: self.times * p for name, p in self.layer.named_parameters()}
 #-         return torch.func.functional_call(self.layer, larger, (x,))
@@ -1575,8 +1575,9 @@ def small_head(input_shape, num_classes):
 
 # %% mistake="small_head" name="the same for all"
 # Trained, your head gives different activations the same logits. Is there a product of which two
-# factors or more start at 0? Then the gradient of each of them is 0, and none moves.
-# Look at: the gradient of each of your parameters at the first step.
+# factors or more start at 0, so that the gradient of each is 0 and none moves? Or a narrow place at
+# which all get the same: a tanh or a sigmoid at its end, a ReLU that lets nothing through?
+# Look at: the gradient of each of your parameters, at the first step and at the last.
 def small_head(input_shape, num_classes):
     import trlkit
 
@@ -1584,6 +1585,29 @@ def small_head(input_shape, num_classes):
     for parameter in head.parameters():
         nn.init.zeros_(parameter)
     return head
+
+# %% wrong="small_head" name="one number, and a tanh at its end"
+# Trained, the tanh is 1 or -1 for every activation.
+def small_head(input_shape, num_classes):
+    narrow = nn.Flatten(), nn.Linear(math.prod(input_shape), 1), nn.Tanh()
+    return nn.Sequential(*narrow, nn.Linear(1, num_classes))
+
+# %% wrong="small_head" name="layers in a list"
+# They learn, and are no parameters of the module.
+def small_head(input_shape, num_classes):
+    class Listed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            channels, *sizes = input_shape
+            last = nn.Linear(5 * math.prod(sizes), num_classes)
+            self.layers = [nn.Conv2d(channels, 5, 1), nn.Flatten(), last]
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = layer(x)
+            return x
+
+    return Listed()
 
 # %% wrong="small_head" name="the greatest of each channel"
 # Blind to places, and it does not see their mean.
