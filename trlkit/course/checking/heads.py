@@ -52,11 +52,11 @@ def form(
     if y.min() >= 0 and torch.allclose(y.sum(1), torch.ones(3), atol=1e-4):
         text = "gives rows of numbers that add up to 1: probabilities, and logits are asked for"
         return Verdict("probabilities", text)
-    if not any(parameter.requires_grad for parameter in head.parameters()):
-        return Verdict("nothing learns", "no parameter of the head learns (requires_grad)")
     if ends([y]) - {id(x), *map(id, head.parameters())}:
         text = "its output depends on tensors that learn and are no parameters of the module"
         return Verdict("not registered", text)
+    if not any(parameter.requires_grad for parameter in head.parameters()):
+        return Verdict("nothing learns", "no parameter of the head learns (requires_grad)")
     other = answer(shape, classes)
     if {*map(id, head.parameters())} & {*map(id, other.parameters())}:
         text = "a second call gives the same parameters: each head must be a new one"

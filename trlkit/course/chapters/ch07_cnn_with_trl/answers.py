@@ -507,7 +507,7 @@ def train_on_batch(model, optimizer, x, labels):
     model.train()
 
     def closure():
-        optimizer.zero_grad(set_to_none=False)
+        optimizer.zero_grad()
         loss = nn.CrossEntropyLoss()(model(x), labels)
         loss.backward()
         return loss
@@ -666,6 +666,19 @@ def train_on_batch(model, optimizer, x, labels):
 #+         if parameter.requires_grad:
 #+             parameter.grad = None
 
+# %% mistake="train_on_batch" name="zeros left behind"
+# What is frozen moves with an optimizer that has weight decay: the gradient that was there before
+# the call is 0 now, and not gone.
+# Look at: which parameters an optimizer steps, and what a gradient of 0 is to it.
+#- zero_grad()
+#+ zero_grad(set_to_none=False)
+
+# %% wrong="train_on_batch" name="classes counted in the labels"
+# A batch that lacks the last class has a column too few.
+#- loss = nn.functional.cross_entropy(model(x), labels)
+#+ hot = nn.functional.one_hot(labels).float()
+#+     loss = -(hot * torch.log_softmax(model(x), dim=1)).sum(dim=1).mean()
+
 # %% wrong="train_on_batch" name="back to eval"
 # The model is put back into the mode it came in.
 #- def train_on_batch(model, optimizer, x, labels):
@@ -741,12 +754,21 @@ def accuracy_of(model, x, labels):
     return right / len(labels)
 
 # %% mistake="accuracy_of" name="eval forgotten"
-# You measure in training mode: dropout draws, so you measure another network each time, and a
-# batch norm moves its running averages on your validation images.
-# Look at: `model.eval()`.
+# The model, or a part of it, is in training mode as you measure: dropout draws, so you measure
+# another network each time, and a batch norm moves its running averages on your validation images.
+# Look at: `model.eval()`, and which modules it reaches.
 def accuracy_of(model, x, labels):
     with torch.no_grad():
         return (model(x).argmax(dim=1) == labels).double().mean().item()
+
+# %% mistake="accuracy_of" name="the root alone in eval mode"
+# The model, or a part of it, is in training mode as you measure: dropout draws, so you measure
+# another network each time, and a batch norm moves its running averages on your validation images.
+# Look at: `model.eval()`, and which modules it reaches.
+#- model.eval()
+#+ model.training = False
+#- model.train(was)
+#+ model.training = was
 
 # %% mistake="accuracy_of" name="measured as it comes"
 # You measure the model as it comes: in training mode if it is in training mode, and with
@@ -841,6 +863,18 @@ def accuracy_of(model, x, labels):
 # Look at: `.item()`.
 #- ).item()
 #+ )
+
+# %% mistake="accuracy_of" name="squashed"
+# Your share is another where the logits are large. On the way to the greatest, two logits that
+# differ become one number, and the first of them wins.
+# Look at: what the logits 1000 and 2000 are when your `argmax` sees them.
+#- model(x)
+#+ torch.sigmoid(model(x))
+
+# %% wrong="accuracy_of" name="classes counted in the labels"
+# Labels that lack the last class have a column too few.
+#- (model(x).argmax(dim=1) == labels).double()
+#+ (nn.functional.one_hot(model(x).argmax(dim=1)) == nn.functional.one_hot(labels)).all(dim=1).double()
 
 # %% wrong="accuracy_of" name="classes along the batch"
 # The greatest along the batch.
@@ -1113,8 +1147,8 @@ class Quick(nn.Module):
 #+ p
 
 # %% mistake="Quick" name="made up for at the end"
-# You make up for the smaller parameters in the output. In a layer of several factors, or with a
-# bias, the output does not grow as they do.
+# You make up for the smaller parameters in the output. Where factors are multiplied, or layers follow
+# each other, the output shrinks by more than each of them does.
 # Look at: by how much the output of a product of four factors shrinks.
 #-         larger = {name: self.times * p for name, p in self.layer.named_parameters()}
 #-         return torch.func.functional_call(self.layer, larger, (x,))
@@ -1541,8 +1575,9 @@ def small_head(input_shape, num_classes):
 
 # %% mistake="small_head" name="the same for all"
 # Trained, your head gives different activations the same logits. Is there a product of which two
-# factors or more start at 0? Then the gradient of each of them is 0, and none moves.
-# Look at: the gradient of each of your parameters at the first step.
+# factors or more start at 0, so that the gradient of each is 0 and none moves? Or a narrow place at
+# which all get the same: a tanh or a sigmoid at its end, a ReLU that lets nothing through?
+# Look at: the gradient of each of your parameters, at the first step and at the last.
 def small_head(input_shape, num_classes):
     import trlkit
 
@@ -1550,6 +1585,29 @@ def small_head(input_shape, num_classes):
     for parameter in head.parameters():
         nn.init.zeros_(parameter)
     return head
+
+# %% wrong="small_head" name="one number, and a tanh at its end"
+# Trained, the tanh is 1 or -1 for every activation.
+def small_head(input_shape, num_classes):
+    narrow = nn.Flatten(), nn.Linear(math.prod(input_shape), 1), nn.Tanh()
+    return nn.Sequential(*narrow, nn.Linear(1, num_classes))
+
+# %% wrong="small_head" name="layers in a list"
+# They learn, and are no parameters of the module.
+def small_head(input_shape, num_classes):
+    class Listed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            channels, *sizes = input_shape
+            last = nn.Linear(5 * math.prod(sizes), num_classes)
+            self.layers = [nn.Conv2d(channels, 5, 1), nn.Flatten(), last]
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = layer(x)
+            return x
+
+    return Listed()
 
 # %% wrong="small_head" name="the greatest of each channel"
 # Blind to places, and it does not see their mean.

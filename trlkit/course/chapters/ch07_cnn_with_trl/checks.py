@@ -178,7 +178,7 @@ def parameters_verdict(network: Any, expected: dict[str, tuple], activation: tup
         )
         return Verdict("linear layers " + str(sorted(linear)), text)
     if found == expected:
-        text = f"{', '.join(kept)} of the old head is left in the network, and nothing needs it"
+        text = f"{', '.join(kept)} of the old head is left in the network; all of it goes"
         return Verdict("kept " + str(kept), text)
     if found.keys() == expected.keys():
         wrong = [name for name in found if found[name] != expected[name]]
@@ -186,7 +186,8 @@ def parameters_verdict(network: Any, expected: dict[str, tuple], activation: tup
             f"its parameter {name} has shape {found[name]}, expected {expected[name]}"
             for name in wrong
         )
-        if any(name.startswith("trl.factors") for name in wrong):
+        sizes = [f"trl.factors.{mode}" for mode in range(len(activation))]
+        if any(found[name][:1] != expected[name][:1] for name in sizes):
             text += f"\nthe convolutions and the pooling of CNNWithFC give {activation} here"
         return Verdict(kind, text)
     missing = [name for name in expected if name not in found]
@@ -267,14 +268,15 @@ def mode_verdict(model: nn.Module, training: bool) -> Verdict:
 def train_on_batch_cases(draw: Draw) -> Iterator[Case]:
     batch, features, classes = draw.sizes(6, 4, 3)
 
-    def labels(count: int) -> Tensor:
-        return (draw.normal(count).abs() * 100).long() % classes
+    def labels(count: int, among: int = classes) -> Tensor:
+        return (draw.normal(count).abs() * 100).long() % among
 
     sizes = (features, classes)
     x, y = draw.normal(batch, features), labels(batch)
     yield Case((Recipe(linear_model, sizes), Recipe(sgd, (0.1,)), x, y))
-    x, y = draw.normal(batch + 2, features), labels(batch + 2)
-    yield Case((Recipe(linear_model, sizes), Recipe(adam, (0.05,)), x, y), "Adam")
+    x, y = draw.normal(batch + 2, features), labels(batch + 2, classes - 1)
+    case = (Recipe(linear_model, sizes), Recipe(adam, (0.05,)), x, y)
+    yield Case(case, "Adam, and a batch without the last class")
     x, y = draw.normal(batch + 1, features), labels(batch + 1)
     case = (Recipe(linear_batchnorm_linear, sizes), Recipe(sgd, (0.2,)), x, y)
     yield Case(case, "a batch norm, and the model comes in eval mode")
@@ -286,8 +288,8 @@ def train_on_batch_cases(draw: Draw) -> Iterator[Case]:
     yield Case(case, "images, not yet flattened")
     case = (Recipe(partly_frozen, sizes), Recipe(sgd, (0.1,)), *case[2:])
     yield Case(case, "a frozen convolution")
-    case = (Recipe(frozen_with_old_gradients, sizes), *case[1:])
-    yield Case(case, "the same, and there are gradients before the first call")
+    case = (Recipe(frozen_with_old_gradients, sizes), Recipe(sgd, (0.1, 0.5)), *case[2:])
+    yield Case(case, "the same, with gradients before the first call, and weight decay")
     x, y = 10_000 * draw.normal(batch + 2, features), labels(batch + 2)
     case = (Recipe(linear_model, sizes), Recipe(sgd, (0.1,)), x, y)
     yield Case(case, "large logits")
@@ -308,8 +310,10 @@ def accuracy_cases(draw: Draw) -> Iterator[Case]:
     features, classes = draw.sizes(4, 3)
     sizes = (features, classes)
 
-    def case(recipe: Recipe, note: str, count: int = 61, shape: tuple = (features,)) -> Case:
-        x = 2 * draw.normal(count, *shape)
+    def case(
+        recipe: Recipe, note: str, count: int = 61, shape: tuple = (features,), size: int = 2
+    ) -> Case:
+        x = size * draw.normal(count, *shape)
         with torch.no_grad():
             scores = recipe.build().eval()(x)
         # The greatest logit of all stands in the first row: an argmax over the whole batch is a
@@ -329,7 +333,10 @@ def accuracy_cases(draw: Draw) -> Iterator[Case]:
     yield case(Recipe(dropout, (*sizes, "eval")), "the same model, in eval mode")
     yield case(Recipe(dropout, (*sizes, "train")), "ten samples", count=10)
     yield case(Recipe(conv_flatten_linear, sizes), "images, not yet flattened", shape=(3, 8, 8))
-    yield case(Recipe(partly_frozen, sizes), "a frozen convolution", shape=(3, 8, 8))
+    *frozen, labels = case(Recipe(partly_frozen, sizes), "", shape=(3, 8, 8)).args
+    note = "a frozen convolution, and no label is the last class"
+    yield Case((*frozen, labels.clamp(max=classes - 2)), note)
+    yield case(Recipe(linear_in_a_sequential, sizes), "large logits", size=10_000)
 
 
 def measured(answer: Callable, model: nn.Module, x: Tensor, labels: Tensor) -> dict:
