@@ -507,7 +507,7 @@ def train_on_batch(model, optimizer, x, labels):
     model.train()
 
     def closure():
-        optimizer.zero_grad()
+        optimizer.zero_grad(set_to_none=False)
         loss = nn.CrossEntropyLoss()(model(x), labels)
         loss.backward()
         return loss
@@ -665,13 +665,6 @@ def train_on_batch(model, optimizer, x, labels):
 #+     for parameter in model.parameters():
 #+         if parameter.requires_grad:
 #+             parameter.grad = None
-
-# %% mistake="train_on_batch" name="zeros left behind"
-# What is frozen moves with an optimizer that has weight decay: the gradient that was there before
-# the call is 0 now, and not gone.
-# Look at: which parameters an optimizer steps, and what a gradient of 0 is to it.
-#- zero_grad()
-#+ zero_grad(set_to_none=False)
 
 # %% wrong="train_on_batch" name="classes counted in the labels"
 # A batch that lacks the last class has a column too few.

@@ -53,9 +53,9 @@ def linear_batchnorm_linear(features: int = 4, classes: int = 3) -> nn.Module:
     return filled(nn.Sequential(*layers).double(), seed=3).eval()
 
 
-def sgd(learning_rate: float, weight_decay: float = 0.0) -> Callable:
+def sgd(learning_rate: float) -> Callable:
     """Stochastic gradient descent, still to be given the parameters."""
-    return functools.partial(torch.optim.SGD, lr=learning_rate, weight_decay=weight_decay)
+    return functools.partial(torch.optim.SGD, lr=learning_rate)
 
 
 def adam(learning_rate: float) -> Callable:
