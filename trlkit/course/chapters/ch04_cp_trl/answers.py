@@ -935,8 +935,8 @@ def is_sound(layer, x):
     return all(verdicts)
 
 # %% mistake="is_sound" name="as it stands"
-# You compare the layer as it comes. Its factors are all positive and its bias is 0: there a bias that
-# is never added, and factors that are read as they once were, give the right numbers.
+# Does your test compare the layer only as it comes? Its factors are all positive then and its bias is 0:
+# there a bias that is never added, and factors that are read as they once were, give the right numbers.
 # Look at: what a training step does to a layer, and what your test should do to it.
 #-             with torch.no_grad():
 #-                 for parameter in parameters:
@@ -944,27 +944,31 @@ def is_sound(layer, x):
 #+             pass
 
 # %% mistake="is_sound" name="one mode of the two"
-# Your test tries the layer in one of its two modes. What it does in the other one nobody has seen.
+# Every layer gets past your test that is wrong in training mode alone. Does your test compare in both modes,
+# and does each comparison count, not the last one alone?
 # Look at: layer.train() and layer.eval().
 #- (True, False)
 #+ (False,)
 
 # %% mistake="is_sound" name="training mode alone"
-# Your test tries the layer in training mode alone. A layer that is used answers in eval mode.
+# Every layer gets past your test that is wrong in eval mode alone. Does your test compare in both modes, and
+# does each comparison count, not the last one alone? A layer that is used answers in eval mode.
 # Look at: layer.train() and layer.eval().
 #- (True, False)
 #+ (True,)
 
 # %% mistake="is_sound" name="values alone"
-# Your test compares outputs and no gradients. A layer that gives the right numbers and lets no
-# gradient through, or a wrong one, never learns, or learns something else.
+# Every layer gets past your test that gives the right numbers, also where no gradient comes through, or a
+# wrong one. Such a layer never learns, or learns something else. Does your test compare gradients, and does
+# it count what it finds?
 # Look at: torch.autograd.grad of your output and of the layer's.
 #-         pairs = zip((y, *got), (expected, *wanted))
 #+         pairs = [(y, expected)]
 
 # %% mistake="is_sound" name="whole batches alone"
 # A layer gets past your test that loses the first mode of a batch of one in eval mode. Is a single sample
-# among your batches, in each of the two modes?
+# among your batches, in each of the two modes, and is the shape of the output compared? torch.allclose takes
+# (4,) and (1, 4) for the same.
 # Look at: x[:1].
 #- (agrees(x) and agrees(x[:1]))
 #+ agrees(x)
@@ -1034,19 +1038,19 @@ def is_sound(layer, x):
 #+ torch.ones_like(y)
 
 # %% mistake="is_sound" name="gradients in training alone"
-# A layer gets past your test whose class factor gets no gradient in eval mode.
-# Look at: in which modes, and for which parameters, you compare gradients.
+# Layers get past your test in which the class factor, or x, gets no gradient in eval mode.
+# Look at: in which modes, and of what, you compare gradients.
 #- zip((y, *got), (expected, *wanted))
 #+ zip((y, *got) if layer.training else (y,), (expected, *wanted))
 
 # %% mistake="is_sound" name="gradients in eval mode alone"
 # A layer gets past your test whose bias gets no gradient in training mode.
-# Look at: in which modes, and for which parameters, you compare gradients.
+# Look at: in which modes, and of what, you compare gradients.
 #- zip((y, *got), (expected, *wanted))
 #+ zip((y,) if layer.training else (y, *got), (expected, *wanted))
 
 # %% mistake="is_sound" name="gradients as it stands"
-# A layer gets past your test whose gradients are wrong where the numbers in its first factor are negative.
+# A layer gets past your test whose gradients are wrong where numbers in its factors are negative.
 # Look at: with which parameters you compare gradients. The layer comes with positive factors.
 #-     try:
 #-         for _ in range(2):
@@ -1104,6 +1108,49 @@ def is_sound(layer, x):
 # It accepts every layer.
 def is_sound(layer, x):
     return True
+
+# %% wrong="is_sound" name="gradients and shapes"
+# The numbers of the outputs are not compared.
+#- zip((y, *got), (expected, *wanted))
+#+ zip(got, wanted)
+
+# %% wrong="is_sound" name="the bias as it comes"
+# New numbers in every factor; the bias stays 0.
+#- for parameter in parameters:
+#+ for parameter in layer.factors:
+
+# %% wrong="is_sound" name="positive numbers"
+# New numbers everywhere, none of them negative.
+#- randn_like
+#+ rand_like
+
+# %% wrong="is_sound" name="gradient of x in training alone"
+# In eval mode the gradient of the batch is not looked at.
+#- zip((y, *got), (expected, *wanted))
+#+ list(zip((*got, y), (*wanted, expected)))[not layer.training :]
+
+# %% wrong="is_sound" name="no gradient of the bias"
+# The gradients of the factors and of the batch.
+#- return all(a is
+#+ pairs = [pair for pair in pairs if pair[1].shape != layer.bias.shape]
+#+         return all(a is
+
+# %% wrong="is_sound" name="shapes that fit each other"
+# allclose repeats what is missing; the shapes are not compared.
+#- y.shape != expected.shape or not
+#+ not
+#- torch.autograd.grad(expected, [part, *parameters], weights)
+#+ torch.autograd.grad((expected * weights).sum(), [part, *parameters])
+#- torch.autograd.grad(y, [part, *parameters], weights, allow_unused=True)
+#+ torch.autograd.grad((y * weights).sum(), [part, *parameters], allow_unused=True)
+
+# %% wrong="is_sound" name="the last mode counts"
+# What is found in training mode is forgotten.
+#-                 if not (agrees(x) and agrees(x[:1])):
+#-                     return False
+#+                 sound = agrees(x) and agrees(x[:1])
+#+             if not sound:
+#+                 return False
 
 # %% right="compare_heads"
 def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
