@@ -566,8 +566,8 @@ class CPTRL(nn.Module):
 #+ self.factors
 
 # %% mistake="CPTRL" name="factors not set"
-# You made your factors with torch.empty and never filled them: they hold whatever stood in that
-# piece of memory.
+# Your factors start with numbers that are not finite. Are they made with torch.empty and never filled? Then
+# they hold whatever stood in that piece of memory.
 # Look at: a random start of the right spread.
 #-         std = cp_factor_std(input_shape, rank)
 #
@@ -577,7 +577,7 @@ class CPTRL(nn.Module):
 #+ self.factors
 
 # %% mistake="CPTRL" name="weight built once"
-# Your output stays what it was when the factors change: what forward uses was computed once, and kept.
+# Your output stays what it was when the factors change: is what forward uses computed once, and kept?
 # When the factors learn, or are loaded, the outputs do not follow.
 # Look at: what has to be computed anew in every forward.
 #-         self.bias = nn.Parameter(torch.zeros(num_classes))
@@ -590,8 +590,8 @@ class CPTRL(nn.Module):
 #+ return torch.tensordot(x, self.weight.to(x.dtype), dims=x.ndim - 1) + self.bias
 
 # %% mistake="CPTRL" name="sizes of 1 dropped"
-# You drop every mode of size 1 (`squeeze`), also those that belong there: a batch of one is
-# still a batch, and one class still has a mode of its own.
+# Your output has lost a mode of size 1 (does it come of `squeeze`?): a batch of one is still a batch,
+# and one class still has a mode of its own.
 # Look at: the shape of your output for a batch of one.
 #- bias)
 #+ bias).squeeze()
@@ -612,7 +612,7 @@ class CPTRL(nn.Module):
 #+     def forward
 
 # %% mistake="CPTRL" name="factors frozen"
-# Parameters of your layer are made with requires_grad=False: no optimizer will move them.
+# Parameters of your layer have requires_grad=False: no optimizer will move them.
 # Look at: where requires_grad is set.
 #- std * torch.randn(size, rank) for
 #+ nn.Parameter(std * torch.randn(size, rank), requires_grad=False) for
@@ -624,8 +624,8 @@ class CPTRL(nn.Module):
 #+ , torch.zeros_like(self.bias))
 
 # %% mistake="CPTRL" name="not the default dtype"
-# Your layer starts in float64 (numpy's numbers, or dtype=torch.float64), and PyTorch's networks and
-# images are float32: the first batch would raise an error.
+# Your layer does not start in float32, in which PyTorch's networks and images are: a batch of them would
+# raise an error, or come out in another dtype. Do its numbers come from numpy, or is a dtype given?
 # Look at: torch.randn and torch.zeros without a dtype; `.double()` is for whoever wants it.
 #-         self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
 #+         made = [std * torch.randn(size, rank, dtype=torch.float64) for size in shape]
@@ -732,14 +732,14 @@ class CPTRL(nn.Module):
 #+         return cp_forward_by_modes(x, [kept.to(x.dtype) for kept in self.kept], self.bias)
 
 # %% mistake="CPTRL" name="a batch of one dropped"
-# You drop the first mode where it has the size 1 (`squeeze(0)`): a batch of one is still a batch.
+# Your output has lost the first mode where it has the size 1: a batch of one is still a batch.
 # Look at: the shape of your output for a batch of one.
 #- bias)
 #+ bias).squeeze(0)
 
 # %% mistake="CPTRL" name="view"
-# You used view, which only works where the numbers already lie in the order asked for. A transposed
-# batch does not.
+# Your forward takes a batch that lies in memory row by row, and raises an error where it does not, as
+# behind a transposition: does `view` do that? It takes numbers only in the order in which they lie.
 # Look at: flatten, or reshape, which copy where they have to.
 #- x,
 #+ x.view(len(x), -1).reshape(x.shape),
@@ -833,6 +833,23 @@ class CPTRL(nn.Module):
 #+             self.kept = [factor.detach().clone() for factor in self.factors]
 #+         factors = self.factors if self.training else [kept.to(x.dtype) for kept in self.kept]
 #+         return cp_forward_by_modes(x, list(factors), self.bias)
+
+# %% wrong="CPTRL" name="class factor cut"
+# The class factor alone gets no gradient.
+#- list(self.factors)
+#+ [*self.factors[:-1], self.factors[-1].detach()]
+
+# %% wrong="CPTRL" name="bias cut"
+# The bias alone gets no gradient.
+#- self.bias)
+#+ self.bias.detach())
+
+# %% wrong="CPTRL" name="first mode without a factor"
+# A factor for each mode but the first, as if that were the batch.
+#- shape = (*input_shape, num_classes)
+#+ shape = (*input_shape[1:], num_classes)
+#- cp_forward_by_modes(x, list
+#+ cp_forward_by_modes(x.sum(1), list
 
 # %% right="is_sound"
 def is_sound(layer, x):

@@ -228,8 +228,7 @@ def follows_verdict(layer: nn.Module, x: Tensor) -> Verdict:
         text = f"a new layer makes a {before.dtype} output of a {x.dtype} batch"
         return Verdict("dtype of the output", text)
     if isinstance(before, Tensor) and torch.equal(before, after):
-        text = "its output stays the same when its factors change: forward uses what they were once"
-        return Verdict("stale", text)
+        return Verdict("stale", "its output stays the same when its factors change")
     return RIGHT
 
 
@@ -298,6 +297,8 @@ def parameters_verdict(layer: Any, input_shape: tuple, num_classes: int, rank: i
     text = f"its parameters should be {wanted};\nnamed_parameters() has {shown}"
     factors = vars(layer).get("factors")
     kind = "parameters " + ", ".join(sorted(found.keys() ^ expected.keys()))
+    if any(found[name] != expected[name] for name in found.keys() & expected.keys()):
+        kind += " and shapes"
     if isinstance(factors, list | tuple):
         own = all(isinstance(factor, nn.Parameter) for factor in factors)
         kind = "list of parameters" if own else "list of tensors"
@@ -430,7 +431,8 @@ def gradient_verdict(layer: nn.Module, output: Tensor) -> Verdict:
     torch.sin(output).sum().backward()
     names = [name for name, value in parameters.items() if value.grad is None]
     if names:
-        return Verdict("no gradient", f"no gradient reaches {', '.join(names)}")
+        reached = f"no gradient reaches {', '.join(names)}"
+        return Verdict(reached, reached)
     return RIGHT
 
 
