@@ -1258,8 +1258,8 @@ def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
 #+ [:1000]
 
 # %% mistake="compare_heads" name="one seed for all"
-# A run of yours depends on which seeds were run before it: `seed` alone has to settle everything that
-# chance draws in a run, the images and both starts.
+# A run of yours gives something else where other runs come before it: `seed` alone has to settle everything
+# that chance draws in a run, the images and both starts.
 # Look at: where you call torch.manual_seed, and with what.
 #-         torch.manual_seed(seed)
 #-         some
@@ -1384,8 +1384,9 @@ def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
 
 # %% mistake="compare_heads" name="an interval for each head"
 # Each head of yours reads more in one run than in another, the differences hardly vary, and you name no
-# winner. Runs are in pairs so that what both heads share of the luck drops out.
-# Look at: what you give to `interval`.
+# winner. Is it the differences that `interval` gets, or what each head reads? Runs are in pairs so that what
+# both heads share of the luck drops out.
+# Look at: what you give to `interval`, and with what you compare the mean.
 #-         differences.append(shares[0] - shares[1])
 #-     mean, half = interval(differences)
 #+         differences.append(shares[0] - shares[1])
