@@ -566,8 +566,8 @@ class CPTRL(nn.Module):
 #+ self.factors
 
 # %% mistake="CPTRL" name="factors not set"
-# You made your factors with torch.empty and never filled them: they hold whatever stood in that
-# piece of memory.
+# Your factors start with numbers that are not finite. Are they made with torch.empty and never filled? Then
+# they hold whatever stood in that piece of memory.
 # Look at: a random start of the right spread.
 #-         std = cp_factor_std(input_shape, rank)
 #
@@ -577,7 +577,7 @@ class CPTRL(nn.Module):
 #+ self.factors
 
 # %% mistake="CPTRL" name="weight built once"
-# Your output stays what it was when the factors change: what forward uses was computed once, and kept.
+# Your output stays what it was when the factors change: is what forward uses computed once, and kept?
 # When the factors learn, or are loaded, the outputs do not follow.
 # Look at: what has to be computed anew in every forward.
 #-         self.bias = nn.Parameter(torch.zeros(num_classes))
@@ -590,8 +590,8 @@ class CPTRL(nn.Module):
 #+ return torch.tensordot(x, self.weight.to(x.dtype), dims=x.ndim - 1) + self.bias
 
 # %% mistake="CPTRL" name="sizes of 1 dropped"
-# You drop every mode of size 1 (`squeeze`), also those that belong there: a batch of one is
-# still a batch, and one class still has a mode of its own.
+# Your output has lost a mode of size 1 (does it come of `squeeze`?): a batch of one is still a batch,
+# and one class still has a mode of its own.
 # Look at: the shape of your output for a batch of one.
 #- bias)
 #+ bias).squeeze()
@@ -612,7 +612,7 @@ class CPTRL(nn.Module):
 #+     def forward
 
 # %% mistake="CPTRL" name="factors frozen"
-# Parameters of your layer are made with requires_grad=False: no optimizer will move them.
+# Parameters of your layer have requires_grad=False: no optimizer will move them.
 # Look at: where requires_grad is set.
 #- std * torch.randn(size, rank) for
 #+ nn.Parameter(std * torch.randn(size, rank), requires_grad=False) for
@@ -624,8 +624,8 @@ class CPTRL(nn.Module):
 #+ , torch.zeros_like(self.bias))
 
 # %% mistake="CPTRL" name="not the default dtype"
-# Your layer starts in float64 (numpy's numbers, or dtype=torch.float64), and PyTorch's networks and
-# images are float32: the first batch would raise an error.
+# Your layer does not start in float32, in which PyTorch's networks and images are: a batch of them would
+# raise an error, or come out in another dtype. Do its numbers come from numpy, or is a dtype given?
 # Look at: torch.randn and torch.zeros without a dtype; `.double()` is for whoever wants it.
 #-         self.factors = nn.ParameterList([std * torch.randn(size, rank) for size in shape])
 #+         made = [std * torch.randn(size, rank, dtype=torch.float64) for size in shape]
@@ -732,14 +732,14 @@ class CPTRL(nn.Module):
 #+         return cp_forward_by_modes(x, [kept.to(x.dtype) for kept in self.kept], self.bias)
 
 # %% mistake="CPTRL" name="a batch of one dropped"
-# You drop the first mode where it has the size 1 (`squeeze(0)`): a batch of one is still a batch.
+# Your output has lost the first mode where it has the size 1: a batch of one is still a batch.
 # Look at: the shape of your output for a batch of one.
 #- bias)
 #+ bias).squeeze(0)
 
 # %% mistake="CPTRL" name="view"
-# You used view, which only works where the numbers already lie in the order asked for. A transposed
-# batch does not.
+# Your forward takes a batch that lies in memory row by row, and raises an error where it does not, as
+# behind a transposition: does `view` do that? It takes numbers only in the order in which they lie.
 # Look at: flatten, or reshape, which copy where they have to.
 #- x,
 #+ x.view(len(x), -1).reshape(x.shape),
@@ -833,6 +833,23 @@ class CPTRL(nn.Module):
 #+             self.kept = [factor.detach().clone() for factor in self.factors]
 #+         factors = self.factors if self.training else [kept.to(x.dtype) for kept in self.kept]
 #+         return cp_forward_by_modes(x, list(factors), self.bias)
+
+# %% wrong="CPTRL" name="class factor cut"
+# The class factor alone gets no gradient.
+#- list(self.factors)
+#+ [*self.factors[:-1], self.factors[-1].detach()]
+
+# %% wrong="CPTRL" name="bias cut"
+# The bias alone gets no gradient.
+#- self.bias)
+#+ self.bias.detach())
+
+# %% wrong="CPTRL" name="first mode without a factor"
+# A factor for each mode but the first, as if that were the batch.
+#- shape = (*input_shape, num_classes)
+#+ shape = (*input_shape[1:], num_classes)
+#- cp_forward_by_modes(x, list
+#+ cp_forward_by_modes(x.sum(1), list
 
 # %% right="is_sound"
 def is_sound(layer, x):
@@ -935,8 +952,8 @@ def is_sound(layer, x):
     return all(verdicts)
 
 # %% mistake="is_sound" name="as it stands"
-# You compare the layer as it comes. Its factors are all positive and its bias is 0: there a bias that
-# is never added, and factors that are read as they once were, give the right numbers.
+# Does your test compare the layer only as it comes? Its factors are all positive then and its bias is 0:
+# there a bias that is never added, and factors that are read as they once were, give the right numbers.
 # Look at: what a training step does to a layer, and what your test should do to it.
 #-             with torch.no_grad():
 #-                 for parameter in parameters:
@@ -944,27 +961,31 @@ def is_sound(layer, x):
 #+             pass
 
 # %% mistake="is_sound" name="one mode of the two"
-# Your test tries the layer in one of its two modes. What it does in the other one nobody has seen.
+# Every layer gets past your test that is wrong in training mode alone. Does your test compare in both modes,
+# and does each comparison count, not the last one alone?
 # Look at: layer.train() and layer.eval().
 #- (True, False)
 #+ (False,)
 
 # %% mistake="is_sound" name="training mode alone"
-# Your test tries the layer in training mode alone. A layer that is used answers in eval mode.
+# Every layer gets past your test that is wrong in eval mode alone. Does your test compare in both modes, and
+# does each comparison count, not the last one alone? A layer that is used answers in eval mode.
 # Look at: layer.train() and layer.eval().
 #- (True, False)
 #+ (True,)
 
 # %% mistake="is_sound" name="values alone"
-# Your test compares outputs and no gradients. A layer that gives the right numbers and lets no
-# gradient through, or a wrong one, never learns, or learns something else.
+# Every layer gets past your test that gives the right numbers, also where no gradient comes through, or a
+# wrong one. Such a layer never learns, or learns something else. Does your test compare gradients, and does
+# it count what it finds?
 # Look at: torch.autograd.grad of your output and of the layer's.
 #-         pairs = zip((y, *got), (expected, *wanted))
 #+         pairs = [(y, expected)]
 
 # %% mistake="is_sound" name="whole batches alone"
 # A layer gets past your test that loses the first mode of a batch of one in eval mode. Is a single sample
-# among your batches, in each of the two modes?
+# among your batches, in each of the two modes, and is the shape of the output compared? torch.allclose takes
+# (4,) and (1, 4) for the same.
 # Look at: x[:1].
 #- (agrees(x) and agrees(x[:1]))
 #+ agrees(x)
@@ -1034,19 +1055,19 @@ def is_sound(layer, x):
 #+ torch.ones_like(y)
 
 # %% mistake="is_sound" name="gradients in training alone"
-# A layer gets past your test whose class factor gets no gradient in eval mode.
-# Look at: in which modes, and for which parameters, you compare gradients.
+# Layers get past your test in which the class factor, or x, gets no gradient in eval mode.
+# Look at: in which modes, and of what, you compare gradients.
 #- zip((y, *got), (expected, *wanted))
 #+ zip((y, *got) if layer.training else (y,), (expected, *wanted))
 
 # %% mistake="is_sound" name="gradients in eval mode alone"
 # A layer gets past your test whose bias gets no gradient in training mode.
-# Look at: in which modes, and for which parameters, you compare gradients.
+# Look at: in which modes, and of what, you compare gradients.
 #- zip((y, *got), (expected, *wanted))
 #+ zip((y,) if layer.training else (y, *got), (expected, *wanted))
 
 # %% mistake="is_sound" name="gradients as it stands"
-# A layer gets past your test whose gradients are wrong where the numbers in its first factor are negative.
+# A layer gets past your test whose gradients are wrong where numbers in its factors are negative.
 # Look at: with which parameters you compare gradients. The layer comes with positive factors.
 #-     try:
 #-         for _ in range(2):
@@ -1104,6 +1125,49 @@ def is_sound(layer, x):
 # It accepts every layer.
 def is_sound(layer, x):
     return True
+
+# %% wrong="is_sound" name="gradients and shapes"
+# The numbers of the outputs are not compared.
+#- zip((y, *got), (expected, *wanted))
+#+ zip(got, wanted)
+
+# %% wrong="is_sound" name="the bias as it comes"
+# New numbers in every factor; the bias stays 0.
+#- for parameter in parameters:
+#+ for parameter in layer.factors:
+
+# %% wrong="is_sound" name="positive numbers"
+# New numbers everywhere, none of them negative.
+#- randn_like
+#+ rand_like
+
+# %% wrong="is_sound" name="gradient of x in training alone"
+# In eval mode the gradient of the batch is not looked at.
+#- zip((y, *got), (expected, *wanted))
+#+ list(zip((*got, y), (*wanted, expected)))[not layer.training :]
+
+# %% wrong="is_sound" name="no gradient of the bias"
+# The gradients of the factors and of the batch.
+#- return all(a is
+#+ pairs = [pair for pair in pairs if pair[1].shape != layer.bias.shape]
+#+         return all(a is
+
+# %% wrong="is_sound" name="shapes that fit each other"
+# allclose repeats what is missing; the shapes are not compared.
+#- y.shape != expected.shape or not
+#+ not
+#- torch.autograd.grad(expected, [part, *parameters], weights)
+#+ torch.autograd.grad((expected * weights).sum(), [part, *parameters])
+#- torch.autograd.grad(y, [part, *parameters], weights, allow_unused=True)
+#+ torch.autograd.grad((y * weights).sum(), [part, *parameters], allow_unused=True)
+
+# %% wrong="is_sound" name="the last mode counts"
+# What is found in training mode is forgotten.
+#-                 if not (agrees(x) and agrees(x[:1])):
+#-                     return False
+#+                 sound = agrees(x) and agrees(x[:1])
+#+             if not sound:
+#+                 return False
 
 # %% right="compare_heads"
 def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
@@ -1194,8 +1258,8 @@ def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
 #+ [:1000]
 
 # %% mistake="compare_heads" name="one seed for all"
-# A run of yours depends on which seeds were run before it: `seed` alone has to settle everything that
-# chance draws in a run, the images and both starts.
+# A run of yours gives something else where other runs come before it: `seed` alone has to settle everything
+# that chance draws in a run, the images and both starts.
 # Look at: where you call torch.manual_seed, and with what.
 #-         torch.manual_seed(seed)
 #-         some
@@ -1320,8 +1384,9 @@ def compare_heads(first, second, images, labels, held_out, truth, count, seeds):
 
 # %% mistake="compare_heads" name="an interval for each head"
 # Each head of yours reads more in one run than in another, the differences hardly vary, and you name no
-# winner. Runs are in pairs so that what both heads share of the luck drops out.
-# Look at: what you give to `interval`.
+# winner. Is it the differences that `interval` gets, or what each head reads? Runs are in pairs so that what
+# both heads share of the luck drops out.
+# Look at: what you give to `interval`, and with what you compare the mean.
 #-         differences.append(shares[0] - shares[1])
 #-     mean, half = interval(differences)
 #+         differences.append(shares[0] - shares[1])

@@ -228,8 +228,7 @@ def follows_verdict(layer: nn.Module, x: Tensor) -> Verdict:
         text = f"a new layer makes a {before.dtype} output of a {x.dtype} batch"
         return Verdict("dtype of the output", text)
     if isinstance(before, Tensor) and torch.equal(before, after):
-        text = "its output stays the same when its factors change: forward uses what they were once"
-        return Verdict("stale", text)
+        return Verdict("stale", "its output stays the same when its factors change")
     return RIGHT
 
 
@@ -298,6 +297,8 @@ def parameters_verdict(layer: Any, input_shape: tuple, num_classes: int, rank: i
     text = f"its parameters should be {wanted};\nnamed_parameters() has {shown}"
     factors = vars(layer).get("factors")
     kind = "parameters " + ", ".join(sorted(found.keys() ^ expected.keys()))
+    if any(found[name] != expected[name] for name in found.keys() & expected.keys()):
+        kind += " and shapes"
     if isinstance(factors, list | tuple):
         own = all(isinstance(factor, nn.Parameter) for factor in factors)
         kind = "list of parameters" if own else "list of tensors"
@@ -430,10 +431,12 @@ def gradient_verdict(layer: nn.Module, output: Tensor) -> Verdict:
     torch.sin(output).sum().backward()
     names = [name for name, value in parameters.items() if value.grad is None]
     if names:
-        return Verdict("no gradient", f"no gradient reaches {', '.join(names)}")
+        reached = f"no gradient reaches {', '.join(names)}"
+        return Verdict(reached, reached)
     return RIGHT
 
 
+# Numbers drawn once are hardly ever all positive where a fault is in several factors.
 FAULTS: dict[str, Callable] = {  # of layers that a test should refuse: how each computes
     "factors of its making": lambda own, x, f, b: cp_forward_by_modes(x, instead(f, own.made), b),
     "kept in eval mode": lambda own, x, f, b: cp_forward_by_modes(
@@ -443,11 +446,13 @@ FAULTS: dict[str, Callable] = {  # of layers that a test should refuse: how each
         x, instead(f, [factor.bfloat16().to(factor.dtype) for factor in f]), b
     ),
     "no bias in eval mode": lambda own, x, f, b: cp_forward_by_modes(
-        x, f, b if own.training else 0 * b
+        x, f, b if own.training else b - b.detach()
     ),
-    "no bias": lambda own, x, f, b: cp_forward_by_modes(x, f, 0 * b),
+    "no bias": lambda own, x, f, b: cp_forward_by_modes(x, f, b - b.detach()),
     "two factors exchanged": lambda own, x, f, b: cp_forward_by_modes(x, [f[1], f[0], *f[2:]], b),
-    "absolute values": lambda own, x, f, b: cp_forward_by_modes(x, [*f[:-1], f[-1].abs()], b),
+    "absolute values": lambda own, x, f, b: cp_forward_by_modes(
+        x, [f[0], *(factor.abs() for factor in f[1:])], b
+    ),
     "component left out in training": lambda own, x, f, b: cp_forward_by_modes(
         x, [factor[:, own.training :] for factor in f], b
     ),
@@ -462,12 +467,14 @@ FAULTS: dict[str, Callable] = {  # of layers that a test should refuse: how each
         x, f, b.detach() if own.training else b
     ),
     "gradient of absolute values": lambda own, x, f, b: cp_forward_by_modes(
-        x, [*instead([f[0].abs()], [f[0]]), *f[1:]], b
+        x, [*instead([factor.abs() for factor in f[:-1]], f[:-1]), f[-1]], b
     ),
     "gradient of the mean class": lambda own, x, f, b: with_mean_gradient(
         cp_forward_by_modes(x, f, b)
     ),
-    "x cut": lambda own, x, f, b: cp_forward_by_modes(x.detach(), f, b),
+    "x cut in eval mode": lambda own, x, f, b: cp_forward_by_modes(
+        x if own.training else x.detach(), f, b
+    ),
 }
 SOUND: dict[str, Callable] = {  # and of layers that it should accept
     "right": lambda own, x, f, b: cp_forward_by_modes(x, f, b),
@@ -477,20 +484,26 @@ SOUND: dict[str, Callable] = {  # and of layers that it should accept
     "right, in float32": lambda own, x, f, b: in_another_order(x, f) + b,
 }
 SYMPTOMS = {  # what a test has to do to notice a fault
-    "its parameters have other values, each of them": (
+    "its outputs are compared where its parameters have other values, each of them": (
         "factors of its making",
-        "absolute values",
         "no bias",
     ),
-    "it is in eval mode": ("no bias in eval mode",),
-    "it is in training mode": ("component left out in training",),
+    "its outputs are compared where numbers in its factors are negative": ("absolute values",),
+    "its outputs are compared in eval mode, where its parameters have other values": (
+        "no bias in eval mode",
+    ),
+    "its outputs are compared in training mode": ("component left out in training",),
     "its parameters change between two calls in eval mode": ("kept in eval mode",),
-    "one sample comes in eval mode": ("sample lost in eval mode",),
+    "the shape of its output for one sample is compared, in eval mode": (
+        "sample lost in eval mode",
+    ),
     "its outputs are compared to a thousandth": ("in half precision",),
-    "all its gradients are compared": ("x cut",),
-    "its gradients are compared in eval mode": ("class factor cut in eval mode",),
-    "its gradients are compared in training mode": ("bias cut in training",),
-    "its gradients are compared where its parameters have other values": (
+    "all gradients are compared, that of x too, and in eval mode": ("x cut in eval mode",),
+    "the gradients of all its parameters are compared in eval mode": (
+        "class factor cut in eval mode",
+    ),
+    "the gradients of all its parameters are compared in training mode": ("bias cut in training",),
+    "its gradients are compared where numbers in its factors are negative": (
         "gradient of absolute values",
     ),
     "its gradients are asked of something else than the sum of its outputs": (
