@@ -581,6 +581,30 @@ class DropoutCP(nn.Module):
 #+             self.weight = khatri(factors[:-1]) @ factors[-1].T
 #+         return x.flatten(1) @ self.weight
 
+# %% wrong="DropoutCP" name="always float64"
+# Whatever the factors are.
+#- x.flatten(1), khatri(factors[:-1])) @ factors[-1].T
+#+ x.flatten(1), khatri(factors[:-1])).double() @ factors[-1].double().T
+
+# %% wrong="DropoutCP" name="float64 in training mode"
+# The mask is float64 whatever the factors are.
+#-             factors = drop_cp(factors, torch.rand(factors[0].shape[1]) >= self.p, self.p)
+#-         return torch.einsum("zi,ir->zr", x.flatten(1), khatri(factors[:-1])) @ factors[-1].T
+#+             keep = torch.rand(factors[0].shape[1]) >= self.p
+#+             z = x.flatten(1) @ khatri(factors[:-1]) * keep.double() / (1 - self.p)
+#+             return z @ factors[-1].to(z.dtype).T
+#+         return torch.einsum("zi,ir->zr", x.flatten(1), khatri(factors[:-1])) @ factors[-1].T
+
+# %% wrong="DropoutCP" name="cut from what comes before"
+# No gradient reaches x.
+#- x.flatten(1)
+#+ x.detach().flatten(1)
+
+# %% wrong="DropoutCP" name="cut in eval mode"
+# An attack on the trained network finds no gradient.
+#- x.flatten(1)
+#+ (x if self.training else x.data).flatten(1)
+
 # %% wrong="DropoutCP" name="detached in eval mode"
 # What eval mode gives has no gradient.
 #- khatri(factors[:-1])) @ factors[-1].T
@@ -1450,6 +1474,11 @@ def dropout_penalty(x, factors, p):
 # Raises where x is not contiguous.
 #- x.flatten(1)
 #+ x.view(len(x), -1)
+
+# %% wrong="dropout_penalty" name="always float64"
+# Whatever x and the factors are.
+#- c.square
+#+ c.double().square
 
 # %% wrong="dropout_penalty" name="detached"
 # No gradient reaches the factors.
