@@ -1121,8 +1121,10 @@ def _claim_fault(said: Any) -> Verdict | None:
         for claim in said[2:]
     )
     if not form:
-        text = "expected (p, steps, helps, hurts), the last two (disturbance, strength, gain), got "
-        return Verdict("form", text + describe(said))
+        names = ", ".join(f'"{name}"' for name in sturdy.DISTURBANCES)
+        text = "expected (p, steps, helps, hurts), the last two (disturbance, strength, gain): p, "
+        text += f"strengths and gains are numbers, steps is an int, a disturbance is one of {names}"
+        return Verdict("form", f"{text}; got {describe(said)}")
     p, steps, *claims = said
     if not 0 < p <= 0.8 or not 1 <= steps <= LONGEST:
         text = f"p={p} and steps={steps}, but p is above 0 and at most 0.8, steps at most {LONGEST}"
