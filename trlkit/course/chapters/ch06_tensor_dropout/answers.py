@@ -1741,16 +1741,16 @@ def doubt(passes, single):
 #+ single
 
 # %% mistake="doubt" name="the sum of all classes"
-# Your order is not much better than a random one, or worse: your number tells little of which
-# digits the network is unsure of.
-# Look at: your number for a digit that is read without doubt, and for one that is not.
+# Your order is not much better than a random one, or worse.
+# Look at: your number for a digit that is read without doubt and for one that is not, and how
+# many digits have the same number.
 def doubt(passes, single):
     return (single.sum(1) * 1000).round() / 1000
 
 # %% mistake="doubt" name="the class"
-# Your order is not much better than a random one, or worse: your number tells little of which
-# digits the network is unsure of.
-# Look at: your number for a digit that is read without doubt, and for one that is not.
+# Your order is not much better than a random one, or worse.
+# Look at: your number for a digit that is read without doubt and for one that is not, and how
+# many digits have the same number.
 def doubt(passes, single):
     return single.argmax(dim=1).double()
 

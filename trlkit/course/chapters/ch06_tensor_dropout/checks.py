@@ -1192,6 +1192,10 @@ def doubt_probe(answer, passes: Tensor, single: Tensor, seed: int) -> dict[str, 
     )
     if mine <= random - HANDED * (random - best):
         return {"the doubts": RIGHT}
+    values = len(score.unique())
+    if values <= len(score) // 4:
+        text += f". Your {len(score)} doubts are "
+        text += f"{values} different numbers" if values > 1 else "all the same number"
     gain = (random - mine) / (random - best)  # 0 for a random order, 1 for the best
     kind = "worse than chance" if gain < -0.4 else "like chance" if gain < 0.4 else "too many"
     return {"the doubts": Verdict(kind, text)}
