@@ -275,8 +275,8 @@ def drop_cp(factors, keep, p):
     return [factors[0] * keep, *factors[1:]]
 
 # %% mistake="drop_cp" name="rescaled in every factor"
-# You rescaled every factor, so that a component, their product, is rescaled once for each of
-# them. A mask of zeros and ones may be multiplied in several times; a scale may not.
+# A component of yours is rescaled once for each factor, as where every factor is rescaled: it is
+# their product. A mask of zeros and ones may be multiplied in several times; a scale may not.
 # Look at: how often 1 / (1 - p) comes into one component.
 def drop_cp(factors, keep, p):
     return [factor * keep / (1 - p) for factor in factors]
@@ -523,8 +523,8 @@ class DropoutCP(nn.Module):
 #+ ) < self
 
 # %% mistake="DropoutCP" name="factors not registered"
-# Your layer has no parameters: an optimizer would find nothing to train. A plain list of
-# tensors is not seen by nn.Module.
+# Your layer has no parameters: an optimizer would find nothing to train. nn.Module does not look
+# into a plain list, and takes neither a plain tensor nor a buffer for a parameter.
 # Look at: `nn.ParameterList`.
 #- nn.ParameterList(factors)
 #+ [nn.Parameter(f) for f in factors]
@@ -841,9 +841,9 @@ def drop_tucker(core, factors, keeps, modes, p):
 #+ p
 
 # %% mistake="drop_tucker" name="last mode only"
-# Each of your products starts again from the factors that you were given, so only the last mode
-# is dropped from.
-# Look at: what becomes of the factor that you changed first.
+# Only the last of the modes in `modes` is dropped from. A product that starts again from the
+# factors that you were given undoes the one before it.
+# Look at: what becomes of the factor that you changed first, if you change it.
 def drop_tucker(core, factors, keeps, modes, p):
     result = list(factors)
     for keep, mode in zip(keeps, modes):

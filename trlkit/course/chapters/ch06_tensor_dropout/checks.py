@@ -978,7 +978,8 @@ class Counted(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         self.count += 1
         if self.count > FEW:
-            raise RuntimeError(f"more than {FEW} operations: a formula needs no list of masks")
+            text = "a formula needs no list of masks, and none that are drawn"
+            raise RuntimeError(f"more than {FEW} operations: {text}")
         return func(*args, **(kwargs or {}))
 
 
