@@ -122,7 +122,7 @@ def really_drops(layer, x):
 
 # %% mistake="really_drops" name="one output"
 # Where the first outputs stay and the others change, you say that nothing is dropped.
-# Look at: which outputs of a pass you compare.
+# Look at: which outputs of a pass you compare, and whether all of them must change.
 #- torch.equal(layer(x), first)
 #+ torch.equal(layer(x)[0, 0], first[0, 0])
 

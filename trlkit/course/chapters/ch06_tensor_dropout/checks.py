@@ -510,7 +510,7 @@ def really_drops_probe(answer, layer: nn.Module, x: Tensor) -> dict[str, Any]:
     said, passes = answer(layer, x), HookedCP.passes
     found = dict.fromkeys(("what it says", "the passes", "the mode", "the state"), RIGHT)
     few = (
-        f"in {passes} passes, a layer of rank 1 with p = 0.1 is missed with a probability of "
+        f"{passes} passes of a layer of rank 1 with p = 0.1 are all alike with a probability of "
         f"about {100 * (0.9**passes + 0.1**passes):.2g} %"
         if passes
         else "it makes no pass through the layer"
