@@ -122,7 +122,7 @@ def really_drops(layer, x):
 
 # %% mistake="really_drops" name="one output"
 # Where the first outputs stay and the others change, you say that nothing is dropped.
-# Look at: which outputs of a pass you compare.
+# Look at: which outputs of a pass you compare, and whether all of them must change.
 #- torch.equal(layer(x), first)
 #+ torch.equal(layer(x)[0, 0], first[0, 0])
 
@@ -275,8 +275,8 @@ def drop_cp(factors, keep, p):
     return [factors[0] * keep, *factors[1:]]
 
 # %% mistake="drop_cp" name="rescaled in every factor"
-# You rescaled every factor, so that a component, their product, is rescaled once for each of
-# them. A mask of zeros and ones may be multiplied in several times; a scale may not.
+# A component of yours is rescaled once for each factor, as where every factor is rescaled: it is
+# their product. A mask of zeros and ones may be multiplied in several times; a scale may not.
 # Look at: how often 1 / (1 - p) comes into one component.
 def drop_cp(factors, keep, p):
     return [factor * keep / (1 - p) for factor in factors]
@@ -523,8 +523,8 @@ class DropoutCP(nn.Module):
 #+ ) < self
 
 # %% mistake="DropoutCP" name="factors not registered"
-# Your layer has no parameters: an optimizer would find nothing to train. A plain list of
-# tensors is not seen by nn.Module.
+# Your layer has no parameters: an optimizer would find nothing to train. nn.Module does not look
+# into a plain list, and takes neither a plain tensor nor a buffer for a parameter.
 # Look at: `nn.ParameterList`.
 #- nn.ParameterList(factors)
 #+ [nn.Parameter(f) for f in factors]
@@ -580,6 +580,30 @@ class DropoutCP(nn.Module):
 #+         if not hasattr(self, "weight"):
 #+             self.weight = khatri(factors[:-1]) @ factors[-1].T
 #+         return x.flatten(1) @ self.weight
+
+# %% wrong="DropoutCP" name="always float64"
+# Whatever the factors are.
+#- x.flatten(1), khatri(factors[:-1])) @ factors[-1].T
+#+ x.flatten(1), khatri(factors[:-1])).double() @ factors[-1].double().T
+
+# %% wrong="DropoutCP" name="float64 in training mode"
+# The mask is float64 whatever the factors are.
+#-             factors = drop_cp(factors, torch.rand(factors[0].shape[1]) >= self.p, self.p)
+#-         return torch.einsum("zi,ir->zr", x.flatten(1), khatri(factors[:-1])) @ factors[-1].T
+#+             keep = torch.rand(factors[0].shape[1]) >= self.p
+#+             z = x.flatten(1) @ khatri(factors[:-1]) * keep.double() / (1 - self.p)
+#+             return z @ factors[-1].to(z.dtype).T
+#+         return torch.einsum("zi,ir->zr", x.flatten(1), khatri(factors[:-1])) @ factors[-1].T
+
+# %% wrong="DropoutCP" name="cut from what comes before"
+# No gradient reaches x.
+#- x.flatten(1)
+#+ x.detach().flatten(1)
+
+# %% wrong="DropoutCP" name="cut in eval mode"
+# An attack on the trained network finds no gradient.
+#- x.flatten(1)
+#+ (x if self.training else x.data).flatten(1)
 
 # %% wrong="DropoutCP" name="detached in eval mode"
 # What eval mode gives has no gradient.
@@ -817,9 +841,9 @@ def drop_tucker(core, factors, keeps, modes, p):
 #+ p
 
 # %% mistake="drop_tucker" name="last mode only"
-# Each of your products starts again from the factors that you were given, so only the last mode
-# is dropped from.
-# Look at: what becomes of the factor that you changed first.
+# Only the last of the modes in `modes` is dropped from. A product that starts again from the
+# factors that you were given undoes the one before it.
+# Look at: what becomes of the factor that you changed first, if you change it.
 def drop_tucker(core, factors, keeps, modes, p):
     result = list(factors)
     for keep, mode in zip(keeps, modes):
@@ -1451,6 +1475,11 @@ def dropout_penalty(x, factors, p):
 #- x.flatten(1)
 #+ x.view(len(x), -1)
 
+# %% wrong="dropout_penalty" name="always float64"
+# Whatever x and the factors are.
+#- c.square
+#+ c.double().square
+
 # %% wrong="dropout_penalty" name="detached"
 # No gradient reaches the factors.
 #- .square
@@ -1712,16 +1741,16 @@ def doubt(passes, single):
 #+ single
 
 # %% mistake="doubt" name="the sum of all classes"
-# Your order is not much better than a random one, or worse: your number tells little of which
-# digits the network is unsure of.
-# Look at: your number for a digit that is read without doubt, and for one that is not.
+# Your order is not much better than a random one, or worse.
+# Look at: your number for a digit that is read without doubt and for one that is not, and how
+# many digits have the same number.
 def doubt(passes, single):
     return (single.sum(1) * 1000).round() / 1000
 
 # %% mistake="doubt" name="the class"
-# Your order is not much better than a random one, or worse: your number tells little of which
-# digits the network is unsure of.
-# Look at: your number for a digit that is read without doubt, and for one that is not.
+# Your order is not much better than a random one, or worse.
+# Look at: your number for a digit that is read without doubt and for one that is not, and how
+# many digits have the same number.
 def doubt(passes, single):
     return single.argmax(dim=1).double()
 

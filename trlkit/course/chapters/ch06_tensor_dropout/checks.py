@@ -164,8 +164,15 @@ def layer_probe(answer, factors: Sequence[Tensor], p: float, x: Tensor) -> Verdi
             text += ". Is there a bias, or p, or another parameter that is no factor?"
         return Verdict("parameters" if numbers else "no parameters", text)
     plain = regress(x, cp_weight(factors))
+    if x.dtype == torch.float32:
+        for mode, y in (("eval", layer.eval()(x)), ("training", layer.train()(x))):
+            form = _form(y, plain)
+            if form:
+                return Verdict(form.kind, f"in {mode} mode: {form.text}")
+        return RIGHT
     layer.eval()
-    quiet = [layer(x) for _ in range(20)]
+    given = x.clone().requires_grad_()
+    quiet = [layer(given) for _ in range(20)]
     wrong = _form(quiet[0], plain)
     if wrong:
         return wrong
@@ -188,9 +195,12 @@ def layer_probe(answer, factors: Sequence[Tensor], p: float, x: Tensor) -> Verdi
     if _no_gradient(layer, [quiet[0]]):
         text = "in eval mode, no gradient reaches some of the factors"
         return Verdict("no gradient in eval", text)
+    if given.grad is None:
+        return Verdict("x cut in eval", "in eval mode, no gradient reaches x")
     layer.train()
     held = [parameter.detach().clone() for parameter in layer.parameters()]
-    passes = [layer(x) for _ in range(20)]  # one pass may drop everything
+    given = x.clone().requires_grad_()
+    passes = [layer(given) for _ in range(20)]  # one pass may drop everything
     if not layer.training:
         text = "after some passes in training mode, the layer is in eval mode"
         return Verdict("mode changed", text)
@@ -199,6 +209,8 @@ def layer_probe(answer, factors: Sequence[Tensor], p: float, x: Tensor) -> Verdi
         return Verdict("parameters changed", text)
     if _no_gradient(layer, passes):
         return Verdict("no gradient", "in training mode, no gradient reaches some of the factors")
+    if given.grad is None:
+        return Verdict("x cut", "in training mode, no gradient reaches x")
     return _masks_seen(layer, x, factors, p, quiet[0]) or _follows(layer, x, factors) or RIGHT
 
 
@@ -350,6 +362,8 @@ def layer_cases(draw: Draw) -> Iterator[Case]:
     yield Case((two, 0.6, draw.normal(1, height)), "a batch of one, p above a half")
     many = [draw.normal(size, 2) for size in (3, 2, 4, 3)]
     yield Case((many, 0.4, draw.normal(2, 4, 3, 2).movedim(1, 3)), "three modes, not contiguous")
+    single = [factor.float() for factor in two]
+    yield Case((single, 0.6, draw.normal(2, height).float()), "float32")
     for p in (1.0, -0.1, 1.5):
         yield Case((factors, p, x), "refused")
 
@@ -496,8 +510,8 @@ def really_drops_probe(answer, layer: nn.Module, x: Tensor) -> dict[str, Any]:
     said, passes = answer(layer, x), HookedCP.passes
     found = dict.fromkeys(("what it says", "the passes", "the mode", "the state"), RIGHT)
     few = (
-        f"in {passes} passes, a layer of rank 1 with p = 0.1 is missed with a probability of "
-        f"about {100 * 0.9**passes:.2g} %"
+        f"{passes} passes of a layer of rank 1 with p = 0.1 are all alike with a probability of "
+        f"about {100 * (0.9**passes + 0.1**passes):.2g} %"
         if passes
         else "it makes no pass through the layer"
     )
@@ -924,6 +938,7 @@ def is_unbiased_cases(draw: Draw) -> Iterator[Case]:
 
 def dropout_penalty(x: Tensor, factors: Sequence[Tensor], p: float) -> Tensor:
     """What dropout adds to a squared loss, over all masks; the target here is 0."""
+    dtype, x, factors = x.dtype, x.double(), [factor.double() for factor in factors]
 
     def loss(factors: Sequence[Tensor]) -> Tensor:
         return regress(x, cp_weight(factors)).square().mean()
@@ -931,7 +946,7 @@ def dropout_penalty(x: Tensor, factors: Sequence[Tensor], p: float) -> Tensor:
     expected = 0
     for keep in every_keep(factors[0].shape[1]):
         expected = expected + chance(keep, p) * loss(drop_cp(factors, keep, p))
-    return expected - loss(factors)
+    return (expected - loss(factors)).to(dtype)
 
 
 def dropout_penalty_cases(draw: Draw) -> Iterator[Case]:
@@ -948,6 +963,8 @@ def dropout_penalty_cases(draw: Draw) -> Iterator[Case]:
     many = [draw.normal(size, 2) for size in (2, 2, 3, 2)]
     x = draw.normal(3, 3, 2, 2).movedim(1, 3)
     yield Case((x, many, 0.1), "three input modes, not contiguous")
+    single = [factor.float() for factor in flat]
+    yield Case((draw.normal(2, height).float(), single, 0.4), "float32")
 
 
 # ---- several modes --------------------------------------------------------------------------
@@ -961,7 +978,8 @@ class Counted(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         self.count += 1
         if self.count > FEW:
-            raise RuntimeError(f"more than {FEW} operations: a formula needs no list of masks")
+            text = "a formula needs no list of masks, and none that are drawn"
+            raise RuntimeError(f"more than {FEW} operations: {text}")
         return func(*args, **(kwargs or {}))
 
 
@@ -1104,8 +1122,10 @@ def _claim_fault(said: Any) -> Verdict | None:
         for claim in said[2:]
     )
     if not form:
-        text = "expected (p, steps, helps, hurts), the last two (disturbance, strength, gain), got "
-        return Verdict("form", text + describe(said))
+        names = ", ".join(f'"{name}"' for name in sturdy.DISTURBANCES)
+        text = "expected (p, steps, helps, hurts), the last two (disturbance, strength, gain): p, "
+        text += f"strengths and gains are numbers, steps is an int, a disturbance is one of {names}"
+        return Verdict("form", f"{text}; got {describe(said)}")
     p, steps, *claims = said
     if not 0 < p <= 0.8 or not 1 <= steps <= LONGEST:
         text = f"p={p} and steps={steps}, but p is above 0 and at most 0.8, steps at most {LONGEST}"
@@ -1173,6 +1193,10 @@ def doubt_probe(answer, passes: Tensor, single: Tensor, seed: int) -> dict[str, 
     )
     if mine <= random - HANDED * (random - best):
         return {"the doubts": RIGHT}
+    values = len(score.unique())
+    if values <= len(score) // 4:
+        text += f". Your {len(score)} doubts are "
+        text += f"{values} different numbers" if values > 1 else "all the same number"
     gain = (random - mine) / (random - best)  # 0 for a random order, 1 for the best
     kind = "worse than chance" if gain < -0.4 else "like chance" if gain < 0.4 else "too many"
     return {"the doubts": Verdict(kind, text)}
