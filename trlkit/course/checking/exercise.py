@@ -187,30 +187,27 @@ class Exercise:
         in the same cases, with the same kind of error.
         """
         cases = [case for case in _cases(self, seed) if not case.confined]
-        left = [(mistake, wrong, True) for mistake, wrong in known]
-        wrong_values = any_right = False
-        for case in cases:
-            for gradient in (False, True)[: 1 + self.gradients]:
-                if not left:  # no call more of an answer that is like none of them
-                    return None
-                expected, got = self._both(answer, case, gradient)
-                right = _same(expected, got)
-                any_right |= right
-                wrong_values |= not got.problem and not right
-                alike = (
-                    (mistake, wrong, so_far, _same(got, self._call(wrong, case, gradient)))
-                    for mistake, wrong, so_far in left
-                )
-                left = [
-                    (mistake, wrong, so_far and same)
-                    for mistake, wrong, so_far, same in alike
-                    if same or got.problem
-                ]
-        if not wrong_values and not any_right:
-            return None
+        calls = [(c, gradient) for c in cases for gradient in (False, True)[: 1 + self.gradients]]
+        if all(self._call(answer, *call).problem for call in calls):
+            return None  # before a mistake is called, which may take long
+        left, wrong_values = [(mistake, wrong, True) for mistake, wrong in known], False
+        for case, gradient in calls:
+            if not left:  # no call more of an answer that is like none of them
+                return None
+            expected, got = self._both(answer, case, gradient)
+            wrong_values |= expected is not None and not _same(expected, got)
+            alike = (
+                (mistake, wrong, so_far, _same(got, self._call(wrong, case, gradient)))
+                for mistake, wrong, so_far in left
+            )
+            left = [
+                (mistake, wrong, so_far and same)
+                for mistake, wrong, so_far, same in alike
+                if same or got.problem
+            ]
         return next((mistake for mistake, _, same in left if same or wrong_values), None)
 
-    def _accepts(self, report: Report, case: Case, expected: Outcome, got: Outcome) -> bool:
+    def _accepts(self, report: Report, case: Case, expected: Outcome | None, got: Outcome) -> bool:
         call, note, problem = self._written(case), _noted(case), got.problem
         if problem and problem.type == "NotImplementedError" and not problem.message:
             report.no(f"`{self.name}` is not written yet")
@@ -245,7 +242,7 @@ class Exercise:
         return False
 
     def _passes_gradients(
-        self, report: Report, case: Case, expected: Outcome, got: Outcome
+        self, report: Report, case: Case, expected: Outcome | None, got: Outcome
     ) -> bool:
         call = self._written(case) + _noted(case)
         if got.problem:
@@ -282,12 +279,17 @@ class Exercise:
                 ]
         return names
 
-    def _both(self, answer: Answer, case: Case, gradient: bool = False) -> tuple[Outcome, Outcome]:
-        """The expected outcome and the one of the answer."""
+    def _both(
+        self, answer: Answer, case: Case, gradient: bool = False
+    ) -> tuple[Outcome | None, Outcome]:
+        """The expected outcome, unless the answer has a problem, and the one of the answer."""
+        got = self._call(answer, case, gradient)
+        if got.problem:
+            return None, got
         expected = self._call(_oracle(self), case, gradient)
         if expected.problem:
             raise RuntimeError(f"the oracle of {self.name} fails: {_raises(expected)}")
-        return expected, self._call(answer, case, gradient)
+        return expected, got
 
     def _call(self, answer: Answer, case: Case, gradient: bool) -> Outcome:
         outcome = answer.call(case.args, gradient, self.probe)
