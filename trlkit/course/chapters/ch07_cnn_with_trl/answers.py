@@ -600,15 +600,15 @@ def train_on_batch(model, optimizer, x, labels):
 #+ nll_loss
 
 # %% mistake="train_on_batch" name="a tensor"
-# You return the loss as a tensor. A float is asked for: a loss as it comes from `cross_entropy`
-# holds on to the whole forward pass, and a list of them fills the memory.
+# You return the loss as a tensor. A float is asked for: a tensor may hold on to the graph that made it,
+# and a list of them to all those graphs.
 # Look at: `.item()`.
 #- loss.item()
 #+ loss
 
 # %% mistake="train_on_batch" name="a detached tensor"
-# You return the loss as a tensor. A float is asked for: a loss as it comes from `cross_entropy`
-# holds on to the whole forward pass, and a list of them fills the memory.
+# You return the loss as a tensor. A float is asked for: a tensor may hold on to the graph that made it,
+# and a list of them to all those graphs.
 # Look at: `.item()`.
 #- loss.item()
 #+ loss.detach()
@@ -1104,8 +1104,9 @@ class Quick(nn.Module):
 #+ p / (1 / self.times)
 
 # %% mistake="Quick" name="larger gradients"
-# Your numbers make the same steps as those of the layer do at that rate. Adam divides each step by
-# the size of the gradients, so that it does not matter how large these are.
+# After five steps your module is where the layer is at the plain rate: `times` has no effect. Does it
+# only make the gradients larger? Adam divides their size out. Or does the start that you keep move
+# along with the parameter, so that nothing is left of the difference? `detach()` copies nothing.
 # Look at: by how much Adam moves a number in its first step, and how large that number is.
 class Quick(nn.Module):
     def __init__(self, layer, times):
@@ -1120,8 +1121,9 @@ class Quick(nn.Module):
         return self.layer(x)
 
 # %% mistake="Quick" name="the layer as it is"
-# Your numbers make the same steps as those of the layer do at that rate. Adam divides each step by
-# the size of the gradients, so that it does not matter how large these are.
+# After five steps your module is where the layer is at the plain rate: `times` has no effect. Does it
+# only make the gradients larger? Adam divides their size out. Or does the start that you keep move
+# along with the parameter, so that nothing is left of the difference? `detach()` copies nothing.
 # Look at: by how much Adam moves a number in its first step, and how large that number is.
 class Quick(nn.Module):
     def __init__(self, layer, times):
@@ -1554,9 +1556,10 @@ def small_head(input_shape, num_classes):
     return Squeezed()
 
 # %% mistake="small_head" name="one channel"
-# Your head fits and reads too little: it has too few numbers, or uses them for too little, or does
-# not see where something is, or does not learn in 60 steps at this rate.
-# Look at: how many of your 2,000 numbers are left.
+# Your head is within the budget and reads too few digits right. Does all have to pass through a
+# narrow place (one number, one channel, a rank of 1)? Are too few of the 2,000 numbers used? Does it
+# not see where something is? Or does it not learn in 60 steps at this rate?
+# Look at: the shape of what each of your layers gives, and how many of your 2,000 numbers are left.
 #- 5, kernel
 #+ 1, kernel
 #- 5 * math

@@ -215,11 +215,11 @@ def state_verdict(model: nn.Module, before: dict[str, tuple]) -> Verdict:
     for name, value in model.named_parameters():
         _, weight, gradient = before[name]
         if not torch.equal(value, weight):
-            return Verdict("parameters", f"the call changes the parameter {name}")
+            return Verdict("parameters", f"the parameter {name} is not what it was")
         if (value.grad is None) != (gradient is None) or (
             gradient is not None and not torch.equal(value.grad, gradient)
         ):
-            text = f"the call changes the gradient of {name}, which an optimizer may still need"
+            text = f"the gradient of {name} is not what it was; an optimizer may still need it"
             return Verdict("gradients", text)
     if any(before[name] != after[name] for name, _ in model.named_modules()):
         return Verdict("mode", "the call leaves the network in another mode than it came in")
@@ -471,7 +471,10 @@ def quick_probe(answer: Callable, layer: nn.Module, times: float, rate: float, x
         return found | {"after five steps": Verdict(kind, f"{text}\n{gap.text}")}
     left = state_verdict(layer, before)
     if left != RIGHT:
-        text = "once quick has been called, the layer that it was given is not as it was:\n"
+        text = (
+            "quick was called, and trained for five steps; now the layer that it was given is not "
+        )
+        text += "as it was:\n"
         text += left.text
         return found | {"the layer that it was given": Verdict(f"{left.kind} later", text)}
     return found | {"after five steps": RIGHT}
