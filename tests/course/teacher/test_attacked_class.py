@@ -43,9 +43,11 @@ def hashes(*places):
     for path in (path for place in places for path in [place, *sorted(place.rglob("*"))]):
         if path.is_symlink():
             found[path] = os.readlink(path)
-        elif path.is_file() and path.suffix != ".pyc":
+        elif path.suffix == ".pyc" or path.name == "__pycache__":
+            continue  # other tests' processes may write these meanwhile
+        elif path.is_file():
             found[path] = hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mode
-        elif path.name != "__pycache__":
+        else:
             found[path] = ""
     return found
 

@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 import torch
-from known import CHAPTER_OF, KNOWN, imports, judged
+from known import CHAPTER_OF, KNOWN, imports, in_words, told
 
 from trlkit.course.chapters import bank, manifest
 from trlkit.course.chapters.exercises import EXERCISES, PIECES, judge, used
@@ -48,28 +48,29 @@ def earlier(name):
     return "\n\n".join(KNOWN[key].source for key in above if key in KNOWN)
 
 
-def said(report):
-    """What a report says, but for numbers, addresses and the line of the learner's code."""
-    text = re.sub(r"(?m)^ *in [\w<>]+, line .*\n?", "", report.render())
+def said(text):
+    """A report's text, but for numbers, addresses and the line of the learner's code."""
+    text = re.sub(r"(?m)^ *in [\w<>]+, line .*\n?", "", text)
     text = re.sub(r"<function .*>", "<function>", text)
     return re.sub(r"0x[0-9a-f]+|\d+(\.\d+)?(e[-+]?\d+)?", "#", text).strip()
 
 
-def both(key, seed):
-    """The reports on a known answer, here and in the sandbox, each with the course's pieces."""
+def remotely(key, seed):
+    """The report on a known answer in the sandbox, with the course's pieces."""
     answer = KNOWN[key]
     name, chapter = answer.exercise, CHAPTER_OF[answer.exercise]
-    local = judged(key, seed)
     with warm().fork(chapter) as child, child.within(SECONDS):
         for source in (imports(chapter), earlier(name), answer.source):
             assert child.run(source)[0] == ""
-        return local, judge(name, RemoteAnswer(child, name), seed, used(name))
+        return judge(name, RemoteAnswer(child, name), seed, used(name))
 
 
 def compared(key, seed):
-    local, remote = both(key, seed)
-    assert (remote.passed, remote.mistake) == (local.passed, local.mistake), remote.render()
-    assert without_confined(said(remote), key[0], seed) == said(local)
+    passed, mistake, here = told(key, seed)
+    remote = remotely(key, seed)
+    _, _, there = in_words(remote)
+    assert (remote.passed, remote.mistake) == (passed, mistake), there
+    assert without_confined(said(there), key[0], seed) == said(here)
     return remote
 
 
