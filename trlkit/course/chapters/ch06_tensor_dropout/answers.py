@@ -1038,7 +1038,7 @@ def expected_weight(dropout, rank, p):
 
 # %% right="is_unbiased"
 def is_unbiased(dropout, weight, rank):
-    for p in [0, *(number / 100 for number in range(5, 97, 8))]:
+    for p in [0, 0.01, 0.05, *(number / 20 for number in range(2, 20))]:
         mean = expected_weight(dropout, rank, p)
         if (mean - weight).abs().max() > 1e-9 * weight.abs().max():
             return False
@@ -1089,14 +1089,14 @@ def is_unbiased(dropout, weight, rank):
 # You try a few values of p, and a bias sits where you don't look: a stretch of 0.1 fits between
 # two of them, or beyond the last.
 # Look at: the widest gap between neighbors among your values of p, 0 and 1 included.
-#- [0, *(number / 100 for number in range(5, 97, 8))]
+#- [0, 0.01, 0.05, *(number / 20 for number in range(2, 20))]
 #+ (0.05, 0.5, 0.95)
 
 # %% mistake="is_unbiased" name="none near 1"
 # You try a few values of p, and a bias sits where you don't look: a stretch of 0.1 fits between
 # two of them, or beyond the last.
 # Look at: the widest gap between neighbors among your values of p, 0 and 1 included.
-#- [0, *(number / 100 for number in range(5, 97, 8))]
+#- [0, 0.01, 0.05, *(number / 20 for number in range(2, 20))]
 #+ [number / 20 for number in range(17)]
 
 # %% mistake="is_unbiased" name="sums compared"
@@ -1215,7 +1215,7 @@ def is_unbiased(dropout, weight, rank):
 # You let through an implementation that is too large where p is below a half, and too small where
 # it is above. A mean over p does not show that.
 # Look at: what you compare, one weight for all p or one for each.
-#-     for p in [0, *(number / 100 for number in range(5, 97, 8))]:
+#-     for p in [0, 0.01, 0.05, *(number / 20 for number in range(2, 20))]:
 #-         mean = expected_weight(dropout, rank, p)
 #-         if (mean - weight).abs().max() > 1e-9 * weight.abs().max():
 #-             return False
@@ -1311,17 +1311,17 @@ def is_unbiased(dropout, weight, rank):
 
 # %% wrong="is_unbiased" name="eight p"
 # A tenth fits between two of them.
-#- [0, *(number / 100 for number in range(5, 97, 8))]
+#- [0, 0.01, 0.05, *(number / 20 for number in range(2, 20))]
 #+ (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95)
 
 # %% wrong="is_unbiased" name="a hundred p"
 # More than 4000 weights for a rank of 6.
-#- [0, *(number / 100 for number in range(5, 97, 8))]
+#- [0, 0.01, 0.05, *(number / 20 for number in range(2, 20))]
 #+ [number / 100 for number in range(100)]
 
 # %% wrong="is_unbiased" name="p drawn anywhere"
 # Gaps of more than a tenth.
-#- [0, *(number / 100 for number in range(5, 97, 8))]
+#- [0, 0.01, 0.05, *(number / 20 for number in range(2, 20))]
 #+ torch.rand(14).tolist()
 
 # %% wrong="is_unbiased" name="to the last digits"

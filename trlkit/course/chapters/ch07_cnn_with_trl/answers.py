@@ -1155,6 +1155,23 @@ class Quick(nn.Module):
 #- copy.deepcopy(layer)
 #+ layer
 
+# %% mistake="Quick" name="the given layer trained"
+# At first the layer that you were given is as before. After five steps of your module its parameters
+# have moved too: you train the layer's own numbers and not copies of them.
+# Look at: whether the layer inside and the given layer are the same object.
+class Quick(nn.Module):
+    def __init__(self, layer, times):
+        super().__init__()
+        self.layer, self.times = layer, times
+        self.start = {name: p.detach().clone() for name, p in layer.named_parameters()}
+
+    def forward(self, x):
+        larger = {
+            name: self.start[name] + self.times * (p - self.start[name])
+            for name, p in self.layer.named_parameters()
+        }
+        return torch.func.functional_call(self.layer, larger, (x,))
+
 # %% mistake="Quick" name="mode does not arrive"
 # After `quick.eval()` the dropout of the layer inside draws on: the mode does not arrive there. It is
 # handed to the children of a module, and what stands in a list is none.
@@ -1197,6 +1214,11 @@ class Quick(nn.Module):
 #- larger = {
 #+ self.layer.train(self.training)
 #+         larger = {
+
+# %% wrong="Quick" name="no gradient"
+# What is multiplied has forgotten the parameters.
+#- self.times * p
+#+ self.times * p.detach()
 
 # %% wrong="Quick" name="mode of the given layer"
 # The layer that was given is run, and its mode is changed on the way.

@@ -455,6 +455,12 @@ def quick_probe(answer: Callable, layer: nn.Module, times: float, rate: float, x
     if gap:
         text = f"the gradient that reaches x is not that of the layer: {gap.text}"
         return found | {"the gradient of x": Verdict("another gradient", text)}
+    if _learning(quick) and not quick(x).requires_grad:
+        text = (
+            "no gradient reaches the parameters of quick: as autograd sees it, what it gives does\n"
+        )
+        text += "not depend on them"
+        return found | {"the parameters": Verdict("no gradient", text)}
     target = torch.sin(torch.arange(1.0, 1 + reference(x).numel(), dtype=x.dtype))
     for module, lr in ((reference, times * rate), (quick, rate)):
         optimizer = torch.optim.Adam(module.parameters(), lr=lr, eps=1e-30)
