@@ -314,7 +314,7 @@ def jobs_of(root, students):
 @pytest.fixture(scope="module")
 def serial(odd):
     """Some jobs of the class, and what this process makes of them, one after the other."""
-    jobs = jobs_of(odd[0], ("ben", "cy", "kim", "lee"))
+    jobs = jobs_of(odd[0], ("ben", "cy", "jon", "kim", "lee"))
     return jobs, [workers.run(job).timeless().to_json() for job in jobs]
 
 

@@ -1135,6 +1135,11 @@ def fair_gains(runs, rival, learn, labels, truth, steps):
 #- abs(mean) <= half
 #+ abs(mean) <= 100
 
+# %% wrong="fair_gains" name="a shallow copy"
+# A new module with the head's own parameters: the head is trained with it.
+#- copy.deepcopy(head)
+#+ copy.copy(head)
+
 # %% wrong="fair_gains" name="a new rival measured"
 # One rival is trained, and another one measured.
 #-                 right = layer(unseen).argmax(1) == truth

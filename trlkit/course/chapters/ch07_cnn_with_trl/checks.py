@@ -456,10 +456,8 @@ def quick_probe(answer: Callable, layer: nn.Module, times: float, rate: float, x
         text = f"the gradient that reaches x is not that of the layer: {gap.text}"
         return found | {"the gradient of x": Verdict("another gradient", text)}
     if _learning(quick) and not quick(x).requires_grad:
-        text = (
-            "no gradient reaches the parameters of quick: as autograd sees it, what it gives does\n"
-        )
-        text += "not depend on them"
+        text = "no gradient reaches the parameters of quick: as autograd sees it,\n"
+        text += "what it gives does not depend on them"
         return found | {"the parameters": Verdict("no gradient", text)}
     target = torch.sin(torch.arange(1.0, 1 + reference(x).numel(), dtype=x.dtype))
     for module, lr in ((reference, times * rate), (quick, rate)):
@@ -477,10 +475,8 @@ def quick_probe(answer: Callable, layer: nn.Module, times: float, rate: float, x
         return found | {"after five steps": Verdict(kind, f"{text}\n{gap.text}")}
     left = state_verdict(layer, before)
     if left != RIGHT:
-        text = (
-            "quick was called, and trained for five steps; now the layer that it was given is not "
-        )
-        text += "as it was:\n"
+        text = "quick was called, and trained for five steps; now the layer that it was given\n"
+        text += "is not as it was:\n"
         text += left.text
         return found | {"the layer that it was given": Verdict(f"{left.kind} later", text)}
     return found | {"after five steps": RIGHT}
