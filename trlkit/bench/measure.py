@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from trlkit.contraction.captured import capturing
+from trlkit.contraction.captured import Program, capturing
 from trlkit.regression import TRL
 
 # A rival this many times slower than the one in question rests after the least number of rounds.
@@ -200,8 +200,9 @@ def peak_bytes(rival: Rival) -> int:
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         rival.run()
-        kept = sum(m._programs.bytes for m in rival.module.modules() if isinstance(m, TRL))
-        return torch.cuda.max_memory_allocated() - before + kept
+        peak = torch.cuda.max_memory_allocated() - before
+        layers = [module for module in rival.module.modules() if isinstance(module, TRL)]
+        return peak + sum(_kept(program) for layer in layers for program in layer._programs)
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # its notices are not about the measurement
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         rival.run()
@@ -212,6 +213,30 @@ def peak_bytes(rival: Rival) -> int:
         live += change
         peak = max(peak, live)
     return peak
+
+
+def _kept(program: Program) -> int:
+    """The bytes of a program's matrices, gradients and all that its two graphs write between.
+
+    They are in pools of the graphs' own, of which the allocator counts what is named alone: so
+    what the graphs do is captured again. The scratch memory of matrix products is not counted,
+    as it is not of other rivals, for whom it lies there before.
+    """
+    made: list[Tensor] = []
+
+    def peak(step: Callable[[], object]) -> int:
+        torch.cuda.reset_peak_memory_stats()
+        step()
+        return torch.cuda.max_memory_allocated()
+
+    with torch.enable_grad(), capturing(torch.cuda.CUDAGraph(), torch.cuda.Stream()):
+        program.gradients(program.make_once())
+        before = torch.cuda.memory_allocated()
+        first = peak(lambda: made.extend(program.make_once())) - before
+        between = torch.cuda.memory_allocated()
+        second = peak(lambda: program.gradients(made)) - between
+    copies = sum(tensor.nbytes for tensor in program.inputs) if program.copies else 0
+    return first + second + copies
 
 
 def _timing(calmest_first: list[tuple[float, float]]) -> Timing:

@@ -3,6 +3,9 @@
 The matrices that a batch is multiplied by depend on the factors alone, so the kernels that
 make them, and those that turn the matrices' gradients into the factors', are always the same.
 Started one by one from Python they take longer than the product with the batch.
+
+The graphs read parameters where they are, and the gradients that they write are handed out as
+they lie, for as long as nobody holds the last ones: neither is copied.
 """
 
 import contextlib
@@ -11,13 +14,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trlkit.contraction import narrow
 from trlkit.contraction.narrow import MOST_OUTPUTS, runs_as_written
+from trlkit.contraction.pairs import consuming, transposed
 from trlkit.contraction.paths import Matrices, linear_rows, through
 
 MOST_PROGRAMS = 8  # of one layer: paths, precisions, devices and streams
+MOST_MOVES = 4  # of a layer's parameters to other memory; from then on they are copied
 Make = Callable[[Sequence[Tensor]], Matrices]
 
 
@@ -26,11 +31,13 @@ class Programs:
 
     def __init__(self) -> None:
         self._made: dict[tuple, Program] = {}
+        self._moves = 0
 
-    @property
-    def bytes(self) -> int:
-        """What the programs hold."""
-        return sum(program.bytes for program in self._made.values())
+    def __iter__(self) -> Iterator["Program"]:
+        return iter(self._made.values())
+
+    def __len__(self) -> int:
+        return len(self._made)
 
     def contract(
         self, key: str, make: Make, tensors: Sequence[Tensor], x: Tensor, bias: Tensor | None
@@ -60,14 +67,17 @@ class Programs:
             dtype = torch.get_autocast_dtype("cuda")
             x = x.to(dtype)
         stream = torch._C._cuda_getCurrentRawStream(x.get_device()) if x.is_cuda else 0
-        place = key, dtype, torch.backends.cuda.matmul.allow_tf32, x.device, stream
+        copies = self._moves > MOST_MOVES or not all(map(_stays, tensors))
+        place = key, dtype, torch.backends.cuda.matmul.allow_tf32, x.device, stream, copies
         # Within autocast a graph would keep the casts of the factors that autocast has at hand.
         with torch.autocast("cuda", enabled=False) if casts else contextlib.nullcontext():
             program = self._made.get(place)
+            if program is not None and not program.serves(tensors):
+                self._moves, program = self._moves + 1, None
             if program is None:
                 if len(self._made) >= MOST_PROGRAMS:
                     self._made.clear()
-                program = self._made[place] = Program(make, tensors, dtype)
+                program = self._made[place] = Program(make, tensors, dtype, copies)
             rows = x.reshape(x.shape[0], program.matrix.shape[1])
             if bias is not None:
                 bias = bias.reshape(-1)
@@ -90,31 +100,46 @@ def able(x: Tensor, tensors: Sequence[Tensor]) -> bool:
     )
 
 
+def _stays(tensor: Tensor) -> bool:
+    """Whether a tensor is in the same memory at the next call, as far as can be told."""
+    return type(tensor) is nn.Parameter and not tensor.is_inference()
+
+
+def _apart(tensor: Tensor, others: Sequence[Tensor]) -> Tensor:
+    """A tensor that is in none of the others' memory: a copy, if need be."""
+    places = [other.untyped_storage().data_ptr() for other in others]
+    return tensor.clone() if tensor.untyped_storage().data_ptr() in places else tensor
+
+
 class _Call(NamedTuple):
     """A function where a CUDA graph is wanted."""
 
     replay: Callable[[], None]
 
 
-def _allocated(device: torch.device) -> int:
-    return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
-
-
 @contextlib.contextmanager
-def capturing(
-    graph: torch.cuda.CUDAGraph, stream: torch.cuda.Stream, pool: tuple[int, int] | None = None
-) -> Iterator[None]:
-    """Capture what follows in a graph that shares no scratch memory with anything else.
+def _own_scratch() -> Iterator[None]:
+    """What is captured shares scratch memory with nothing else.
 
     torch keeps one piece of scratch memory for the matrix products of each stream, and may free it
-    while a graph still writes there: so the graph gets its own, in its own pool.
+    while a graph still writes there: so the first graph that needs one gets its own, in its pool.
     """
     torch._C._cuda_clearCublasWorkspaces()
     try:
-        with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
-            yield
+        yield
     finally:
         torch._C._cuda_clearCublasWorkspaces()
+
+
+@contextlib.contextmanager
+def capturing(graph: torch.cuda.CUDAGraph, stream: torch.cuda.Stream) -> Iterator[None]:
+    """Capture what follows in a graph that shares no scratch memory with anything else."""
+    with _own_scratch(), _graph(graph, stream):
+        yield
+
+
+def _graph(graph: torch.cuda.CUDAGraph, stream: torch.cuda.Stream) -> torch.cuda.graph:
+    return torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local")
 
 
 @functools.cache
@@ -123,87 +148,132 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
 
 
 class Program:
-    """Two CUDA graphs on tensors of their own: matrices from factors, and gradients back.
+    """Two CUDA graphs: matrices from factors, and the factors' gradients from the matrices'.
 
     Attributes
     ----------
+    inputs : list of Tensor
+        What the graphs read: the factors' own memory, or copies of them.
     matrix, out : Tensor of shape (K, P), and of shape (N, K) or None
         Of the tensors that were loaded last.
         The backward graph reads their gradients in the same memory, since the matrices
         themselves are of no use any more when those are known.
     grads : list of Tensor
         Where it writes those of the tensors that were loaded.
-    bytes : int
-        What all of these and the graphs' intermediates take.
     """
 
-    def __init__(self, make: Make, tensors: Sequence[Tensor], dtype: torch.dtype) -> None:
-        device = tensors[0].device
-        self.make, self.dtype = make, dtype
-        self.held: object = None  # whose tensors the graphs' own equal
-        if device.type == "cuda":
-            torch._C._cuda_clearCublasWorkspaces()  # which are no part of what is counted
-        before = _allocated(device)
+    def __init__(
+        self,
+        make: Make,
+        tensors: Sequence[Tensor],
+        dtype: torch.dtype,
+        copies: bool,
+        lends: bool = hasattr(torch._C, "_storage_Use_Count"),
+    ) -> None:
+        self.make, self.dtype, self.copies, self.lends = make, dtype, copies, lends
+        self.held: object = None  # whose matrices are in memory
+        self._spare: Program | None = None
         with torch.inference_mode(False), torch.enable_grad():
-            self.inputs = [torch.empty_like(t).copy_(t.detach()).requires_grad_() for t in tensors]
-            self.targets = [tensor.detach() for tensor in self.inputs]  # the same memory
+            own = [torch.empty_like(t).copy_(t.detach()) if copies else t.detach() for t in tensors]
+            self.inputs = [tensor.requires_grad_() for tensor in own]
+            self._targets = [tensor.detach() for tensor in self.inputs]  # the same memory
+            self._places = [tensor.data_ptr() for tensor in self.inputs]
+            device = tensors[0].device
             (self._capture if device.type == "cuda" else self._imitate)(device)
-        self.bytes = _allocated(device) - before
-
-    def _prepare(self) -> None:
-        """Run all of it once."""
-        self._backward(self.outputs(self.inputs))
+        self._storages = [grad.untyped_storage() for grad in self.grads]
+        self._unused = self._uses() if lends else []
 
     def _capture(self, device: torch.device) -> None:
         with torch.cuda.device(device):
             now, side = torch.cuda.current_stream(), _side_stream(device)
             side.wait_stream(now)
             with torch.cuda.stream(side):
-                self._prepare()  # libraries set themselves up at a first call
-            pool = torch.cuda.graph_pool_handle()
+                self.gradients(self.make_once())  # libraries set themselves up at a first call
             self.forward, self.backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-            with capturing(self.forward, side, pool):
-                made = self.outputs(self.inputs)
-            with capturing(self.backward, side, pool):
-                self._backward(made)
+            # Each in a pool of its own: the forward graph must leave alone what is handed out.
+            with _own_scratch():
+                with _graph(self.forward, side):
+                    made = self.make_once()
+                with _graph(self.backward, side):
+                    self.grads = self.gradients(made)
             now.wait_stream(side)
         self._keep(made)
 
     def _imitate(self, device: torch.device) -> None:
         """The same by Python at each replay, to test what surrounds the graphs without a GPU."""
-        self._prepare()
-        made: list[Tensor] = []
+        made = self.make_once()
+        self.grads = self.gradients(made)
 
         def forward() -> None:
-            with torch.enable_grad():
-                made[:] = self.outputs(self.inputs)
+            with torch.inference_mode(False), torch.enable_grad():
+                made[:] = self.make_once()
             self._keep(made)
 
+        def backward() -> None:
+            for grad, found in zip(self.grads, self.gradients(made), strict=True):
+                grad.copy_(found)
+
         forward()
-        self.forward, self.backward = _Call(forward), _Call(lambda: self._backward(made))
+        self.forward, self.backward = _Call(forward), _Call(backward)
 
     def _keep(self, made: Sequence[Tensor]) -> None:
         self.matrix, self.out = (*(output.detach() for output in made), None)[:2]
 
-    def _backward(self, made: Sequence[Tensor]) -> None:
-        made = [output for output in made if output.requires_grad]
-        grads = torch.autograd.grad(made, self.inputs, [output.detach() for output in made])
-        self.grads = [grad.contiguous() for grad in grads]
+    def make_once(self) -> list[Tensor]:
+        """:meth:`outputs` of the inputs, for :meth:`gradients` to be called one time."""
+        with consuming(self.inputs):
+            return self.outputs(self.inputs)
 
     def outputs(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """The matrices (K, P) and (N, K), kernel by kernel, in the program's precision."""
         matrix, out = self.make(tensors)
         # Rows of P are what a product with few columns reads fastest.
-        rows = matrix.T.contiguous() if matrix.shape[1] <= MOST_OUTPUTS else matrix.T
+        rows = transposed(matrix) if matrix.shape[1] <= MOST_OUTPUTS else matrix.T
         if out is not None:  # columns, where a bias is added in the product's kernel
             out = out.T.contiguous().T
-        return [made.to(self.dtype) for made in (rows, out) if made is not None]
+        # The gradients will be written over them: they cannot be factors themselves.
+        made = [_apart(made, tensors) for made in (rows, out) if made is not None]
+        return [output.to(self.dtype) for output in made]
+
+    def gradients(self, made: Sequence[Tensor]) -> list[Tensor]:
+        """Those of the inputs, from those of the outputs in the outputs' own memory."""
+        made = [output for output in made if output.requires_grad]
+        grads = torch.autograd.grad(made, self.inputs, [output.detach() for output in made])
+        return [_apart(grad.contiguous(), made) for grad in grads]
+
+    def serves(self, tensors: Sequence[Tensor]) -> bool:
+        """Whether the graphs read these tensors, or copies that can be made equal to them."""
+        return self.copies or all(
+            tensor.is_set_to(own) and tensor.data_ptr() == place
+            for tensor, own, place in zip(tensors, self._targets, self._places, strict=True)
+        )
 
     def load(self, tensors: Sequence[Tensor], owner: object) -> None:
-        """Make the graphs' own tensors equal to these, and all that follows from them."""
-        torch._foreach_copy_(self.targets, tensors)
+        """Make the matrices of these tensors."""
+        if self.copies:
+            torch._foreach_copy_(self._targets, tensors)
         self.forward.replay()
         self.held = owner
+
+    def _uses(self) -> list[int]:
+        """How many tensors there are in the memory of each gradient."""
+        return [torch._C._storage_Use_Count(storage._cdata) for storage in self._storages]
+
+    def free(self) -> "Program":
+        """This program, or another like it while somebody holds the gradients that it gave."""
+        if not self.lends or self._uses() == self._unused:
+            return self
+        if self._spare is None:
+            self._spare = Program(self.make, self._targets, self.dtype, self.copies, lends=False)
+        return self._spare
+
+    def give(self) -> Sequence[Tensor]:
+        """The gradients of the inputs, as new tensors: by :meth:`free` they may be the memory's."""
+        self.backward.replay()
+        self.held = None  # it works in the memory of what the forward graph made
+        if self.lends:
+            return [grad.detach() for grad in self.grads]
+        return torch._foreach_mul(self.grads, 1)  # copies of all in one launch
 
     def product(self, rows: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The output (B, N) of rows (B, P), and what is between two products (B, K)."""
@@ -227,14 +297,15 @@ class _Pass(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, g: Tensor):
-        program = ctx.program
         rows, between, *tensors = ctx.saved_tensors  # an error, if one was changed in place
         _, for_rows, for_bias, *for_tensors = ctx.needs_input_grad
         if torch.is_grad_enabled() or not runs_as_written(g):  # again, or for many directions
-            return None, *_again(program, rows, tensors, g, ctx.needs_input_grad[1:])
+            return None, *_again(ctx.program, rows, tensors, g, ctx.needs_input_grad[1:])
+        learn = any(for_tensors)
+        program = ctx.program.free() if learn else ctx.program
         if program.held is not ctx.owner:  # another forward pass came between
             program.load(tensors, ctx.owner)
-        learn, between_g = any(for_tensors), g
+        between_g = g
         if program.out is not None:
             between_g = torch.mm(g, program.out)
             if learn:
@@ -247,13 +318,10 @@ class _Pass(torch.autograd.Function):
                 d_rows = torch.mm(between_g, program.matrix)
             if learn:
                 torch.mm(between_g.t(), rows, out=program.matrix)
-        d_bias = g.sum(0, dtype=program.targets[0].dtype) if for_bias else None
+        d_bias = g.sum(0, dtype=tensors[0].dtype) if for_bias else None
         if not learn:
             return None, d_rows, d_bias, *[None] * len(tensors)
-        program.backward.replay()
-        program.held = None  # it works in the memory of what the forward graph made
-        # Copies of all in one launch, since the next replay writes to the same place.
-        grads = zip(torch._foreach_mul(program.grads, 1), for_tensors, strict=True)
+        grads = zip(program.give(), for_tensors, strict=True)
         return None, d_rows, d_bias, *(grad if need else None for grad, need in grads)
 
 

@@ -24,7 +24,7 @@ from trlkit.contraction.orders import (
     tt_split,
     turned,
 )
-from trlkit.contraction.pairs import khatri_rao, kronecker
+from trlkit.contraction.pairs import khatri_rao, kronecker, product
 from trlkit.tensors import sizes_of
 
 Masks = Sequence[Tensor | None]
@@ -205,7 +205,7 @@ def cp_dense(factors: Sequence[Tensor]) -> Tensor:
         return factors[0].sum(1)
     cut = best_split(shape)
     left, right = khatri_rao(factors[:cut]), khatri_rao(factors[cut:])
-    return (left @ right.T).reshape(shape)  # (I_0 .., R) x (R, .. I_N)
+    return product(left, right.T).reshape(shape)  # (I_0 .., R) x (R, .. I_N)
 
 
 def tucker_dense(core: Tensor, factors: Sequence[Tensor]) -> Tensor:
@@ -257,7 +257,7 @@ def tt_dense(cores: Sequence[Tensor]) -> Tensor:
     cut = tt_split(shape, [*[sizes_of(core)[0] for core in cores], 1])
     weight = _merge_left(cores[:cut])
     if cut < len(cores):
-        weight = weight @ _merge_right(cores[cut:])  # (I_0 .., R) x (R, .. I_N)
+        weight = product(weight, _merge_right(cores[cut:]))  # (I_0 .., R) x (R, .. I_N)
     return weight.reshape(shape)
 
 

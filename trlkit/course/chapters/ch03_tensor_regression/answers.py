@@ -385,7 +385,8 @@ def block_features(x, factors, mode):
     for factor in moved[1:]:
         weight = weight.unsqueeze(-2) * factor
     y = x.flatten(1) @ weight.sum(-1).flatten()
-    return torch.stack([torch.autograd.grad(one, own, create_graph=True)[0] for one in y])
+    each = torch.eye(len(y), dtype=y.dtype)
+    return torch.autograd.grad(y, own, each, create_graph=True, is_grads_batched=True)[0]
 
 # %% wrong="block_features" name="three modes"
 # No letter for the fourth mode.
