@@ -1,13 +1,13 @@
 """Chapter 06: tensor dropout, judged over all masks; the oracles enumerate."""
 
 import copy
+import functools
 import itertools
 import math
 import re
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
 from typing import Any
 
 import torch
@@ -742,12 +742,8 @@ def cp_mask(kind: str, keep: Tensor, p: float) -> Tensor:
 
 def implementation(kind: str, rank: Sequence[int]) -> Callable[[Sequence[Tensor], float], Tensor]:
     """A tensor dropout: given a mask for each rank mode and p, the weight that is left."""
-    core, factors = pieces_of(kind, rank)
+    rank = tuple(rank)
     whole = full_weight(kind, rank)
-    joint = torch.einsum("br,cr->bcr", *factors[1:]).flatten(0, 1) if core is None else None
-
-    def rebuilt(first: Tensor, rest: Tensor) -> Tensor:
-        return (first @ rest.T).reshape(SIZES)
 
     def dropout(keeps: Sequence[Tensor], p: float) -> Tensor:
         if not 0 <= p < 1:
@@ -755,45 +751,66 @@ def implementation(kind: str, rank: Sequence[int]) -> Callable[[Sequence[Tensor]
         for k, keep in enumerate(keeps):
             if keep.dtype != torch.bool:
                 raise ValueError(f"keeps[{k}] is of {keep.dtype}, but masks are bool Tensors")
-        keeps = [keep.double() for keep in keeps]
         if [keep.shape for keep in keeps] != [(size,) for size in rank]:
             shapes = [tuple(keep.shape) for keep in keeps]
-            raise ValueError(f"keeps of shapes {shapes}, but the rank is {tuple(rank)}")
-        if core is not None:
-            masks = TUCKER_MASKS[kind](keeps, p)
-            return tucker_weight(core, [f * m for f, m in zip(factors, masks, strict=True)])
+            raise ValueError(f"keeps of shapes {shapes}, but the rank is {rank}")
         if kind == STORED:
             return whole
-        keep, scale = keeps[0], 1 / (1 - p)
-        if kind == GATHERED:
-            return rebuilt(factors[0][:, keep > 0], joint[:, keep > 0]) * scale
-        if kind == SPREAD:
-            root = scale**0.5
-            return rebuilt(factors[0] * keep * root, joint * keep * root)
-        weight = rebuilt(factors[0] * cp_mask(kind, keep, p), joint)
-        if kind == SINGLE:
-            return weight.float()
-        if kind in SLIGHT:
-            entry = torch.zeros_like(whole)
-            entry.flatten()[SLIGHT[kind]] = 1.000001e-5 * whole.abs().max()
-            return weight + entry
-        if kind == WAVE:
-            return (1 + 0.1 * math.sin(2 * math.pi * p)) * weight
-        if kind == COLUMNS:
-            return (1 - p) * weight + p * weight.roll(1, 2)
-        if kind == LAST_ROW:
-            return torch.cat([weight[:-1], (1 - p) * weight[-1:]])
-        if kind == SWAPPED:
-            return weight.roll(1, 0)
-        if kind == FLIPPED:
-            return -weight if p > 0.5 else weight
-        if kind == ACROSS:
-            other = whole.roll(1, 0)
-            other = other - (other * whole).sum() / whole.square().sum() * whole
-            return weight + p * other
-        return (1 - p) * weight + p * weight.roll(1, 0) if kind == SHIFTED else weight
+        return weight_left(kind, rank, tuple(tuple(keep.tolist()) for keep in keeps), p).clone()
 
     return dropout
+
+
+@functools.lru_cache(maxsize=2**15)  # a search over p asks for the same ones again and again
+def weight_left(
+    kind: str, rank: tuple[int, ...], keeps: tuple[tuple[bool, ...], ...], p: float
+) -> Tensor:
+    """What an implementation leaves of the weight; nobody writes into it."""
+    core, factors, joint, whole = _prepared(kind, rank)
+    masks = [torch.tensor(keep, dtype=torch.float64) for keep in keeps]
+    if core is not None:
+        masks = TUCKER_MASKS[kind](masks, p)
+        return tucker_weight(core, [f * m for f, m in zip(factors, masks, strict=True)])
+    keep, scale = masks[0], 1 / (1 - p)
+    if kind == GATHERED:
+        return _rebuilt(factors[0][:, keep > 0], joint[:, keep > 0]) * scale
+    if kind == SPREAD:
+        root = scale**0.5
+        return _rebuilt(factors[0] * keep * root, joint * keep * root)
+    weight = _rebuilt(factors[0] * cp_mask(kind, keep, p), joint)
+    if kind == SINGLE:
+        return weight.float()
+    if kind in SLIGHT:
+        entry = torch.zeros_like(whole)
+        entry.flatten()[SLIGHT[kind]] = 1.000001e-5 * whole.abs().max()
+        return weight + entry
+    if kind == WAVE:
+        return (1 + 0.1 * math.sin(2 * math.pi * p)) * weight
+    if kind == COLUMNS:
+        return (1 - p) * weight + p * weight.roll(1, 2)
+    if kind == LAST_ROW:
+        return torch.cat([weight[:-1], (1 - p) * weight[-1:]])
+    if kind == SWAPPED:
+        return weight.roll(1, 0)
+    if kind == FLIPPED:
+        return -weight if p > 0.5 else weight
+    if kind == ACROSS:
+        other = whole.roll(1, 0)
+        other = other - (other * whole).sum() / whole.square().sum() * whole
+        return weight + p * other
+    return (1 - p) * weight + p * weight.roll(1, 0) if kind == SHIFTED else weight
+
+
+@functools.cache
+def _prepared(kind: str, rank: tuple[int, ...]) -> tuple:
+    """A core or None, the factors, the Khatri-Rao product of all but the first, the weight."""
+    core, factors = pieces_of(kind, rank)
+    joint = torch.einsum("br,cr->bcr", *factors[1:]).flatten(0, 1) if core is None else None
+    return core, factors, joint, full_weight(kind, rank)
+
+
+def _rebuilt(first: Tensor, rest: Tensor) -> Tensor:
+    return (first @ rest.T).reshape(SIZES)
 
 
 CP_KINDS = (*CP_MASKS, *POSITIVE, *TINY, GATHERED, SPREAD, LAST_ROW, SHIFTED, SWAPPED)
@@ -802,9 +819,16 @@ CP_KINDS += (FLIPPED, ACROSS, CANCELLED, COLUMNS, WAVE, *SLIGHT)
 
 def expected_weight(dropout: Callable, rank: Sequence[int], p: float) -> Tensor:
     total = 0
-    for keeps in itertools.product(*map(every_keep, rank)):
-        total = total + math.prod(chance(keep, p) for keep in keeps) * dropout(list(keeps), p)
+    for keeps in itertools.product(*map(_each_keep, rank)):
+        share = math.prod(p if not stays else 1 - p for _, kept in keeps for stays in kept)
+        total = total + share * dropout([keep.clone() for keep, _ in keeps], p)
     return total
+
+
+@functools.cache
+def _each_keep(size: int) -> list[tuple[Tensor, list[bool]]]:
+    """Every mask, also as a list."""
+    return [(keep, keep.tolist()) for keep in every_keep(size)]
 
 
 def agrees_in_kind(one: Tensor, other: Tensor) -> bool:
@@ -1063,7 +1087,7 @@ LARGEST = {"noise": 1.0, "fgsm": 0.3, "pgd": 0.3}
 LONGEST = 300
 
 
-@cache
+@functools.cache
 def one_network(seed: int, steps: int, p: float) -> nn.Module:
     return sturdy.trained(seed, steps, p)
 
@@ -1153,7 +1177,7 @@ def where_it_turns_cases(draw: Draw) -> Iterator[Case]:
 HANDED = 0.6  # of what chance leaves and the best order would not
 
 
-@cache
+@functools.cache
 def opinions(seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Probabilities of many masks (S, B, N) and of eval mode (B, N), and what is misread (B,)."""
     images, labels = sturdy.digits()[1].tensors
