@@ -19,7 +19,7 @@ from trlkit.contraction.costs import (
     Plan,
     columns_of,
     plan,
-    schedule,
+    scheduled,
 )
 from trlkit.contraction.paths import (
     Masks,
@@ -367,21 +367,16 @@ class TRL(Convertible, Layer):
             )
         return both
 
-    def _plan(self, batch_size: int, training: bool, kept: bool, graphed: bool = False) -> Plan:
+    def _what(self) -> tuple[tuple, dict]:
+        """What :func:`plan` and :func:`scheduled` take of the layer."""
         own = self._weight().tensors[0]
-        return plan(
-            self.factorization,
-            self.input_shape,
-            self.output_shape,
-            self.rank,
-            batch_size,
-            training=training,
-            kept=kept,
-            device=own.device.type,
-            itemsize=own.dtype.itemsize,
-            paths=self._paths if self._contraction == "auto" else None,
-            graphed=graphed,
-        )
+        paths = self._paths if self._contraction == "auto" else None
+        options = {"device": own.device.type, "itemsize": own.dtype.itemsize, "paths": paths}
+        return (self.factorization, self.input_shape, self.output_shape, self.rank), options
+
+    def _plan(self, batch_size: int, training: bool, kept: bool) -> Plan:
+        what, options = self._what()
+        return plan(*what, batch_size, training=training, kept=kept, **options)
 
     def _choose_paths(self, contraction: str, dropout: float | TensorDropout) -> None:
         """Tabulate the choice of path once, so that a forward pass only looks it up."""
@@ -394,11 +389,11 @@ class TRL(Convertible, Layer):
         self._kept: tuple[Tensor, list[Tensor]] | None = None
         self._programs = captured.Programs()
         most = CAPTURED_BYTES // (weight.tensors[0].itemsize * math.prod(self.input_shape))
-        what = self.factorization, self.input_shape, self.output_shape, self.rank
+        what, options = self._what()
         self._captured = {p for p in self._paths if 0 < columns_of(p, *what) <= most}
         self._tabulated_for = _place(weight)
         self._schedules = {
-            name: schedule(lambda size, setting=setting: self._plan(size, **setting).path)
+            name: scheduled(*what, **options, **setting)
             if len(self._paths) > 1
             else ((1, self._paths[0]),)
             for name, setting in _SETTINGS.items()

@@ -6,6 +6,7 @@ takes the fastest path that holds no more than rebuilding the weight does.
 Nothing is contracted here: :mod:`trlkit.contraction.paths` runs the path.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -292,3 +293,33 @@ def schedule(path_at: Callable[[int], str], largest: int = 2**16) -> tuple[tuple
             switches.append((low, path))
         size, path = double, last
     return (*switches, (largest, path))
+
+
+@functools.lru_cache(maxsize=1024)
+def scheduled(
+    factorization: str,
+    input_shape: tuple[int, ...],
+    output_shape: tuple[int, ...],
+    rank: Rank,
+    **options: object,
+) -> tuple[tuple[int, str], ...]:
+    """The :func:`schedule` of what :func:`plan` chooses, computed once for layers that are alike.
+
+    Parameters
+    ----------
+    factorization, input_shape, output_shape, rank
+        As for :func:`plan`.
+    **options
+        The others of :func:`plan`, all hashable.
+
+    Returns
+    -------
+    tuple of (last batch size, path), in order
+
+    Examples
+    --------
+    >>> scheduled("cp", (16, 4, 4), (10,), 5, device="cpu")[-1]
+    (65536, 'rebuild')
+    """
+    what = factorization, input_shape, output_shape, rank
+    return schedule(lambda size: plan(*what, size, **options).path)
