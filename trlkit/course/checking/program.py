@@ -105,6 +105,8 @@ def record(module: nn.Module, shape: Sequence[int], batches: Sequence[int]) -> d
 
 
 def _recorded(module: nn.Module, shape: Sequence[int], constants: list[Tensor]) -> dict:
+    from torch._guards import TracingContext, tracing
+    from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.fx.experimental.proxy_tensor import make_fx
 
     state = dict(_state(module))
@@ -120,7 +122,9 @@ def _recorded(module: nn.Module, shape: Sequence[int], constants: list[Tensor]) 
         return y
 
     try:
-        with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        # One mode for what is noted at each step; by itself it is made anew every time.
+        noted = TracingContext(FakeTensorMode(allow_fallback_kernels=True))
+        with tracing(noted), torch.enable_grad(), torch.random.fork_rng(devices=[]):
             traced = make_fx(run)(copies, x)
     except Unfit:
         raise
