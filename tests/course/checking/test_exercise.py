@@ -426,3 +426,19 @@ def test_the_line_that_fails_says_what_is_special_about_its_case(asked):
     assert not any("three entries" in text for _, text in lines[:1])
     assert any("three entries" in text for _, text in lines[1:])
     assert lines[-1][0] == "no"
+
+
+def test_a_case_that_several_seeds_draw_is_computed_once_and_equal_is_not_the_same():
+    asked = []
+
+    def oracle(value):
+        asked.append(value)
+        return str(value)
+
+    def cases(draw):
+        yield Case((draw.choice(0, (1, True, 1.0)),))
+
+    exercise = Exercise("told", ("value",), oracle, cases, gradients=False)
+    for seed in range(40):
+        assert exercise.judge(LocalAnswer(str), seed).passed
+    assert sorted(map(repr, asked)) == ["1", "1.0", "True"]

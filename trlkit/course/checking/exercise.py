@@ -342,10 +342,30 @@ class Quiz:
 
 @functools.lru_cache(maxsize=256)
 def _cases(exercise: Exercise, seed: int | None) -> tuple[Case, ...]:
-    cases = list(exercise.cases(Draw(seed)))
+    cases = [replace(case, args=_known(case.args)) for case in exercise.cases(Draw(seed))]
     if seed is not None:  # no answer is to know them by their order
         random.Random(seed).shuffle(cases)
     return tuple(cases)
+
+
+_KNOWN: dict[str, tuple] = {}
+
+
+def _known(args: tuple) -> tuple:
+    """The same object for the same plain arguments, by which what was computed is found again."""
+    if not _is_plain(args):
+        return args
+    while len(_KNOWN) >= 2**14:
+        _KNOWN.pop(next(iter(_KNOWN)))
+    return _KNOWN.setdefault(repr(args), args)  # 1, 1.0 and True are equal, and not the same
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Recipe):
+        return _is_plain(value.args)
+    if isinstance(value, tuple | list):
+        return all(map(_is_plain, value))
+    return value is None or type(value) in (bool, int, float, str)
 
 
 @functools.cache
