@@ -194,6 +194,28 @@ def test_parameters_that_move_are_followed_and_at_last_copied(factorization, pat
 
 
 @ON_EACH
+@EACH
+def test_parameters_may_be_gone_between_the_passes_and_come_back_elsewhere(
+    factorization, path, device
+):
+    layer = made(factorization, path, device=device)
+    x = batch(layer)
+    wanted = [x, *layer.parameters()]
+    right = torch.autograd.grad(dense_output(layer, x).sum(), wanted)
+    for _ in range(2):
+        y, blockers = run(layer, x), []
+        for parameter in layer.parameters():  # as fully sharded training does
+            values, storage = parameter.detach().clone(), parameter.untyped_storage()
+            size = storage.nbytes()
+            storage.resize_(0)
+            blockers.append(torch.full((size,), 77, dtype=torch.uint8, device=device))
+            storage.resize_(size)
+            parameter.data.copy_(values)
+        for one, expected in zip(torch.autograd.grad(y.sum(), wanted), right, strict=True):
+            close(one, expected)
+
+
+@ON_EACH
 def test_a_factor_laid_out_anew_in_its_own_memory_is_followed(device):
     layer = made("cp", "rebuild", (4, 4), outputs=4, device=device)
     x = batch(layer)

@@ -299,7 +299,8 @@ class _Pass(torch.autograd.Function):
     def backward(ctx, g: Tensor):
         rows, between, *tensors = ctx.saved_tensors  # an error, if one was changed in place
         _, for_rows, for_bias, *for_tensors = ctx.needs_input_grad
-        if torch.is_grad_enabled() or not runs_as_written(g):  # again, or for many directions
+        # Again, or for many directions, or for factors that have moved since: those of FSDP do.
+        if torch.is_grad_enabled() or not (runs_as_written(g) and ctx.program.serves(tensors)):
             return None, *_again(ctx.program, rows, tensors, g, ctx.needs_input_grad[1:])
         learn = any(for_tensors)
         program = ctx.program.free() if learn else ctx.program
