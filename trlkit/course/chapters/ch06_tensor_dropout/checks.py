@@ -761,7 +761,7 @@ def implementation(kind: str, rank: Sequence[int]) -> Callable[[Sequence[Tensor]
     return dropout
 
 
-@functools.lru_cache(maxsize=2**15)  # a search over p asks for the same ones again and again
+@functools.lru_cache(maxsize=2**13)  # a search over p asks for the same ones again and again
 def weight_left(
     kind: str, rank: tuple[int, ...], keeps: tuple[tuple[bool, ...], ...], p: float
 ) -> Tensor:
