@@ -442,3 +442,18 @@ def test_a_case_that_several_seeds_draw_is_computed_once_and_equal_is_not_the_sa
     for seed in range(40):
         assert exercise.judge(LocalAnswer(str), seed).passed
     assert sorted(map(repr, asked)) == ["1", "1.0", "True"]
+
+
+def test_a_case_that_a_check_has_twice_is_called_twice():
+    asked = []
+
+    def counted(value):
+        asked.append(value)
+        return value
+
+    exercise = Exercise(
+        "told", ("value",), abs, lambda draw: [Case((1,)), Case((1,))], gradients=False
+    )
+    for calls in (2, 4):
+        assert exercise.judge(LocalAnswer(counted)).passed
+        assert len(asked) == calls

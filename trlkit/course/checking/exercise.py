@@ -2,6 +2,7 @@
 
 import functools
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -342,22 +343,28 @@ class Quiz:
 
 @functools.lru_cache(maxsize=256)
 def _cases(exercise: Exercise, seed: int | None) -> tuple[Case, ...]:
-    cases = [replace(case, args=_known(case.args)) for case in exercise.cases(Draw(seed))]
+    times: Counter[str] = Counter()
+    cases = [replace(c, args=_known(c.args, times)) for c in exercise.cases(Draw(seed))]
     if seed is not None:  # no answer is to know them by their order
         random.Random(seed).shuffle(cases)
     return tuple(cases)
 
 
-_KNOWN: dict[str, tuple] = {}
+_KNOWN: dict[tuple[str, int], tuple] = {}
 
 
-def _known(args: tuple) -> tuple:
-    """The same object for the same plain arguments, by which what was computed is found again."""
+def _known(args: tuple, times: Counter[str]) -> tuple:
+    """The same object for the same plain arguments, by which what was computed is found again.
+
+    Where one check has a case twice, the second is a call of its own.
+    """
     if not _is_plain(args):
         return args
+    text = repr(args)  # 1, 1.0 and True are equal, and not the same
+    times[text] += 1
     while len(_KNOWN) >= 2**14:
         _KNOWN.pop(next(iter(_KNOWN)))
-    return _KNOWN.setdefault(repr(args), args)  # 1, 1.0 and True are equal, and not the same
+    return _KNOWN.setdefault((text, times[text]), args)
 
 
 def _is_plain(value: Any) -> bool:
