@@ -23,6 +23,8 @@ from trlkit.contraction.paths import Matrices, linear_rows, through
 
 MOST_PROGRAMS = 8  # of one layer: paths, precisions, devices and streams
 MOST_MOVES = 4  # of a layer's parameters to other memory; from then on they are copied
+# Whether torch can say that nobody holds a gradient any more, in whose memory the next is written.
+LENDS = hasattr(torch._C, "_storage_Use_Count")
 Make = Callable[[Sequence[Tensor]], Matrices]
 
 
@@ -77,7 +79,7 @@ class Programs:
             if program is None:
                 if len(self._made) >= MOST_PROGRAMS:
                     self._made.clear()
-                program = self._made[place] = Program(make, tensors, dtype, copies)
+                program = self._made[place] = Program(make, tensors, dtype, copies, LENDS)
             rows = x.reshape(x.shape[0], program.matrix.shape[1])
             if bias is not None:
                 bias = bias.reshape(-1)
@@ -168,7 +170,7 @@ class Program:
         tensors: Sequence[Tensor],
         dtype: torch.dtype,
         copies: bool,
-        lends: bool = hasattr(torch._C, "_storage_Use_Count"),
+        lends: bool,
     ) -> None:
         self.make, self.dtype, self.copies, self.lends = make, dtype, copies, lends
         self.held: object = None  # whose matrices are in memory
@@ -268,7 +270,7 @@ class Program:
         return self._spare
 
     def give(self) -> Sequence[Tensor]:
-        """The gradients of the inputs, as new tensors: by :meth:`free` they may be the memory's."""
+        """The gradients of the inputs: where the graph writes them, or copies that outlive that."""
         self.backward.replay()
         self.held = None  # it works in the memory of what the forward graph made
         if self.lends:

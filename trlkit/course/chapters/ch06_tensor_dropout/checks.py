@@ -819,16 +819,13 @@ CP_KINDS += (FLIPPED, ACROSS, CANCELLED, COLUMNS, WAVE, *SLIGHT)
 
 def expected_weight(dropout: Callable, rank: Sequence[int], p: float) -> Tensor:
     total = 0
-    for keeps in itertools.product(*map(_each_keep, rank)):
-        share = math.prod(p if not stays else 1 - p for _, kept in keeps for stays in kept)
-        total = total + share * dropout([keep.clone() for keep, _ in keeps], p)
+    for keeps in itertools.product(*map(_every_keep, rank)):
+        share = math.prod(chance(keep, p) for keep in keeps)
+        total = total + share * dropout([keep.clone() for keep in keeps], p)
     return total
 
 
-@functools.cache
-def _each_keep(size: int) -> list[tuple[Tensor, list[bool]]]:
-    """Every mask, also as a list."""
-    return [(keep, keep.tolist()) for keep in every_keep(size)]
+_every_keep = functools.cache(every_keep)  # whoever hands them out copies them
 
 
 def agrees_in_kind(one: Tensor, other: Tensor) -> bool:
