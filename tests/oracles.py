@@ -63,6 +63,18 @@ def dense_output(layer, x):
     return y if layer.bias is None else y + layer.bias.double()
 
 
+def agrees(layer, x, dtype=torch.float64, run=lambda layer, x: layer(x)):
+    """The layer's output and all of its gradients are those of a dense float64 einsum."""
+    y, expected = run(layer, x), dense_output(layer, x)
+    close(y, expected, dtype)
+    wanted, direction = [x, *layer.parameters()], torch.randn_like(expected)
+    before = [tensor.detach().clone() for tensor in wanted]
+    found = torch.autograd.grad(y, wanted, direction.to(y.dtype))
+    assert all(map(torch.equal, wanted, before))  # nothing was written over a factor
+    for one, right in zip(found, torch.autograd.grad(expected, wanted, direction), strict=True):
+        close(one, right, dtype)
+
+
 @st.composite
 def layers(draw, factorization=None, max_rank=5, **options):
     """A layer of 1 to 4 input modes, 0 to 3 output modes, any rank, sizes of 1 included."""

@@ -113,6 +113,14 @@ def main(argv: list[str] | None = None) -> int:
     bench.add_argument("--seconds", type=float, help="to time the rivals of one case")
     bench.add_argument("--out", type=Path, help="a .md or .csv file, or a folder for both")
 
+    native = commands.add_parser(
+        "native",
+        help="build the C++ part of the layers on a GPU, once for each torch",
+        description="Build the C++ part of the layers on a GPU, once for each torch and Python: "
+        "a small step then takes as long as nn.Linear's. It needs a C++ compiler and ninja.",
+    )
+    native.add_argument("--verbose", action="store_true", help="show what the compiler says")
+
     experiments = commands.add_parser(
         "experiments", help="train many heads on one backbone, and report what they cost and bring"
     )
@@ -264,7 +272,9 @@ def _site(options: argparse.Namespace) -> int:
 
 def _bench(options: argparse.Namespace) -> int:
     from trlkit.bench import results, table
+    from trlkit.bench.measure import prepare
 
+    prepare(options.device)
     command = f"trlkit bench --device {options.device}" + " --quick" * options.quick
     command += "".join(f" --only {' '.join(options.only)}" for _ in options.only[:1])
     command += "" if options.seconds is None else f" --seconds {options.seconds:g}"
@@ -279,6 +289,17 @@ def _bench(options: argparse.Namespace) -> int:
     if options.out is not None:
         for path in results.write(found, command, options.device, options.out, len(cases)):
             print(f"written: {path}")
+    return 0
+
+
+def _native(options: argparse.Namespace) -> int:
+    from trlkit.contraction import native
+
+    try:
+        print(f"built: {native.build(options.verbose)}")
+    except (RuntimeError, OSError) as error:
+        print(f"trlkit native: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

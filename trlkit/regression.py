@@ -179,8 +179,15 @@ class TRL(Convertible, Layer):
         ValueError
             If ``x`` has another shape, no batch mode, or is on another device.
         """
-        weight, dropout, masks = self._weight(), self._dropout, None
+        dropout = self._dropout
         drops = dropout.p > 0 and (self.training or dropout.drop_test)
+        if not torch.compiler.is_compiling() and not drops:
+            calls = self._programs.calls
+            if calls is not None and not torch.cuda.is_current_stream_capturing():
+                y = calls.again(self, x)  # all that follows, where it is as it was before
+                if y is not None:
+                    return y
+        weight, masks = self._weight(), None
         if isinstance(x, fx.Proxy):
             if (recorded := self._recorded(x)) is not None:
                 return recorded
@@ -315,7 +322,7 @@ class TRL(Convertible, Layer):
         return super().train(mode)
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_kept": None, "_programs": captured.Programs()}
+        return {**self.__dict__, "_kept": None, "_programs": self._new_programs()}
 
     def _apply(self, fn, recurse: bool = True) -> "TRL":
         super()._apply(fn, recurse)
@@ -387,7 +394,7 @@ class TRL(Convertible, Layer):
         self._contraction, self._dropout = contraction, dropout
         # The full weight as rows, and copies of the factors that it was built from.
         self._kept: tuple[Tensor, list[Tensor]] | None = None
-        self._programs = captured.Programs()
+        self._programs = self._new_programs()
         most = CAPTURED_BYTES // (weight.tensors[0].itemsize * math.prod(self.input_shape))
         what, options = self._what()
         self._captured = {p for p in self._paths if 0 < columns_of(p, *what) <= most}
@@ -399,6 +406,11 @@ class TRL(Convertible, Layer):
             for name, setting in _SETTINGS.items()
             if not (setting.get("graphed") and self._tabulated_for[0] == "cpu")
         }
+
+    def _new_programs(self) -> captured.Programs:
+        names = {id(module): name for name, module in self.named_children()}
+        places = [(names.get(id(module), ""), name) for module, name in self._places()]
+        return captured.Programs(places, self.input_shape, self.output_shape)
 
     def _path(self, batch_size: object, setting: str, weight: Weight | None = None) -> str:
         # Parameters can be exchanged without _apply: by load_state_dict(assign=True), for one.

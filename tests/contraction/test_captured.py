@@ -1,27 +1,40 @@
-"""A layer's factor side as CUDA graphs, and the kernels for few outputs.
+"""A layer's factor side as CUDA graphs, by Python's step of autograd and by the native one.
 
 Without a GPU the graphs are functions, so that all that surrounds them is tested.
 """
 
 import copy
-import math
+import functools
+import gc
 import pickle
+import weakref
 
+import oracles
 import pytest
 import torch
 from oracles import DEVICES, LAYERS, close, dense_output
 from torch import nn
+from torch.nn.utils import parametrize, prune
+from torch.utils._python_dispatch import TorchDispatchMode
 
-import trlkit
 from trlkit import TensorDropout
-from trlkit.contraction import captured, narrow, pairs
+from trlkit.contraction import captured, native
 from trlkit.contraction.costs import CAPTURED_PATHS, PATHS
 from trlkit.dropout import draw_masks
 
 GPU = pytest.mark.gpu
 CAPTURED = [(n, path) for n, paths in PATHS.items() for path in paths if path in CAPTURED_PATHS]
 EACH = pytest.mark.parametrize(("factorization", "path"), CAPTURED)
+NATIVE = pytest.mark.parametrize("step", ["native"], indirect=True)
 ON_EACH = pytest.mark.parametrize("device", DEVICES)
+
+
+@pytest.fixture(params=["python", "native"], autouse=True)
+def step(request, monkeypatch):
+    """Whose step of autograd the programs take."""
+    found = request.getfixturevalue("built") if request.param == "native" else None
+    monkeypatch.setattr(native, "module", lambda: found)
+    return request.param
 
 
 def made(
@@ -41,24 +54,18 @@ def run(layer, x):
     """The layer's output by a captured program, which on a GPU is what its forward pass takes."""
     if x.is_cuda:
         return layer(x)
-    weight, path = layer._weight(), layer.contraction
-    if layer.training and layer.dropout.p > 0:
+    weight, path, calls = layer._weight(), layer.contraction, layer._programs.calls
+    drops = layer.training and layer.dropout.p > 0
+    if not drops and calls is not None and (y := calls.again(layer, x)) is not None:
+        return y
+    if drops:
         weight = weight.masked(draw_masks(layer.dropout, weight.rank_modes, len(x), x))
     make = captured.of(weight, path, len(layer.input_shape))
     y = layer._programs.contract(path, make, weight.tensors, x, layer.bias)
     return y.reshape(len(x), *layer.output_shape)
 
 
-def agrees(layer, x, dtype=torch.float64):
-    """The layer's output and all of its gradients are those of a dense float64 einsum."""
-    y, expected = run(layer, x), dense_output(layer, x)
-    close(y, expected, dtype)
-    wanted, direction = [x, *layer.parameters()], torch.randn_like(expected)
-    before = [tensor.detach().clone() for tensor in wanted]
-    found = torch.autograd.grad(y, wanted, direction.to(y.dtype))
-    assert all(map(torch.equal, wanted, before))  # nothing was written over a factor
-    for one, right in zip(found, torch.autograd.grad(expected, wanted, direction), strict=True):
-        close(one, right, dtype)
+agrees = functools.partial(oracles.agrees, run=run)
 
 
 @ON_EACH
@@ -280,7 +287,7 @@ def test_what_captures_or_transforms_a_call_goes_round_the_programs(factorizatio
     def output(values, one):
         return torch.func.functional_call(layer, values, (one[None],))[0]
 
-    layer._programs = captured.Programs()
+    layer._programs = layer._new_programs()
     close(torch.func.vmap(output, (None, 0))(parameters, x), expected, torch.float32)
     torch.func.grad(lambda values: output(values, x[0]).sum())(parameters)
     torch.func.jvp(lambda one: output(parameters, one), (x[0],), (x[1],))
@@ -414,165 +421,195 @@ def test_a_user_may_capture_the_layer():
     close(whole(x), expected, torch.float32)
 
 
-@GPU
-@pytest.mark.parametrize("size", [16, 33, 100, 512])
-@pytest.mark.parametrize(("inputs", "outputs"), [(1024, 10), (4100, 16), (25088, 7), (2000, 2)])
-def test_few_outputs_as_exactly_as_a_library_has_them(size, inputs, outputs, monkeypatch):
-    monkeypatch.setattr(narrow, "LEAST_ELEMENTS", 0)
-    torch.manual_seed(size + inputs)
-    rows = torch.randn(size, inputs, device="cuda", requires_grad=True)
-    matrix = torch.randn(outputs, inputs, device="cuda", requires_grad=True)
-    bias = torch.randn(outputs, device="cuda", requires_grad=True)
-    assert narrow.fits(rows, matrix)
-    wanted, direction = (rows, matrix, bias), torch.randn(size, outputs, device="cuda")
-
-    def found(function, *tensors):
-        y = function(*tensors)
-        return [y, *torch.autograd.grad(y, tensors, direction.to(y.dtype))]
-
-    exact = found(nn.functional.linear, *(t.detach().double().requires_grad_() for t in wanted))
-    ours, library = found(narrow.linear, *wanted), found(nn.functional.linear, *wanted)
-    for one, theirs, right in zip(ours, library, exact, strict=True):
-        off, usual = ((made - right).abs().max().item() for made in (one, theirs))
-        scale = right.abs().max().item()
-        assert off <= max(2 * usual, 1e-6 * scale)
-    for dtype in (torch.bfloat16, torch.float16):
-        low = [t.detach().to(dtype).requires_grad_() for t in wanted]
-        for one, right in zip(found(narrow.linear, *low), exact, strict=True):
-            close(one, right, dtype)
+def called(device):
+    """A layer that has been called, with its batch and the calls that are kept of it."""
+    layer = made("cp", "khatri_rao", device=device)
+    x = batch(layer)
+    run(layer, x)
+    return layer, x, layer._programs.calls
 
 
-@GPU
-@pytest.mark.parametrize("path", ["rebuild", "khatri_rao"])
-@pytest.mark.parametrize("layout", ["whole", "every second", "repeated", "channels last"])
-def test_few_outputs_of_a_layer_whatever_the_batch_is_a_part_of(path, layout, monkeypatch):
-    monkeypatch.setattr(narrow, "LEAST_ELEMENTS", 0)
-    layer = made("cp", path, (64, 5, 5), dtype=torch.float32)
-    x = batch(layer, 64).detach()
-    x = {
-        "whole": lambda: x,
-        "every second": lambda: x[::2],
-        "repeated": lambda: x[:1].expand(32, -1, -1, -1),
-        "channels last": lambda: x.to(memory_format=torch.channels_last),
-    }[layout]()
-    assert narrow.fits(x.reshape(len(x), -1), torch.empty(5, 1600, device="cuda"))
-    agrees(layer, x.requires_grad_(), torch.float32)
-
-
-@GPU
-def test_few_outputs_are_differentiable_twice(monkeypatch):
-    monkeypatch.setattr(narrow, "LEAST_ELEMENTS", 0)
-    rows = torch.randn(16, 1024, device="cuda", requires_grad=True)
-    matrix = torch.randn(3, 1024, device="cuda", requires_grad=True)
-
-    def penalty(function):
-        y = function(rows, matrix) / math.sqrt(1024)
-        grads = torch.autograd.grad(y.square().sum(), (rows, matrix), create_graph=True)
-        return torch.autograd.grad(sum(g.square().sum() for g in grads), (rows, matrix))
-
-    for one, right in zip(penalty(narrow.linear), penalty(nn.functional.linear), strict=True):
-        close(one, right, torch.float32)
-
-
-@GPU
-@pytest.mark.parametrize("memory", ["rows", "columns"])
-def test_few_outputs_in_the_memory_of_either_order_and_over_the_matrix(memory, monkeypatch):
-    monkeypatch.setattr(narrow, "LEAST_ELEMENTS", 0)
-    rows = torch.randn(64, 2000, device="cuda", requires_grad=True)
-    matrix, g = torch.randn(2000, 7, device="cuda").T, torch.randn(64, 7, device="cuda")
-    matrix = (matrix.contiguous() if memory == "rows" else matrix).requires_grad_()
-    y = narrow.linear(rows, matrix)
-    close(y, rows.double() @ matrix.double().T, torch.float32)
-    found = torch.autograd.grad(y, (rows, matrix), g)
-    right = g.double() @ matrix.double(), g.double().T @ rows.double()
-    for one, expected in zip(found, right, strict=True):
-        close(one, expected, torch.float32)
-    over = matrix.detach().clone()
-    close(narrow.gradients(rows.detach(), over, g, over), right[0], torch.float32)
-    close(over, right[1], torch.float32)
-
-
-def _captured(function):
-    """What a function of no arguments gives in a CUDA graph."""
-    graph, side = torch.cuda.CUDAGraph(), torch.cuda.Stream()
-    with captured.capturing(graph, side):
-        found = function()
-    graph.replay()
-    torch.cuda.synchronize()
-    return found
-
-
-@GPU
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
-@pytest.mark.parametrize("sizes", [(7, 7, 10), (512, 7, 7), (1, 5), (3, 1, 2), (2000, 3), (70, 70)])
-@pytest.mark.parametrize("columns", [1, 10, 33, 100])
-def test_a_khatri_rao_product_and_its_gradients_in_a_graph(sizes, columns, dtype):
-    _product_in_a_graph(
-        pairs.khatri_rao, trlkit.khatri_rao, [(size, columns) for size in sizes], dtype
+@NATIVE
+@ON_EACH
+@EACH
+@pytest.mark.parametrize("outputs", [5, (), (2, 3)])
+def test_a_call_like_one_before_is_run_whole(factorization, path, outputs, device, step):
+    if (factorization, path) == ("tucker", "merged") and outputs == (2, 3):
+        outputs = (6,)  # that path has one output mode at most
+    layer = LAYERS[factorization](
+        (6, 3), outputs, 2, contraction=path, dtype=torch.float64, device=device
     )
+    x = batch(layer)
+    run(layer, x)
+    calls = layer._programs.calls
+    for _ in range(2):
+        y = calls.again(layer, x)
+        close(y, dense_output(layer, x))
+        assert y.shape == (6, *layer.output_shape)
+        wanted = [x, *layer.parameters()]
+        found = torch.autograd.grad(y.square().sum(), wanted)
+        expected = torch.autograd.grad(dense_output(layer, x).square().sum(), wanted)
+        for one, right in zip(found, expected, strict=True):
+            close(one, right)
+        with torch.no_grad():
+            for parameter in layer.parameters():
+                parameter.add_(torch.randn_like(parameter))
+    assert "trlkit" in y.grad_fn.name()
 
 
-@GPU
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-@pytest.mark.parametrize(
-    "shapes",
-    [
-        [(7, 7), (7, 3)],
-        [(7, 3), (7, 3), (10, 2)],
-        [(1, 4), (5, 1)],
-        [(40, 40), (2, 3)],
-        [(3, 300)] * 2,
-    ],
-)
-def test_a_kronecker_product_and_its_gradients_in_a_graph(shapes, dtype):
-    _product_in_a_graph(pairs.kronecker, trlkit.kronecker, shapes, dtype)
+class Same(TorchDispatchMode):
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        return function(*args, **(kwargs or {}))
 
 
-def _product_in_a_graph(ours, plain, shapes, dtype):
-    matrices = [torch.randn(*shape, device="cuda").to(dtype).requires_grad_() for shape in shapes]
-    exact = [matrix.detach().double().requires_grad_() for matrix in matrices]
-    right = plain(exact)
-    direction = torch.randn_like(right)
-
-    def both(wanted):
-        y = ours(matrices)
-        return y, torch.autograd.grad(y, wanted, direction.to(dtype))
-
-    for wanted in (range(len(shapes)), range(1)):
-        y, grads = _captured(lambda wanted=wanted: both([matrices[k] for k in wanted]))
-        close(y, right, dtype)
-        expected = torch.autograd.grad(
-            right, [exact[k] for k in wanted], direction, retain_graph=True
+@NATIVE
+@ON_EACH
+def test_a_call_unlike_those_before_is_left_to_python(device, step):
+    layer, x, calls = called(device)
+    assert calls.again(layer, x) is not None
+    for other in (
+        x[:3],
+        x.float(),
+        x.detach()[0],
+        x.detach()[:, :, :2],
+        x.detach().to("meta"),
+        x.detach().to_sparse(),
+        nn.Parameter(x.detach()).as_subclass(type("Own", (torch.Tensor,), {})),
+        x.detach().numpy(force=True),
+        None,
+    ):
+        assert calls.again(layer, other) is None
+    with torch.no_grad():
+        assert calls.again(layer, x) is None  # a pass of another kind
+        run(layer, x)
+        assert calls.again(layer, x) is not None
+    with Same():
+        assert calls.again(layer, x) is None
+    with torch.autograd.forward_ad.dual_level():
+        assert (
+            calls.again(layer, torch.autograd.forward_ad.make_dual(x.detach(), x.detach())) is None
         )
-        for one, other in zip(grads, expected, strict=True):
-            close(one, other, dtype)
+    assert torch.func.vmap(lambda one: torch.ones(()) * (calls.again(layer, one) is None))(x).all()
+    values = {name: value.detach().clone() for name, value in layer.named_parameters()}
+    run(layer, x.detach())
+    seen = torch.func.functional_call(
+        Asks(layer), {f"layer.{n}": v for n, v in values.items()}, (x,)
+    )
+    assert seen is None
+    with torch.autocast(device, dtype=torch.bfloat16):
+        assert calls.again(layer, x.detach()) is not None  # float64 is not lowered
 
 
-@GPU
-def test_a_product_in_a_graph_is_differentiable_twice():
-    matrices = [torch.randn(size, 6, device="cuda", requires_grad=True) for size in (3, 4, 5)]
+class Asks(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
 
-    def penalty(product):
-        y = product(matrices)
-        grads = torch.autograd.grad(y.square().sum(), matrices, create_graph=True)
-        return torch.autograd.grad(sum(grad.square().sum() for grad in grads), matrices)
-
-    found, expected = _captured(lambda: penalty(pairs.khatri_rao)), penalty(trlkit.khatri_rao)
-    for one, right in zip(found, expected, strict=True):
-        close(one, right.double(), torch.float32)
+    def forward(self, x):
+        return self.layer._programs.calls.again(self.layer, x)
 
 
-@GPU
-def test_without_a_compiler_for_kernels_a_layer_goes_on_and_says_so(monkeypatch):
-    from trlkit.contraction import kernels
+@NATIVE
+@ON_EACH
+def test_a_layer_that_has_changed_is_left_to_python(device, step):
+    layer, x, calls = called(device)
+    factor, bias = layer.factors[0], layer.bias
+    layer.factors[0] = nn.Parameter(torch.randn_like(factor))
+    assert calls.again(layer, x) is None
+    layer.factors[0] = factor
+    assert calls.again(layer, x) is not None
+    layer.bias = None
+    close(calls.again(layer, x), dense_output(layer, x))
+    layer.bias = nn.Parameter(2 * bias.detach())
+    close(calls.again(layer, x), dense_output(layer, x))
+    factors, layer.factors = (
+        layer.factors,
+        nn.ParameterList([torch.randn_like(factor) for factor in layer.factors]),
+    )
+    assert calls.again(layer, x) is None
+    layer.factors = factors
+    assert calls.again(layer, x) is not None
+    prune.l1_unstructured(layer.factors, "0", 0.5)
+    assert calls.again(layer, x) is None
+    prune.remove(layer.factors, "0")
+    agrees(layer, x)
+    parametrize.register_parametrization(layer, "bias", nn.Identity())
+    assert layer._programs.calls.again(layer, x) is None
 
-    def broken(*tensors):
-        raise RuntimeError("Failed to find C compiler.\nPlease specify one")
 
-    monkeypatch.setattr(kernels, "khatri_rao_backward", broken)
-    monkeypatch.setattr(narrow, "LEAST_ELEMENTS", 0)
-    narrow.kernels_of.cache_clear()
-    layer = made("cp", "rebuild", (64, 5, 5), dtype=torch.float32)
-    with pytest.warns(UserWarning, match="without its Triton kernels.*C compiler"):
-        agrees(layer, batch(layer, 64), torch.float32)
-    narrow.kernels_of.cache_clear()
+@NATIVE
+@ON_EACH
+def test_dropout_and_another_path_are_seen(device, step):
+    layer, x, calls = called(device)
+    layer.contraction = "rebuild"
+    assert layer._programs.calls is None
+    layer.dropout = 0.5
+    torch.manual_seed(0)
+    found = {layer(x).sum().item() for _ in range(4)}
+    assert len(found) > 1
+    layer.eval()
+    close(run(layer, x), dense_output(layer, x))
+
+
+@ON_EACH
+def test_a_layer_that_is_gone_can_still_be_differentiated_and_leaves_nothing(device, step):
+    layer = made("tucker", "merged", device=device)
+    x = batch(layer)
+    wanted = [x, *layer.parameters()]
+    right = torch.autograd.grad(dense_output(layer, x).square().sum(), wanted)
+    y = run(layer, x)
+    y = run(layer, x)
+    programs = weakref.ref(layer._programs)
+    made_of_it = [weakref.ref(program) for program in layer._programs]
+    del layer
+    if step == "native":
+        gc.collect()
+        assert programs() is None
+        assert not any(one() for one in made_of_it)
+    twice = torch.autograd.grad(y.square().sum(), wanted, create_graph=True)
+    for one, expected in zip(twice, right, strict=True):
+        close(one, expected)
+    for one, expected in zip(torch.autograd.grad(y.square().sum(), wanted), right, strict=True):
+        close(one, expected)
+
+
+@ON_EACH
+@EACH
+def test_gradients_add_up_when_the_layer_is_gone(factorization, path, device):
+    layer = made(factorization, path, device=device)
+    x, tensors = batch(layer), layer._weight().tensors
+    wanted = torch.autograd.grad(3 * dense_output(layer, x).sum(), tensors)
+    run(layer, x)
+    first, second = run(layer, x), run(layer, x)
+    first.sum().backward()
+    del layer
+    gc.collect()
+    second.sum().backward(torch.tensor(2.0, dtype=x.dtype, device=device))
+    for tensor, expected in zip(tensors, wanted, strict=True):
+        close(tensor.grad, expected)
+
+
+def test_compiled_autograd_takes_it(step):
+    layer = made("cp", "khatri_rao", device="cpu")
+    x = batch(layer)
+    wanted = [x, *layer.parameters()]
+    expected = torch.autograd.grad(dense_output(layer, x).square().sum(), wanted)
+    for _ in range(3):
+        total = run(layer, x).square().sum()
+        with torch._dynamo.config.patch(compiled_autograd=True):
+            torch.compile(lambda total: total.backward(), backend="eager")(total)
+        for tensor, right in zip(wanted, expected, strict=True):
+            close(tensor.grad, right)
+            tensor.grad = None
+
+
+@NATIVE
+def test_an_error_of_python_in_a_backward_pass_is_raised_as_it_is(step, monkeypatch):
+    def broken(*given):
+        raise ArithmeticError("as it is")
+
+    monkeypatch.setattr(captured.Recipe, "again", broken)
+    layer = made("cp", "khatri_rao", device="cpu")
+    x = batch(layer)
+    with pytest.raises(ArithmeticError, match="as it is"):
+        torch.autograd.grad(run(layer, x).sum(), x, create_graph=True)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from trlkit import CPTRL, TuckerTRL, graphed
+from trlkit.bench.measure import prepare
 from trlkit.bench.results import publish
 
 SHAPE, CLASSES, BATCH = (512, 7, 7), 10, 128
@@ -92,6 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args(arguments)
+    prepare("cuda")
     found = {name: median(times) for name, times in measure(given.samples, given.rounds).items()}
     least = found["Linear"]
     rows = [

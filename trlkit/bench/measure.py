@@ -4,6 +4,7 @@ import gc
 import math
 import os
 import random
+import sys
 import time
 from collections.abc import Callable, Mapping
 from statistics import median
@@ -13,11 +14,22 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
+from trlkit.contraction import native
 from trlkit.contraction.captured import Program, capturing
 from trlkit.regression import TRL
 
 # A rival this many times slower than the one in question rests after the least number of rounds.
 HOPELESS = 4
+
+
+def prepare(device: str) -> None:
+    """Build the native step of a GPU, unless ``TRLKIT_NATIVE=0`` does without it."""
+    if device != "cuda" or os.environ.get(native.VARIABLE) == "0":
+        return
+    try:
+        native.build()
+    except (RuntimeError, OSError) as error:
+        print(f"measured without what `trlkit native` builds: {error}", file=sys.stderr)
 
 
 class Rival(NamedTuple):
@@ -223,6 +235,7 @@ def _kept(program: Program) -> int:
     as it is not of other rivals, for whom it lies there before.
     """
     made: list[Tensor] = []
+    recipe, inputs = program.recipe, program.inputs
 
     def peak(step: Callable[[], object]) -> int:
         torch.cuda.reset_peak_memory_stats()
@@ -230,12 +243,12 @@ def _kept(program: Program) -> int:
         return torch.cuda.max_memory_allocated()
 
     with torch.enable_grad(), capturing(torch.cuda.CUDAGraph(), torch.cuda.Stream()):
-        program.gradients(program.make_once())
+        recipe.gradients(recipe.once(inputs), inputs)
         before = torch.cuda.memory_allocated()
-        first = peak(lambda: made.extend(program.make_once())) - before
+        first = peak(lambda: made.extend(recipe.once(inputs))) - before
         between = torch.cuda.memory_allocated()
-        second = peak(lambda: program.gradients(made)) - between
-    copies = sum(tensor.nbytes for tensor in program.inputs) if program.copies else 0
+        second = peak(lambda: recipe.gradients(made, inputs)) - between
+    copies = sum(tensor.nbytes for tensor in inputs) if program.copies else 0
     return first + second + copies
 
 

@@ -14,6 +14,7 @@ from statistics import median
 import torch
 
 from trlkit.bench.table import Result, graphed_paths
+from trlkit.contraction import native
 from trlkit.contraction.costs import PATHS
 
 WORST = 5
@@ -56,7 +57,7 @@ def markdown(results: Sequence[Result], command: str, device: str, planned: int)
     missing = f", {len(results)} of its {planned} cases" if len(results) < planned else ""
     parts = [
         f"# Speed and peak memory, {'GPU' if device == 'cuda' else 'CPU'}",
-        f"`{command}`, {datetime.date.today()}{missing}. {environment(device)}.",
+        f"`{command}`, {datetime.date.today()}{missing}. {_conditions(device)}.",
         "Forward and backward of one batch in float32, which gets a gradient too. All rivals of a "
         "case have the same numbers and give the same numbers, and were timed in turn in one run; "
         "times are medians of the calmer half of the rounds. Memory is the most that one pass "
@@ -258,11 +259,16 @@ def publish(
     rows : sequence of sequence of str
     out : Path, optional
     """
-    made = f"`{command}`, {datetime.date.today()}. {environment(device)}."
+    made = f"`{command}`, {datetime.date.today()}. {_conditions(device)}."
     text = "\n\n".join([f"# {title}", made, about, _markdown_table(head, rows)])
     print(text)
     if out is not None:
         out.write_text(text + "\n", encoding="utf-8")
+
+
+def _conditions(device: str) -> str:
+    step = f", {'with' if native.module() else 'without'} `trlkit native`"
+    return environment(device) + step * (device == "cuda")
 
 
 def environment(device: str) -> str:

@@ -6,17 +6,20 @@ Started one by one from Python they take longer than the product with the batch.
 
 The graphs read parameters where they are, and the gradients that they write are handed out as
 they lie, for as long as nobody holds the last ones: neither is copied.
+
+The step of autograd is :class:`_Pass`, or what :mod:`trlkit.contraction.native` has of it.
 """
 
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from trlkit.contraction import narrow
+from trlkit.contraction import narrow, native
 from trlkit.contraction.narrow import MOST_OUTPUTS, runs_as_written
 from trlkit.contraction.pairs import consuming, transposed
 from trlkit.contraction.paths import Matrices, linear_rows, through
@@ -25,15 +28,37 @@ MOST_PROGRAMS = 8  # of one layer: paths, precisions, devices and streams
 MOST_MOVES = 4  # of a layer's parameters to other memory; from then on they are copied
 # Whether torch can say that nobody holds a gradient any more, in whose memory the next is written.
 LENDS = hasattr(torch._C, "_storage_Use_Count")
+# From here on a kernel that Python starts is worth the wait for Python.
+NATIVE_ELEMENTS = 2**26
 Make = Callable[[Sequence[Tensor]], Matrices]
 
 
 class Programs:
-    """The captured programs of one layer, made as they are needed."""
+    """The captured programs of one layer, made as they are needed.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    places : sequence of (str, str)
+        Of each tensor of the layer's weight: the name of the module that has it, "" for the layer
+        itself, and its own.
+    input_shape, output_shape : tuple of int
+
+    Attributes
+    ----------
+    calls : native.Calls or None
+        ``calls.again(layer, x)`` is the output where a call is like one before, else None.
+    """
+
+    def __init__(
+        self,
+        places: Sequence[tuple[str, str]],
+        input_shape: tuple[int, ...],
+        output_shape: tuple[int, ...],
+    ) -> None:
+        self._layer = places, input_shape, output_shape
         self._made: dict[tuple, Program] = {}
         self._moves = 0
+        self.calls: Any = None
 
     def __iter__(self) -> Iterator["Program"]:
         return iter(self._made.values())
@@ -64,29 +89,42 @@ class Programs:
         Tensor of shape (B, N)
             Differentiable twice; in autocast's precision where that is on.
         """
-        dtype, casts = x.dtype, torch.is_autocast_enabled("cuda")
-        if casts and dtype != torch.float64:  # as for a linear layer
-            dtype = torch.get_autocast_dtype("cuda")
-            x = x.to(dtype)
-        stream = torch._C._cuda_getCurrentRawStream(x.get_device()) if x.is_cuda else 0
-        copies = self._moves > MOST_MOVES or not all(map(_stays, tensors))
-        place = key, dtype, torch.backends.cuda.matmul.allow_tf32, x.device, stream, copies
+        casts = torch.is_autocast_enabled("cuda")
         # Within autocast a graph would keep the casts of the factors that autocast has at hand.
         with torch.autocast("cuda", enabled=False) if casts else contextlib.nullcontext():
-            program = self._made.get(place)
-            if program is not None and not program.serves(tensors):
-                self._moves, program = self._moves + 1, None
-            if program is None:
-                if len(self._made) >= MOST_PROGRAMS:
-                    self._made.clear()
-                program = self._made[place] = Program(make, tensors, dtype, copies, LENDS)
-            rows = x.reshape(x.shape[0], program.matrix.shape[1])
-            if bias is not None:
-                bias = bias.reshape(-1)
-            if torch.is_grad_enabled():
+            dtype = torch.get_autocast_dtype("cuda") if casts else x.dtype  # as for a linear layer
+            rows = x if x.dtype == torch.float64 else x.to(dtype)
+            program = self._program(key, make, tensors, rows)
+            rows = rows.reshape(x.shape[0], program.matrix.shape[1])
+            bias = None if bias is None else bias.reshape(-1)
+            if program.native is not None:
+                how = program.how(rows)
+                y = program.native.run(*how, rows, bias, tensors)
+            elif torch.is_grad_enabled():
                 return _Pass.apply(program, rows, bias, *tensors)
-            program.load(tensors, None)
-            return program.product(rows, bias)[0]
+            else:
+                program.load(tensors, None)
+                return program.product(rows, bias)[0]
+        if not program.copies:
+            self.calls = self.calls or native.module().Calls(*self._layer)
+            self.calls.keep(x, program.native, *how)
+        return y
+
+    def _program(self, key: str, make: Make, tensors: Sequence[Tensor], x: Tensor) -> "Program":
+        """The program of a batch in the precision that it is to be contracted in."""
+        stream = torch._C._cuda_getCurrentRawStream(x.get_device()) if x.is_cuda else 0
+        copies = self._moves > MOST_MOVES or not all(map(_stays, tensors))
+        place = key, x.dtype, torch.backends.cuda.matmul.allow_tf32, x.device, stream, copies
+        program = self._made.get(place)
+        if program is not None and not program.serves(tensors):
+            self._moves, program = self._moves + 1, None
+            self.calls = None
+        if program is None:
+            if len(self._made) >= MOST_PROGRAMS:
+                self._made.clear()
+                self.calls = None
+            program = self._made[place] = Program(make, tensors, x.dtype, copies, LENDS)
+        return program
 
 
 def able(x: Tensor, tensors: Sequence[Tensor]) -> bool:
@@ -149,6 +187,51 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How the matrices of a program are made, kernel by kernel."""
+
+    make: Make
+    dtype: torch.dtype
+
+    def outputs(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """The matrices (K, P) and (N, K) in the program's precision."""
+        matrix, out = self.make(tensors)
+        # Rows of P are what a product with few columns reads fastest.
+        rows = transposed(matrix) if matrix.shape[1] <= MOST_OUTPUTS else matrix.T
+        if out is not None:  # columns, where a bias is added in the product's kernel
+            out = out.T.contiguous().T
+        # The gradients will be written over them: they cannot be factors themselves.
+        made = [_apart(made, tensors) for made in (rows, out) if made is not None]
+        return [output.to(self.dtype) for output in made]
+
+    def once(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """:meth:`outputs` of the inputs, for :meth:`gradients` to be called one time."""
+        with consuming(inputs):
+            return self.outputs(inputs)
+
+    def gradients(self, made: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Those of the inputs, from those of the outputs in the outputs' own memory."""
+        made = [output for output in made if output.requires_grad]
+        grads = torch.autograd.grad(made, inputs, [output.detach() for output in made])
+        return [_apart(grad.contiguous(), made) for grad in grads]
+
+    def again(
+        self, x: Tensor, tensors: Sequence[Tensor], g: Tensor, needed: Sequence[bool]
+    ) -> list[Tensor | None]:
+        """The gradients of x, the bias and the tensors, by expressions that autograd knows."""
+        further = torch.is_grad_enabled()
+        with torch.enable_grad():
+            matrix, *rest = self.outputs(tensors)
+            y = through(x, (matrix.T, rest[0] if rest else None), (-1,))
+        for_x, for_bias, *for_tensors = needed
+        wanted = [t for t, need in zip((x, *tensors), (for_x, *for_tensors), strict=True) if need]
+        found = iter(torch.autograd.grad(y, wanted, g, create_graph=further) if wanted else ())
+        dx = next(found) if for_x else None
+        d_bias = g.sum(0) if for_bias else None
+        return [dx, d_bias, *(next(found) if need else None for need in for_tensors)]
+
+
 class Program:
     """Two CUDA graphs: matrices from factors, and the factors' gradients from the matrices'.
 
@@ -172,7 +255,7 @@ class Program:
         copies: bool,
         lends: bool,
     ) -> None:
-        self.make, self.dtype, self.copies, self.lends = make, dtype, copies, lends
+        self.recipe, self.copies, self.lends = Recipe(make, dtype), copies, lends
         self.held: object = None  # whose matrices are in memory
         self._spare: Program | None = None
         with torch.inference_mode(False), torch.enable_grad():
@@ -182,66 +265,80 @@ class Program:
             self._places = [tensor.data_ptr() for tensor in self.inputs]
             device = tensors[0].device
             (self._capture if device.type == "cuda" else self._imitate)(device)
-        self._storages = [grad.untyped_storage() for grad in self.grads]
-        self._unused = self._uses() if lends else []
+        self.native = self._in_native()  # which counts the uses of the gradients' memory itself
+        counts = lends and self.native is None
+        self._storages = [grad.untyped_storage() for grad in self.grads] if counts else []
+        self._unused = self._uses()
 
     def _capture(self, device: torch.device) -> None:
+        recipe, inputs = self.recipe, self.inputs
         with torch.cuda.device(device):
             now, side = torch.cuda.current_stream(), _side_stream(device)
             side.wait_stream(now)
             with torch.cuda.stream(side):
-                self.gradients(self.make_once())  # libraries set themselves up at a first call
+                # Libraries set themselves up at a first call.
+                recipe.gradients(recipe.once(inputs), inputs)
             self.forward, self.backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
             # Each in a pool of its own: the forward graph must leave alone what is handed out.
             with _own_scratch():
                 with _graph(self.forward, side):
-                    made = self.make_once()
+                    made = recipe.once(inputs)
                 with _graph(self.backward, side):
-                    self.grads = self.gradients(made)
+                    self.grads = recipe.gradients(made, inputs)
             now.wait_stream(side)
         self._keep(made)
 
     def _imitate(self, device: torch.device) -> None:
         """The same by Python at each replay, to test what surrounds the graphs without a GPU."""
-        made = self.make_once()
-        self.grads = self.gradients(made)
+        recipe, inputs = self.recipe, self.inputs
+        made = recipe.once(inputs)
+        self.grads = grads = recipe.gradients(made, inputs)
+        self._keep([output.detach().clone() for output in made])
+        memory = [self.matrix] if self.out is None else [self.matrix, self.out]
 
         def forward() -> None:
             with torch.inference_mode(False), torch.enable_grad():
-                made[:] = self.make_once()
-            self._keep(made)
+                made[:] = recipe.once(inputs)
+            torch._foreach_copy_(memory, [output.detach() for output in made])
 
         def backward() -> None:
-            for grad, found in zip(self.grads, self.gradients(made), strict=True):
-                grad.copy_(found)
+            torch._foreach_copy_([output.detach() for output in made], memory)
+            torch._foreach_copy_(grads, recipe.gradients(made, inputs))
 
         forward()
         self.forward, self.backward = _Call(forward), _Call(backward)
 
+    def _in_native(self) -> Any:
+        """The same for what was built of this module; None where nothing was."""
+        built = native.module()
+        if built is None:
+            return None
+        return built.Program(
+            self.forward,
+            self.backward,
+            self.matrix,
+            self.out,
+            self._targets,
+            self.grads,
+            self.copies,
+            self.lends,
+            product,
+            narrow.gradients,
+            self.recipe.again,
+            functools.partial(_spare_in_native, self.recipe, self.copies),
+        )
+
+    def how(self, rows: Tensor) -> tuple[bool, bool, bool]:
+        """Whether Python's kernels run the products and their gradients, and the bias is apart."""
+        wide, last = rows, self.matrix
+        kernels = backward = narrow.fits(rows, last, NATIVE_ELEMENTS)
+        if self.out is not None:
+            wide, last = rows.new_empty(rows.shape[0], self.out.shape[1]), self.out
+            kernels = kernels or narrow.fits(wide, last, NATIVE_ELEMENTS)
+        return kernels, backward, narrow.adds_apart(wide, last)
+
     def _keep(self, made: Sequence[Tensor]) -> None:
         self.matrix, self.out = (*(output.detach() for output in made), None)[:2]
-
-    def make_once(self) -> list[Tensor]:
-        """:meth:`outputs` of the inputs, for :meth:`gradients` to be called one time."""
-        with consuming(self.inputs):
-            return self.outputs(self.inputs)
-
-    def outputs(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """The matrices (K, P) and (N, K), kernel by kernel, in the program's precision."""
-        matrix, out = self.make(tensors)
-        # Rows of P are what a product with few columns reads fastest.
-        rows = transposed(matrix) if matrix.shape[1] <= MOST_OUTPUTS else matrix.T
-        if out is not None:  # columns, where a bias is added in the product's kernel
-            out = out.T.contiguous().T
-        # The gradients will be written over them: they cannot be factors themselves.
-        made = [_apart(made, tensors) for made in (rows, out) if made is not None]
-        return [output.to(self.dtype) for output in made]
-
-    def gradients(self, made: Sequence[Tensor]) -> list[Tensor]:
-        """Those of the inputs, from those of the outputs in the outputs' own memory."""
-        made = [output for output in made if output.requires_grad]
-        grads = torch.autograd.grad(made, self.inputs, [output.detach() for output in made])
-        return [_apart(grad.contiguous(), made) for grad in grads]
 
     def serves(self, tensors: Sequence[Tensor]) -> bool:
         """Whether the graphs read these tensors, or copies that can be made equal to them."""
@@ -266,24 +363,38 @@ class Program:
         if not self.lends or self._uses() == self._unused:
             return self
         if self._spare is None:
-            self._spare = Program(self.make, self._targets, self.dtype, self.copies, lends=False)
+            self._spare = _spare(self.recipe, self.copies, self._targets)
         return self._spare
 
     def give(self) -> Sequence[Tensor]:
         """The gradients of the inputs: where the graph writes them, or copies that outlive that."""
         self.backward.replay()
-        self.held = None  # it works in the memory of what the forward graph made
         if self.lends:
             return [grad.detach() for grad in self.grads]
         return torch._foreach_mul(self.grads, 1)  # copies of all in one launch
 
     def product(self, rows: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The output (B, N) of rows (B, P), and what is between two products (B, K)."""
-        bias = None if bias is None else bias.to(self.dtype)
-        if self.out is None:
-            return linear_rows(rows, self.matrix, bias), None
-        between = linear_rows(rows, self.matrix)
-        return linear_rows(between, self.out, bias), between
+        bias = None if bias is None else bias.to(self.recipe.dtype)
+        return product(rows, self.matrix, self.out, bias)
+
+
+def product(
+    rows: Tensor, matrix: Tensor, out: Tensor | None, bias: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """(B, P) x (K, P), then x (N, K) where that is not None, plus a bias: and what is between."""
+    if out is None:
+        return linear_rows(rows, matrix, bias), None
+    between = linear_rows(rows, matrix)
+    return linear_rows(between, out, bias), between
+
+
+def _spare(recipe: Recipe, copies: bool, tensors: Sequence[Tensor]) -> Program:
+    return Program(recipe.make, tensors, recipe.dtype, copies, lends=False)
+
+
+def _spare_in_native(recipe: Recipe, copies: bool, tensors: Sequence[Tensor]) -> Any:
+    return _spare(recipe, copies, tensors).native
 
 
 class _Pass(torch.autograd.Function):
@@ -303,11 +414,14 @@ class _Pass(torch.autograd.Function):
         _, for_rows, for_bias, *for_tensors = ctx.needs_input_grad
         # Again, or for many directions, or for factors that have moved since: those of FSDP do.
         if torch.is_grad_enabled() or not (runs_as_written(g) and ctx.program.serves(tensors)):
-            return None, *_again(ctx.program, rows, tensors, g, ctx.needs_input_grad[1:])
+            again = ctx.program.recipe.again
+            return None, *again(rows, tensors, g, ctx.needs_input_grad[1:])
         learn = any(for_tensors)
         program = ctx.program.free() if learn else ctx.program
         if program.held is not ctx.owner:  # another forward pass came between
             program.load(tensors, ctx.owner)
+        if learn:
+            program.held = None  # gradients are written over the matrices
         between_g = g
         if program.out is not None:
             between_g = torch.mm(g, program.out)
@@ -326,22 +440,6 @@ class _Pass(torch.autograd.Function):
             return None, d_rows, d_bias, *[None] * len(tensors)
         grads = zip(program.give(), for_tensors, strict=True)
         return None, d_rows, d_bias, *(grad if need else None for grad, need in grads)
-
-
-def _again(
-    program: Program, rows: Tensor, tensors: Sequence[Tensor], g: Tensor, needed: Sequence[bool]
-) -> list[Tensor | None]:
-    """The gradients of the rows, the bias and the tensors, by expressions that autograd knows."""
-    further = torch.is_grad_enabled()
-    with torch.enable_grad():
-        matrix, *rest = program.outputs(tensors)
-        y = through(rows, (matrix.T, rest[0] if rest else None), (-1,))
-    for_rows, for_bias, *for_tensors = needed
-    wanted = [t for t, need in zip((rows, *tensors), (for_rows, *for_tensors), strict=True) if need]
-    found = iter(torch.autograd.grad(y, wanted, g, create_graph=further) if wanted else ())
-    d_rows = next(found) if for_rows else None
-    d_bias = g.sum(0) if for_bias else None
-    return [d_rows, d_bias, *(next(found) if need else None for need in for_tensors)]
 
 
 def of(weight: object, path: str, n_inputs: int) -> Make:

@@ -44,12 +44,12 @@ class Rates(NamedTuple):
 # There, a kernel of a training step takes its share of autograd's work with it.
 RATES = {
     "cpu": Rates(150e9, 25e9, 4e-6, 0.0),
-    "cuda": Rates(45e12, 3.5e12, 2.5e-6, 30e-6),
+    "cuda": Rates(45e12, 3.5e12, 2.5e-6, 60e-6),
 }
 # Paths whose factor side a GPU runs as CUDA graphs (:mod:`trlkit.contraction.captured`), and
 # how many launches then take as long as the pass, and the largest matrix that a program holds:
 # with a larger one the GPU, not Python, takes the time.
-CAPTURED_PATHS, CAPTURED_LAUNCHES, CAPTURED_BYTES = ("rebuild", "khatri_rao", "merged"), 9, 2**25
+CAPTURED_PATHS, CAPTURED_LAUNCHES, CAPTURED_BYTES = ("rebuild", "khatri_rao", "merged"), 6, 2**25
 # A weight above this is not kept in eval mode unless contraction="rebuild" asks for it.
 KEPT_ELEMENTS = 2**23
 

@@ -39,8 +39,10 @@ def runs_as_written(*tensors: Tensor) -> bool:
     )
 
 
-def fits(rows: Tensor, matrix: Tensor) -> bool:
+def fits(rows: Tensor, matrix: Tensor, least: int | None = None) -> bool:
     """Whether (B, P) x (N, P) is run by the kernels of this module.
+
+    ``least`` is how many elements rows have at least, :data:`LEAST_ELEMENTS` by default.
 
     Examples
     --------
@@ -58,7 +60,9 @@ def fits(rows: Tensor, matrix: Tensor) -> bool:
         and batch >= LEAST_BATCH
         and inputs >= LEAST_INPUTS
         and rows.dtype in DTYPES
-        and (batch * inputs >= LEAST_ELEMENTS or torch.cuda.is_current_stream_capturing())
+        and (
+            batch * inputs >= (least or LEAST_ELEMENTS) or torch.cuda.is_current_stream_capturing()
+        )
         and runs_as_written(rows, matrix)
         and (rows.dtype == matrix.dtype or torch.is_autocast_enabled("cuda"))
         and kernels_of(rows.device) is not None

@@ -166,7 +166,8 @@ def tt_work(
     bond, cut = rank[split], tt_split(shape, rank)
     build, held = _tt_build(shape, rank, cut)
     rebuild = [*build, *_multiply(batch, p, n)], held + p * n
-    left, held_left = _tt_left(inputs, rank[: split + 1])
+    ends, bonds = (*inputs[:-1], inputs[-1] * bond), (*rank[:split], 1)
+    left, held_left = _tt_build(ends, bonds, tt_split(ends, bonds))
     right, held_right = _tt_right(outputs, rank[split:])
     last = [_gemm(batch, bond, n)] if outputs else []
     merged = (
