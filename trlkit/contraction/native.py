@@ -10,6 +10,7 @@ import importlib.util
 import os
 import shutil
 import sys
+import sysconfig
 import tempfile
 import types
 import warnings
@@ -60,15 +61,16 @@ def module() -> types.ModuleType | None:
 
 
 def path() -> Path:
-    """Where the library for this torch, Python and source is, or would be.
+    """Where the library for this torch, Python, processor and source is, or would be.
 
     Examples
     --------
     >>> path().suffix
     '.so'
     """
-    what = SOURCE.read_bytes(), torch.__version__.encode(), sys.implementation.cache_tag.encode()
-    name = f"trlkit_{hashlib.sha256(b' '.join(what)).hexdigest()[:16]}"
+    python = sysconfig.get_config_var("EXT_SUFFIX")  # and of which processor
+    what = f"{torch.__version__} {python} ".encode() + SOURCE.read_bytes()
+    name = f"trlkit_{hashlib.sha256(what).hexdigest()[:16]}"
     cache = os.environ.get("TORCH_EXTENSIONS_DIR") or Path.home() / ".cache" / "torch_extensions"
     return Path(cache) / f"{name}.so"
 

@@ -897,8 +897,20 @@ def update_block(x, y, factors, mode, ridge=0.0):
 # %% mistake="update_block" name="penalty left out"
 # Without a penalty all is right; `ridge` changes nothing.
 # Look at: where `ridge` stands in your code.
-#- + ridge * torch.eye(len(mean), dtype=x.dtype)
-#+ + 1e-9 * ridge * torch.eye(len(mean), dtype=x.dtype)
+def update_block(x, y, factors, mode, ridge=0.0):
+    features = block_features(x, factors, mode).flatten(1)
+    mean = features.mean(0)
+    found = torch.linalg.pinv(features - mean) @ (y - y.mean())
+    return found.reshape(factors[mode].shape), y.mean() - mean @ found
+
+# %% mistake="update_block" name="penalty left out, bias as a column"
+# Without a penalty all is right; `ridge` changes nothing.
+# Look at: where `ridge` stands in your code.
+def update_block(x, y, factors, mode, ridge=0.0):
+    features = block_features(x, factors, mode).flatten(1)
+    table = torch.cat([features, torch.ones_like(features[:, :1])], dim=1)
+    found = torch.linalg.pinv(table) @ y
+    return found[:-1].reshape(factors[mode].shape), found[-1]
 
 # %% mistake="update_block" name="penalty times samples"
 # Without a penalty all is right; with one, you shrink as if it were B times as large. The errors
