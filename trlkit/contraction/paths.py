@@ -506,12 +506,8 @@ def tt_matrices(cores: Sequence[Tensor], n_inputs: int, path: str) -> Matrices:
     """
     if path == "rebuild":
         return as_matrix(tt_dense(cores), n_inputs)
-    inputs, outputs = cores[:n_inputs], cores[n_inputs:]
-    before, size, bond = sizes_of(inputs[-1])
-    # The bond to the outputs as a part of the last mode: so the inputs' cores are a TT weight.
-    merged = tt_dense([*inputs[:-1], inputs[-1].reshape(before, size * bond, 1)])
-    rows = math.prod([sizes_of(core)[1] for core in inputs])
-    return merged.reshape(rows, bond), _merge_right(outputs).T if outputs else None
+    outputs = cores[n_inputs:]
+    return _merge_left(cores[:n_inputs]), _merge_right(outputs).T if outputs else None
 
 
 def project(x: Tensor, factors: Sequence[Tensor]) -> Tensor:

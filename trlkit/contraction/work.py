@@ -166,8 +166,7 @@ def tt_work(
     bond, cut = rank[split], tt_split(shape, rank)
     build, held = _tt_build(shape, rank, cut)
     rebuild = [*build, *_multiply(batch, p, n)], held + p * n
-    ends, bonds = (*inputs[:-1], inputs[-1] * bond), (*rank[:split], 1)
-    left, held_left = _tt_build(ends, bonds, tt_split(ends, bonds))
+    left, held_left = _tt_left(inputs, rank[: split + 1])
     right, held_right = _tt_right(outputs, rank[split:])
     last = [_gemm(batch, bond, n)] if outputs else []
     merged = (
