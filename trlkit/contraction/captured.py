@@ -258,6 +258,7 @@ class Program:
         self.recipe, self.copies, self.lends = Recipe(make, dtype), copies, lends
         self.held: object = None  # whose matrices are in memory
         self._spare: Program | None = None
+        self._how: dict[int, tuple[bool, bool, bool]] = {}
         with torch.inference_mode(False), torch.enable_grad():
             own = [torch.empty_like(t).copy_(t.detach()) if copies else t.detach() for t in tensors]
             self.inputs = [tensor.requires_grad_() for tensor in own]
@@ -325,17 +326,20 @@ class Program:
             product,
             narrow.gradients,
             self.recipe.again,
-            functools.partial(_spare_in_native, self.recipe, self.copies),
+            functools.partial(_spare, self.recipe, self.copies),
         )
 
     def how(self, rows: Tensor) -> tuple[bool, bool, bool]:
         """Whether Python's kernels run the products and their gradients, and the bias is apart."""
-        wide, last = rows, self.matrix
-        kernels = backward = narrow.fits(rows, last, NATIVE_ELEMENTS)
-        if self.out is not None:
-            wide, last = rows.new_empty(rows.shape[0], self.out.shape[1]), self.out
-            kernels = kernels or narrow.fits(wide, last, NATIVE_ELEMENTS)
-        return kernels, backward, narrow.adds_apart(wide, last)
+        batch = rows.shape[0]
+        if batch not in self._how:
+            wide, last = rows, self.matrix
+            kernels = backward = narrow.fits(rows, last, NATIVE_ELEMENTS)
+            if self.out is not None:
+                wide, last = rows.new_empty(batch, self.out.shape[1]), self.out
+                kernels = kernels or narrow.fits(wide, last, NATIVE_ELEMENTS)
+            self._how[batch] = kernels, backward, narrow.adds_apart(wide, last)
+        return self._how[batch]
 
     def _keep(self, made: Sequence[Tensor]) -> None:
         self.matrix, self.out = (*(output.detach() for output in made), None)[:2]
@@ -391,10 +395,6 @@ def product(
 
 def _spare(recipe: Recipe, copies: bool, tensors: Sequence[Tensor]) -> Program:
     return Program(recipe.make, tensors, recipe.dtype, copies, lends=False)
-
-
-def _spare_in_native(recipe: Recipe, copies: bool, tensors: Sequence[Tensor]) -> Any:
-    return _spare(recipe, copies, tensors).native
 
 
 class _Pass(torch.autograd.Function):

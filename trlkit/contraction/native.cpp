@@ -310,7 +310,7 @@ class Pass : public torch::autograd::Function<Pass> {
     std::optional<py::gil_scoped_acquire> gil;
     if (narrow || (spares && !program->spare)) gil.emplace();
     if (spares && !program->spare)
-      program->spare = (*program->spare_of)(program->targets).cast<ProgramPtr>();
+      program->spare = (*program->spare_of)(program->targets).attr("native").cast<ProgramPtr>();
     at::AutoDispatchBelowADInplaceOrView below;
     c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
     const ProgramPtr working = spares ? program->spare : program;
