@@ -9,7 +9,7 @@ from oracles import DEVICES, LAYERS, close, dense_output, dense_weight
 from torch import nn
 
 from trlkit import CPTRL, TTTRL, TensorDropout, TuckerTRL, remove_tensor_dropout, tensor_dropout
-from trlkit.dropout import draw_masks, scaled
+from trlkit.dropout import draw, masks_of, scaled
 
 CASES = [
     ("cp", 1),
@@ -29,6 +29,10 @@ each_device = pytest.mark.parametrize("device", DEVICES)
 
 def layer_of(factorization, rank=3, **options):
     return LAYERS[factorization]((4, 3), 2, rank, dtype=torch.float64, **options)
+
+
+def drawn_masks(dropout, rank, batch_size, like):
+    return masks_of(dropout, rank, draw(dropout, rank, batch_size, like.device), like.dtype)
 
 
 def every_mask(rank_modes, p, modes):
@@ -85,7 +89,7 @@ def test_a_forward_pass_applies_exactly_the_masks_drawn(factorization, rank, dev
     y = layer(x)
     torch.manual_seed(3)
     weight = layer._weight()
-    masks = draw_masks(layer.dropout, weight.rank_modes, 6, x)
+    masks = drawn_masks(layer.dropout, weight.rank_modes, 6, x)
     expected = torch.einsum("bij,ijk->bk", x, weight.masked(masks).dense()) + layer.bias
     close(y, expected)
 
@@ -100,7 +104,7 @@ def test_a_forward_pass_applies_each_sample_its_own_masks(factorization, rank, d
     y = layer(x)
     torch.manual_seed(3)
     weight = layer._weight()
-    masks = draw_masks(layer.dropout, weight.rank_modes, 6, x)
+    masks = drawn_masks(layer.dropout, weight.rank_modes, 6, x)
     for sample in range(6):
         own = weight.masked([mask[sample] for mask in masks]).dense()
         expected = torch.einsum("ij,ijk->k", x[sample], own) + layer.bias
@@ -109,15 +113,15 @@ def test_a_forward_pass_applies_each_sample_its_own_masks(factorization, rank, d
 
 def test_masks_have_the_shapes_of_the_ranks():
     like = torch.ones(1)
-    masks = draw_masks(TensorDropout(0.5, modes=(0, -1)), (2, 3, 4), 5, like)
+    masks = drawn_masks(TensorDropout(0.5, modes=(0, -1)), (2, 3, 4), 5, like)
     assert [None if mask is None else tuple(mask.shape) for mask in masks] == [(2,), None, (4,)]
-    masks = draw_masks(TensorDropout(0.5, per_sample=True), (2, 3), 5, like)
+    masks = drawn_masks(TensorDropout(0.5, per_sample=True), (2, 3), 5, like)
     assert [tuple(mask.shape) for mask in masks] == [(5, 2), (5, 3)]
 
 
 def test_masks_drop_with_probability_p():
     torch.manual_seed(0)
-    (mask,) = draw_masks(TensorDropout(0.3), (100_000,), 1, torch.ones(1))
+    (mask,) = drawn_masks(TensorDropout(0.3), (100_000,), 1, torch.ones(1))
     assert mask.unique().tolist() == pytest.approx([0, 1 / 0.7])
     assert (mask == 0).double().mean().item() == pytest.approx(0.3, abs=0.01)
 
@@ -224,7 +228,7 @@ def test_a_coarse_dtype_drops_as_often_as_a_fine_one(dtype):
         torch.set_default_dtype(like.dtype)
         try:
             torch.manual_seed(0)
-            (mask,) = draw_masks(dropout, (200,), 1000, like)
+            (mask,) = drawn_masks(dropout, (200,), 1000, like)
         finally:
             torch.set_default_dtype(before)
         kept.append(mask != 0)

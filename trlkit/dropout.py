@@ -106,10 +106,10 @@ def scaled(keep: Tensor, p: float, dtype: torch.dtype) -> Tensor:
     return keep.to(dtype) / (1 - p)
 
 
-def draw_masks(
-    dropout: TensorDropout, rank: Sequence[int], batch_size: int, like: Tensor
-) -> list[Tensor | None]:
-    """Draw the masks of one forward pass.
+def draw(
+    dropout: TensorDropout, rank: Sequence[int], batch_size: int, device: torch.device
+) -> Tensor:
+    """Draw the random numbers of one forward pass, from which :func:`masks_of` makes its masks.
 
     Parameters
     ----------
@@ -117,8 +117,36 @@ def draw_masks(
     rank : sequence of int
         The sizes of the rank modes.
     batch_size : int
-    like : Tensor
-        Gives the dtype and the device.
+    device : torch.device
+
+    Returns
+    -------
+    Tensor of shape (1, numbers), or (batch_size, numbers) per sample
+        Uniform in [0, 1). In float32 whatever the layer's dtype: a coarser one has too few steps
+        for a p.
+
+    Examples
+    --------
+    >>> draw(TensorDropout(0.5, modes=(1, 2)), (3, 4, 5), 8, torch.device("cpu")).shape
+    torch.Size([1, 9])
+    """
+    rows = batch_size if dropout.per_sample else 1
+    return torch.rand(rows, _numbers(dropout, rank), dtype=torch.float32, device=device)
+
+
+def masks_of(
+    dropout: TensorDropout, rank: Sequence[int], drawn: Tensor, dtype: torch.dtype
+) -> list[Tensor | None]:
+    """Make the masks of one forward pass from its random numbers.
+
+    Parameters
+    ----------
+    dropout : TensorDropout
+    rank : sequence of int
+        The sizes of the rank modes.
+    drawn : Tensor
+        By :func:`draw`.
+    dtype : torch.dtype
 
     Returns
     -------
@@ -127,18 +155,23 @@ def draw_masks(
 
     Examples
     --------
-    >>> draw_masks(TensorDropout(0.5, modes=(1,)), (3, 4), 8, torch.ones(1))[1].shape
-    torch.Size([4])
+    >>> drawn = torch.tensor([[0.2, 0.9, 0.5]])
+    >>> masks_of(TensorDropout(0.5, modes=(1,)), (2, 3), drawn, torch.float32)
+    [None, tensor([0., 2., 2.])]
     """
     masks: list[Tensor | None] = [None] * len(rank)
     if dropout.p == 0:
         return masks
-    for mode in dropout.modes_of(rank):
-        shape = (batch_size, rank[mode]) if dropout.per_sample else (rank[mode],)
-        # In float32 whatever the layer's dtype: a coarser one has too few steps for a p.
-        keep = torch.rand(shape, dtype=torch.float32, device=like.device) >= dropout.p
-        masks[mode] = scaled(keep, dropout.p, like.dtype)
+    drawn = drawn if dropout.per_sample else drawn.squeeze(0)
+    made, modes = scaled(drawn >= dropout.p, dropout.p, dtype), dropout.modes_of(rank)
+    for mode, mask in zip(modes, made.split([rank[mode] for mode in modes], -1), strict=True):
+        masks[mode] = mask
     return masks
+
+
+def _numbers(dropout: TensorDropout, rank: Sequence[int]) -> int:
+    """How many random numbers a sample's masks are made from."""
+    return sum(rank[mode] for mode in dropout.modes_of(rank)) if dropout.p > 0 else 0
 
 
 def tensor_dropout(

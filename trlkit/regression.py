@@ -22,13 +22,12 @@ from trlkit.contraction.costs import (
     scheduled,
 )
 from trlkit.contraction.paths import (
-    Masks,
     as_rows,
     learns,
     linear_rows,
     planned_batch,
 )
-from trlkit.dropout import TensorDropout, draw_masks
+from trlkit.dropout import TensorDropout, draw, masks_of
 from trlkit.ranks import Rank, as_shape, useful_rank
 from trlkit.tensors import sizes_of
 from trlkit.weights.conversion import Convertible
@@ -181,13 +180,13 @@ class TRL(Convertible, Layer):
         """
         dropout = self._dropout
         drops = dropout.p > 0 and (self.training or dropout.drop_test)
-        if not torch.compiler.is_compiling() and not drops:
+        if not torch.compiler.is_compiling():
             calls = self._programs.calls
             if calls is not None and not torch.cuda.is_current_stream_capturing():
-                y = calls.again(self, x)  # all that follows, where it is as it was before
+                y = calls.again(self, x, drops)  # all that follows, where it is as it was before
                 if y is not None:
                     return y
-        weight, masks = self._weight(), None
+        weight, drawn = self._weight(), None
         if isinstance(x, fx.Proxy):
             if (recorded := self._recorded(x)) is not None:
                 return recorded
@@ -199,9 +198,7 @@ class TRL(Convertible, Layer):
             return weight.contract(x, self._path(None, "training", weight), self.bias, None)
         check_input(x, self.input_shape, weight.tensors[0])
         if drops:
-            masks = draw_masks(dropout, weight.rank_modes, x.shape[0], weight.tensors[0])
-            if not dropout.per_sample:
-                weight, masks = weight.masked(masks), None
+            drawn = draw(dropout, weight.rank_modes, x.shape[0], x.device)
         elif self._keeps(weight, x):
             path = self._path(x.shape[0], "kept", weight)
             if path == "rebuild":
@@ -211,19 +208,34 @@ class TRL(Convertible, Layer):
             return weight.contract(x, path, self.bias, None)
         passes = "training" if learns() else "eval"
         if x.is_cuda and not torch.compiler.is_compiling():
-            return as_linear(self._on_gpu(x, passes, weight, masks), x)
-        path = self._path(x.shape[0], passes, weight)
+            if torch.cuda.is_current_stream_capturing():
+                passes = f"graphed {passes}"
+            path = self._path(x.shape[0], passes, weight)
+            if (y := self._captured_pass(x, path, weight, drawn)) is not None:
+                return as_linear(y, x)
+        else:
+            path = self._path(x.shape[0], passes, weight)
+        masks = None
+        if drawn is not None:
+            masks = masks_of(dropout, weight.rank_modes, drawn, weight.tensors[0].dtype)
+            if not dropout.per_sample:
+                weight, masks = weight.masked(masks), None
         return as_linear(weight.contract(x, path, self.bias, masks), x)
 
-    def _on_gpu(self, x: Tensor, passes: str, weight: Weight, masks: Masks | None) -> Tensor:
-        """A forward pass whose factor side is one launch, where nothing speaks against it."""
-        if torch.cuda.is_current_stream_capturing():
-            passes = f"graphed {passes}"
-        path, n_inputs = self._path(x.shape[0], passes, weight), len(self.input_shape)
-        if masks is not None or path not in self._captured or not captured.able(x, weight.tensors):
-            return weight.contract(x, path, self.bias, masks)
-        make = captured.of(weight, path, n_inputs)
-        y = self._programs.contract(path, make, weight.tensors, x, self.bias)
+    def _captured_pass(
+        self, x: Tensor, path: str, weight: Weight, drawn: Tensor | None
+    ) -> Tensor | None:
+        """A forward pass whose factor side is one launch; None where something speaks against it.
+
+        ``drawn`` are the random numbers of tensor dropout.
+        """
+        dropout = self._dropout
+        if drawn is not None and dropout.per_sample:
+            return None
+        if path not in self._captured or not captured.able(x, weight.tensors):
+            return None
+        make = captured.of(weight, path, len(self.input_shape), dropout)
+        y = self._programs.contract(path, make, weight.tensors, x, self.bias, drawn)
         return y.reshape(x.shape[0], *self.output_shape)
 
     @property

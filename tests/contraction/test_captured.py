@@ -7,7 +7,9 @@ import copy
 import functools
 import gc
 import pickle
+import sys
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import oracles
 import pytest
@@ -20,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from trlkit import TensorDropout
 from trlkit.contraction import captured, native
 from trlkit.contraction.costs import CAPTURED_PATHS, PATHS
-from trlkit.dropout import draw_masks
+from trlkit.dropout import draw, masks_of
 
 GPU = pytest.mark.gpu
 CAPTURED = [(n, path) for n, paths in PATHS.items() for path in paths if path in CAPTURED_PATHS]
@@ -54,14 +56,13 @@ def run(layer, x):
     """The layer's output by a captured program, which on a GPU is what its forward pass takes."""
     if x.is_cuda:
         return layer(x)
-    weight, path, calls = layer._weight(), layer.contraction, layer._programs.calls
+    weight, calls = layer._weight(), layer._programs.calls
     drops = layer.training and layer.dropout.p > 0
-    if not drops and calls is not None and (y := calls.again(layer, x)) is not None:
+    if calls is not None and (y := calls.again(layer, x, drops)) is not None:
         return y
-    if drops:
-        weight = weight.masked(draw_masks(layer.dropout, weight.rank_modes, len(x), x))
-    make = captured.of(weight, path, len(layer.input_shape))
-    y = layer._programs.contract(path, make, weight.tensors, x, layer.bias)
+    drawn = draw(layer.dropout, weight.rank_modes, len(x), x.device) if drops else None
+    make = captured.of(weight, layer.contraction, len(layer.input_shape), layer.dropout)
+    y = layer._programs.contract(layer.contraction, make, weight.tensors, x, layer.bias, drawn)
     return y.reshape(len(x), *layer.output_shape)
 
 
@@ -385,6 +386,56 @@ def test_under_autocast_it_follows_the_factors_and_their_gradients_are_right(
                 parameter.copy_(torch.randn_like(parameter))
 
 
+@ON_EACH
+@EACH
+@pytest.mark.parametrize("outputs", [5, ()])
+def test_tensor_dropout_is_a_part_of_the_program(factorization, path, outputs, device, step):
+    layer = made(factorization, path, outputs=outputs, dropout=0.4, device=device)
+    x, parameters = batch(layer), list(layer.parameters())
+
+    def gradients(y, **options):
+        return torch.autograd.grad(y.square().sum(), [x, *parameters], **options)
+
+    def expected(seed):
+        """The output of the masked weight as one dense layer, and its gradients."""
+        torch.manual_seed(seed)
+        weight = layer._weight()
+        drawn = draw(layer.dropout, weight.rank_modes, len(x), x.device)
+        masks = masks_of(layer.dropout, weight.rank_modes, drawn, x.dtype)
+        dense = weight.masked(masks).dense()
+        y = x.flatten(1) @ dense.reshape(x[0].numel(), -1) + layer.bias.reshape(-1)
+        y = y.reshape(len(x), *layer.output_shape)
+        return y, gradients(y, retain_graph=True)
+
+    def found(seed):
+        torch.manual_seed(seed)
+        return run(layer, x)
+
+    for seed in range(3):
+        y, own = found(seed), expected(seed)
+        close(y, own[0])
+        found(seed + 10)  # whose masks come between
+        held = gradients(y, retain_graph=True)
+        for one, other in zip(held, own[1], strict=True):
+            close(one, other)
+        again = gradients(y, create_graph=True)
+        further = torch.autograd.grad(again[0].sum(), parameters[0])
+        twice = gradients(own[0], create_graph=True)
+        close(further[0], torch.autograd.grad(twice[0].sum(), parameters[0])[0])
+        for one, other in zip(held, own[1], strict=True):
+            close(one, other)  # still
+    with torch.no_grad():
+        y = found(7)
+    close(y, expected(7)[0])
+    assert len(layer._programs) == 1 and not any(program.copies for program in layer._programs)
+    if step == "native":
+        torch.manual_seed(8)
+        kept = layer._programs.calls.again(layer, x, True)
+        close(kept, expected(8)[0])
+        assert layer._programs.calls.again(layer, x, False) is None
+    close(run(layer.eval(), x), dense_output(layer, x))
+
+
 @GPU
 def test_masks_of_a_sample_work_with_a_program():
     layer = made("cp", "khatri_rao", dropout=TensorDropout(0.5, per_sample=True))
@@ -410,6 +461,35 @@ def test_on_another_stream_and_in_a_thread_it_is_right():
         agrees(layer, x)
     torch.cuda.current_stream().wait_stream(side)
     agrees(layer, x)
+
+
+@pytest.mark.parametrize("streams", ["one stream", pytest.param("streams", marks=GPU)])
+@ON_EACH
+@EACH
+def test_threads_may_train_one_layer_at_once(factorization, path, device, streams):
+    layer = made(factorization, path, device=device)
+    batches, parameters = [batch(layer) for _ in range(4)], list(layer.parameters())
+
+    def gradients(x, y):
+        return torch.autograd.grad(y.square().sum(), [x, *parameters])
+
+    expected = [gradients(x, dense_output(layer, x)) for x in batches]
+    interval = sys.getswitchinterval()
+
+    def train(x, own):
+        with torch.cuda.stream(torch.cuda.Stream() if streams == "streams" else None):
+            for _ in range(12):
+                y = run(layer, x)
+                run(layer, x.detach() * 2)  # whose matrices come between
+                for found, one in zip(gradients(x, y), own, strict=True):
+                    close(found, one)
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(len(batches)) as threads:
+            list(threads.map(train, batches, expected))
+    finally:
+        sys.setswitchinterval(interval)
 
 
 @GPU
@@ -443,7 +523,7 @@ def test_a_call_like_one_before_is_run_whole(factorization, path, outputs, devic
     run(layer, x)
     calls = layer._programs.calls
     for _ in range(2):
-        y = calls.again(layer, x)
+        y = calls.again(layer, x, False)
         close(y, dense_output(layer, x))
         assert y.shape == (6, *layer.output_shape)
         wanted = [x, *layer.parameters()]
@@ -466,7 +546,7 @@ class Same(TorchDispatchMode):
 @ON_EACH
 def test_a_call_unlike_those_before_is_left_to_python(device, step):
     layer, x, calls = called(device)
-    assert calls.again(layer, x) is not None
+    assert calls.again(layer, x, False) is not None
     for other in (
         x[:3],
         x.float(),
@@ -478,18 +558,21 @@ def test_a_call_unlike_those_before_is_left_to_python(device, step):
         x.detach().numpy(force=True),
         None,
     ):
-        assert calls.again(layer, other) is None
+        assert calls.again(layer, other, False) is None
     with torch.no_grad():
-        assert calls.again(layer, x) is None  # a pass of another kind
+        assert calls.again(layer, x, False) is None  # a pass of another kind
         run(layer, x)
-        assert calls.again(layer, x) is not None
+        assert calls.again(layer, x, False) is not None
     with Same():
-        assert calls.again(layer, x) is None
+        assert calls.again(layer, x, False) is None
     with torch.autograd.forward_ad.dual_level():
         assert (
-            calls.again(layer, torch.autograd.forward_ad.make_dual(x.detach(), x.detach())) is None
+            calls.again(layer, torch.autograd.forward_ad.make_dual(x.detach(), x.detach()), False)
+            is None
         )
-    assert torch.func.vmap(lambda one: torch.ones(()) * (calls.again(layer, one) is None))(x).all()
+    assert torch.func.vmap(lambda one: torch.ones(()) * (calls.again(layer, one, False) is None))(
+        x
+    ).all()
     values = {name: value.detach().clone() for name, value in layer.named_parameters()}
     run(layer, x.detach())
     seen = torch.func.functional_call(
@@ -497,7 +580,7 @@ def test_a_call_unlike_those_before_is_left_to_python(device, step):
     )
     assert seen is None
     with torch.autocast(device, dtype=torch.bfloat16):
-        assert calls.again(layer, x.detach()) is not None  # float64 is not lowered
+        assert calls.again(layer, x.detach(), False) is not None  # float64 is not lowered
 
 
 class Asks(nn.Module):
@@ -506,7 +589,7 @@ class Asks(nn.Module):
         self.layer = layer
 
     def forward(self, x):
-        return self.layer._programs.calls.again(self.layer, x)
+        return self.layer._programs.calls.again(self.layer, x, False)
 
 
 @NATIVE
@@ -515,26 +598,26 @@ def test_a_layer_that_has_changed_is_left_to_python(device, step):
     layer, x, calls = called(device)
     factor, bias = layer.factors[0], layer.bias
     layer.factors[0] = nn.Parameter(torch.randn_like(factor))
-    assert calls.again(layer, x) is None
+    assert calls.again(layer, x, False) is None
     layer.factors[0] = factor
-    assert calls.again(layer, x) is not None
+    assert calls.again(layer, x, False) is not None
     layer.bias = None
-    close(calls.again(layer, x), dense_output(layer, x))
+    close(calls.again(layer, x, False), dense_output(layer, x))
     layer.bias = nn.Parameter(2 * bias.detach())
-    close(calls.again(layer, x), dense_output(layer, x))
+    close(calls.again(layer, x, False), dense_output(layer, x))
     factors, layer.factors = (
         layer.factors,
         nn.ParameterList([torch.randn_like(factor) for factor in layer.factors]),
     )
-    assert calls.again(layer, x) is None
+    assert calls.again(layer, x, False) is None
     layer.factors = factors
-    assert calls.again(layer, x) is not None
+    assert calls.again(layer, x, False) is not None
     prune.l1_unstructured(layer.factors, "0", 0.5)
-    assert calls.again(layer, x) is None
+    assert calls.again(layer, x, False) is None
     prune.remove(layer.factors, "0")
     agrees(layer, x)
     parametrize.register_parametrization(layer, "bias", nn.Identity())
-    assert layer._programs.calls.again(layer, x) is None
+    assert layer._programs.calls.again(layer, x, False) is None
 
 
 @NATIVE

@@ -118,9 +118,9 @@ native.module = lambda: found
 layer = CPTRL((4, 3), 2, rank=3, contraction="khatri_rao")
 x = torch.randn(5, 4, 3, requires_grad=True)
 weight = layer._weight()
-make = captured.of(weight, "khatri_rao", 2)
+make = captured.of(weight, "khatri_rao", 2, layer.dropout)
 layer._programs.contract("khatri_rao", make, weight.tensors, x, layer.bias)
-kept = layer._programs.calls.again(layer, x)
+kept = layer._programs.calls.again(layer, x, False)
 kept.sum().backward()
 print("ends")
 """

@@ -243,9 +243,9 @@ def _kept(program: Program) -> int:
         return torch.cuda.max_memory_allocated()
 
     with torch.enable_grad(), capturing(torch.cuda.CUDAGraph(), torch.cuda.Stream()):
-        recipe.gradients(recipe.once(inputs), inputs)
+        recipe.gradients(recipe.once(inputs, program.drawn), inputs)
         before = torch.cuda.memory_allocated()
-        first = peak(lambda: made.extend(recipe.once(inputs))) - before
+        first = peak(lambda: made.extend(recipe.once(inputs, program.drawn))) - before
         between = torch.cuda.memory_allocated()
         second = peak(lambda: recipe.gradients(made, inputs)) - between
     copies = sum(tensor.nbytes for tensor in inputs) if program.copies else 0

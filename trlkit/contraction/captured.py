@@ -12,6 +12,7 @@ The step of autograd is :class:`_Pass`, or what :mod:`trlkit.contraction.native`
 
 import contextlib
 import functools
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from trlkit.contraction import narrow, native
 from trlkit.contraction.narrow import MOST_OUTPUTS, runs_as_written
 from trlkit.contraction.pairs import consuming, transposed
 from trlkit.contraction.paths import Matrices, linear_rows, through
+from trlkit.dropout import TensorDropout, masks_of
 
 MOST_PROGRAMS = 8  # of one layer: paths, precisions, devices and streams
 MOST_MOVES = 4  # of a layer's parameters to other memory; from then on they are copied
@@ -30,7 +32,8 @@ MOST_MOVES = 4  # of a layer's parameters to other memory; from then on they are
 LENDS = hasattr(torch._C, "_storage_Use_Count")
 # From here on a kernel that Python starts is worth the wait for Python.
 NATIVE_ELEMENTS = 2**26
-Make = Callable[[Sequence[Tensor]], Matrices]
+# From tensors, and the random numbers of tensor dropout, to what is multiplied by.
+Make = Callable[[Sequence[Tensor], Tensor | None], Matrices]
 
 
 class Programs:
@@ -46,7 +49,8 @@ class Programs:
     Attributes
     ----------
     calls : native.Calls or None
-        ``calls.again(layer, x)`` is the output where a call is like one before, else None.
+        ``calls.again(layer, x, drops)`` is the output where a call is like one before, else None;
+        ``drops`` is whether tensor dropout has a part in it.
     """
 
     def __init__(
@@ -67,7 +71,13 @@ class Programs:
         return len(self._made)
 
     def contract(
-        self, key: str, make: Make, tensors: Sequence[Tensor], x: Tensor, bias: Tensor | None
+        self,
+        key: str,
+        make: Make,
+        tensors: Sequence[Tensor],
+        x: Tensor,
+        bias: Tensor | None,
+        drawn: Tensor | None = None,
     ) -> Tensor:
         """Contract a batch by a program, which is captured the first time.
 
@@ -76,13 +86,15 @@ class Programs:
         key : str
             Tells this ``make`` from the layer's others.
         make : callable
-            From tensors like those given to what :func:`~trlkit.contraction.paths.through`
-            takes; it draws no random numbers.
+            From tensors like those given, and numbers like those drawn, to what
+            :func:`~trlkit.contraction.paths.through` takes; it draws none itself.
         tensors : sequence of Tensor
             Of one dtype, on x's device.
         x : Tensor of shape (B, *input_shape)
             With the tensors, :func:`able` must be true of it.
         bias : Tensor, optional
+        drawn : Tensor, optional
+            The random numbers of this call.
 
         Returns
         -------
@@ -94,27 +106,29 @@ class Programs:
         with torch.autocast("cuda", enabled=False) if casts else contextlib.nullcontext():
             dtype = torch.get_autocast_dtype("cuda") if casts else x.dtype  # as for a linear layer
             rows = x if x.dtype == torch.float64 else x.to(dtype)
-            program = self._program(key, make, tensors, rows)
+            program = self._program(key, make, tensors, rows, drawn)
             rows = rows.reshape(x.shape[0], program.matrix.shape[1])
             bias = None if bias is None else bias.reshape(-1)
             if program.native is not None:
                 how = program.how(rows)
-                y = program.native.run(*how, rows, bias, tensors)
+                y = program.native.run(*how, rows, bias, drawn, tensors)
             elif torch.is_grad_enabled():
-                return _Pass.apply(program, rows, bias, *tensors)
+                return _Pass.apply(program, rows, bias, drawn, *tensors)
             else:
-                program.load(tensors, None)
-                return program.product(rows, bias)[0]
+                return program.forward_pass(tensors, drawn, None, rows, bias)[0]
         if not program.copies:
-            self.calls = self.calls or native.module().Calls(*self._layer)
-            self.calls.keep(x, program.native, *how)
+            calls = self.calls = self.calls or native.module().Calls(*self._layer)
+            calls.keep(x, drawn is not None, program.native, *how)
         return y
 
-    def _program(self, key: str, make: Make, tensors: Sequence[Tensor], x: Tensor) -> "Program":
+    def _program(
+        self, key: str, make: Make, tensors: Sequence[Tensor], x: Tensor, drawn: Tensor | None
+    ) -> "Program":
         """The program of a batch in the precision that it is to be contracted in."""
         stream = torch._C._cuda_getCurrentRawStream(x.get_device()) if x.is_cuda else 0
         copies = self._moves > MOST_MOVES or not all(map(_stays, tensors))
-        place = key, x.dtype, torch.backends.cuda.matmul.allow_tf32, x.device, stream, copies
+        precision = x.dtype, torch.backends.cuda.matmul.allow_tf32
+        place = key, drawn is not None, *precision, x.device, stream, copies
         program = self._made.get(place)
         if program is not None and not program.serves(tensors):
             self._moves, program = self._moves + 1, None
@@ -123,7 +137,7 @@ class Programs:
             if len(self._made) >= MOST_PROGRAMS:
                 self._made.clear()
                 self.calls = None
-            program = self._made[place] = Program(make, tensors, x.dtype, copies, LENDS)
+            program = self._made[place] = Program(make, tensors, drawn, x.dtype, copies, LENDS)
         return program
 
 
@@ -157,6 +171,20 @@ class _Call(NamedTuple):
     replay: Callable[[], None]
 
 
+_one_capture = threading.Lock()
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """One thread captures at a time, as torch's random generator can take part in one capture.
+
+    A backward pass stays in the thread that captures: autograd's own may be at work for another
+    thread, and wait here.
+    """
+    with _one_capture, torch.autograd.set_multithreading_enabled(False):
+        yield
+
+
 @contextlib.contextmanager
 def _own_scratch() -> Iterator[None]:
     """What is captured shares scratch memory with nothing else.
@@ -174,7 +202,7 @@ def _own_scratch() -> Iterator[None]:
 @contextlib.contextmanager
 def capturing(graph: torch.cuda.CUDAGraph, stream: torch.cuda.Stream) -> Iterator[None]:
     """Capture what follows in a graph that shares no scratch memory with anything else."""
-    with _own_scratch(), _graph(graph, stream):
+    with _undisturbed(), _own_scratch(), _graph(graph, stream):
         yield
 
 
@@ -184,7 +212,8 @@ def _graph(graph: torch.cuda.CUDAGraph, stream: torch.cuda.Stream) -> torch.cuda
 
 @functools.cache
 def _side_stream(device: torch.device) -> torch.cuda.Stream:
-    return torch.cuda.Stream(device)
+    # torch deals out 32 streams of each priority in turn: this one is dealt to hardly anybody else.
+    return torch.cuda.Stream(device, priority=-1)
 
 
 @dataclass(frozen=True)
@@ -194,9 +223,9 @@ class Recipe:
     make: Make
     dtype: torch.dtype
 
-    def outputs(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+    def outputs(self, tensors: Sequence[Tensor], drawn: Tensor | None) -> list[Tensor]:
         """The matrices (K, P) and (N, K) in the program's precision."""
-        matrix, out = self.make(tensors)
+        matrix, out = self.make(tensors, drawn)
         # Rows of P are what a product with few columns reads fastest.
         rows = transposed(matrix) if matrix.shape[1] <= MOST_OUTPUTS else matrix.T
         if out is not None:  # columns, where a bias is added in the product's kernel
@@ -205,10 +234,10 @@ class Recipe:
         made = [_apart(made, tensors) for made in (rows, out) if made is not None]
         return [output.to(self.dtype) for output in made]
 
-    def once(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+    def once(self, inputs: Sequence[Tensor], drawn: Tensor | None) -> list[Tensor]:
         """:meth:`outputs` of the inputs, for :meth:`gradients` to be called one time."""
         with consuming(inputs):
-            return self.outputs(inputs)
+            return self.outputs(inputs, drawn)
 
     def gradients(self, made: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
         """Those of the inputs, from those of the outputs in the outputs' own memory."""
@@ -217,12 +246,17 @@ class Recipe:
         return [_apart(grad.contiguous(), made) for grad in grads]
 
     def again(
-        self, x: Tensor, tensors: Sequence[Tensor], g: Tensor, needed: Sequence[bool]
+        self,
+        x: Tensor,
+        tensors: Sequence[Tensor],
+        drawn: Tensor | None,
+        g: Tensor,
+        needed: Sequence[bool],
     ) -> list[Tensor | None]:
         """The gradients of x, the bias and the tensors, by expressions that autograd knows."""
         further = torch.is_grad_enabled()
         with torch.enable_grad():
-            matrix, *rest = self.outputs(tensors)
+            matrix, *rest = self.outputs(tensors, drawn)
             y = through(x, (matrix.T, rest[0] if rest else None), (-1,))
         for_x, for_bias, *for_tensors = needed
         wanted = [t for t, need in zip((x, *tensors), (for_x, *for_tensors), strict=True) if need]
@@ -239,6 +273,8 @@ class Program:
     ----------
     inputs : list of Tensor
         What the graphs read: the factors' own memory, or copies of them.
+    drawn : Tensor or None
+        And random numbers, which are copied here.
     matrix, out : Tensor of shape (K, P), and of shape (N, K) or None
         Of the tensors that were loaded last.
         The backward graph reads their gradients in the same memory, since the matrices
@@ -251,17 +287,20 @@ class Program:
         self,
         make: Make,
         tensors: Sequence[Tensor],
+        drawn: Tensor | None,
         dtype: torch.dtype,
         copies: bool,
         lends: bool,
     ) -> None:
         self.recipe, self.copies, self.lends = Recipe(make, dtype), copies, lends
         self.held: object = None  # whose matrices are in memory
+        self.working = threading.Lock()  # of the thread whose matrices or gradients are there
         self._spare: Program | None = None
         self._how: dict[int, tuple[bool, bool, bool]] = {}
         with torch.inference_mode(False), torch.enable_grad():
             own = [torch.empty_like(t).copy_(t.detach()) if copies else t.detach() for t in tensors]
             self.inputs = [tensor.requires_grad_() for tensor in own]
+            self.drawn = None if drawn is None else torch.empty_like(drawn).copy_(drawn.detach())
             self._targets = [tensor.detach() for tensor in self.inputs]  # the same memory
             self._places = [tensor.data_ptr() for tensor in self.inputs]
             device = tensors[0].device
@@ -273,17 +312,17 @@ class Program:
 
     def _capture(self, device: torch.device) -> None:
         recipe, inputs = self.recipe, self.inputs
-        with torch.cuda.device(device):
+        with torch.cuda.device(device), _undisturbed():
             now, side = torch.cuda.current_stream(), _side_stream(device)
             side.wait_stream(now)
             with torch.cuda.stream(side):
                 # Libraries set themselves up at a first call.
-                recipe.gradients(recipe.once(inputs), inputs)
+                recipe.gradients(recipe.once(inputs, self.drawn), inputs)
             self.forward, self.backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
             # Each in a pool of its own: the forward graph must leave alone what is handed out.
             with _own_scratch():
                 with _graph(self.forward, side):
-                    made = recipe.once(inputs)
+                    made = recipe.once(inputs, self.drawn)
                 with _graph(self.backward, side):
                     self.grads = recipe.gradients(made, inputs)
             now.wait_stream(side)
@@ -291,15 +330,15 @@ class Program:
 
     def _imitate(self, device: torch.device) -> None:
         """The same by Python at each replay, to test what surrounds the graphs without a GPU."""
-        recipe, inputs = self.recipe, self.inputs
-        made = recipe.once(inputs)
+        recipe, inputs, drawn = self.recipe, self.inputs, self.drawn
+        made = recipe.once(inputs, drawn)
         self.grads = grads = recipe.gradients(made, inputs)
         self._keep([output.detach().clone() for output in made])
         memory = [self.matrix] if self.out is None else [self.matrix, self.out]
 
         def forward() -> None:
             with torch.inference_mode(False), torch.enable_grad():
-                made[:] = recipe.once(inputs)
+                made[:] = recipe.once(inputs, drawn)
             torch._foreach_copy_(memory, [output.detach() for output in made])
 
         def backward() -> None:
@@ -320,6 +359,7 @@ class Program:
             self.matrix,
             self.out,
             self._targets,
+            self.drawn,
             self.grads,
             self.copies,
             self.lends,
@@ -351,10 +391,12 @@ class Program:
             for tensor, own, place in zip(tensors, self._targets, self._places, strict=True)
         )
 
-    def load(self, tensors: Sequence[Tensor], owner: object) -> None:
-        """Make the matrices of these tensors."""
+    def load(self, tensors: Sequence[Tensor], drawn: Tensor | None, owner: object) -> None:
+        """Make the matrices of these tensors and random numbers."""
         if self.copies:
             torch._foreach_copy_(self._targets, tensors)
+        if drawn is not None:
+            self.drawn.copy_(drawn)
         self.forward.replay()
         self.held = owner
 
@@ -367,7 +409,7 @@ class Program:
         if not self.lends or self._uses() == self._unused:
             return self
         if self._spare is None:
-            self._spare = _spare(self.recipe, self.copies, self._targets)
+            self._spare = _spare(self.recipe, self.copies, self._targets, self.drawn)
         return self._spare
 
     def give(self) -> Sequence[Tensor]:
@@ -377,10 +419,52 @@ class Program:
             return [grad.detach() for grad in self.grads]
         return torch._foreach_mul(self.grads, 1)  # copies of all in one launch
 
-    def product(self, rows: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def forward_pass(
+        self,
+        tensors: Sequence[Tensor],
+        drawn: Tensor | None,
+        owner: object,
+        rows: Tensor,
+        bias: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
         """The output (B, N) of rows (B, P), and what is between two products (B, K)."""
         bias = None if bias is None else bias.to(self.recipe.dtype)
-        return product(rows, self.matrix, self.out, bias)
+        with self.working:
+            self.load(tensors, drawn, owner)
+            return product(rows, self.matrix, self.out, bias)
+
+    def backward_pass(
+        self,
+        tensors: Sequence[Tensor],
+        drawn: Tensor | None,
+        owner: object,
+        rows: Tensor,
+        between: Tensor | None,
+        g: Tensor,
+        for_rows: bool,
+        learn: bool,
+    ) -> tuple[Tensor | None, Sequence[Tensor]]:
+        """The gradient of the rows, and those of the tensors, where they are wanted."""
+        with self.working:
+            program = self.free() if learn else self
+            if program.held is not owner:  # another forward pass came between
+                program.load(tensors, drawn, owner)
+            if learn:
+                program.held = None  # gradients are written over the matrices
+            between_g = g
+            if program.out is not None:
+                between_g = torch.mm(g, program.out)
+                if learn:
+                    torch.mm(g.t(), between, out=program.out)
+            d_rows = None
+            if for_rows and learn and narrow.fits(rows, program.matrix):
+                d_rows = narrow.gradients(rows, program.matrix, between_g, program.matrix)
+            else:
+                if for_rows:
+                    d_rows = torch.mm(between_g, program.matrix)
+                if learn:
+                    torch.mm(between_g.t(), rows, out=program.matrix)
+            return d_rows, program.give() if learn else ()
 
 
 def product(
@@ -393,64 +477,67 @@ def product(
     return linear_rows(between, out, bias), between
 
 
-def _spare(recipe: Recipe, copies: bool, tensors: Sequence[Tensor]) -> Program:
-    return Program(recipe.make, tensors, recipe.dtype, copies, lends=False)
+def _spare(
+    recipe: Recipe, copies: bool, tensors: Sequence[Tensor], drawn: Tensor | None
+) -> Program:
+    return Program(recipe.make, tensors, drawn, recipe.dtype, copies, lends=False)
 
 
 class _Pass(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx, program: Program, rows: Tensor, bias: Tensor | None, *tensors: Tensor
+        ctx,
+        program: Program,
+        rows: Tensor,
+        bias: Tensor | None,
+        drawn: Tensor | None,
+        *tensors: Tensor,
     ) -> Tensor:
         ctx.program, ctx.owner = program, object()
-        program.load(tensors, ctx.owner)
-        y, between = program.product(rows, bias)
-        ctx.save_for_backward(rows, between, *tensors)
+        y, between = program.forward_pass(tensors, drawn, ctx.owner, rows, bias)
+        ctx.save_for_backward(rows, between, drawn, *tensors)
         return y
 
     @staticmethod
     def backward(ctx, g: Tensor):
-        rows, between, *tensors = ctx.saved_tensors  # an error, if one was changed in place
-        _, for_rows, for_bias, *for_tensors = ctx.needs_input_grad
+        rows, between, drawn, *tensors = ctx.saved_tensors  # an error, if one was changed in place
+        _, for_rows, for_bias, _, *for_tensors = ctx.needs_input_grad
         # Again, or for many directions, or for factors that have moved since: those of FSDP do.
         if torch.is_grad_enabled() or not (runs_as_written(g) and ctx.program.serves(tensors)):
-            again = ctx.program.recipe.again
-            return None, *again(rows, tensors, g, ctx.needs_input_grad[1:])
+            needed = for_rows, for_bias, *for_tensors
+            d_rows, d_bias, *grads = ctx.program.recipe.again(rows, tensors, drawn, g, needed)
+            return None, d_rows, d_bias, None, *grads
         learn = any(for_tensors)
-        program = ctx.program.free() if learn else ctx.program
-        if program.held is not ctx.owner:  # another forward pass came between
-            program.load(tensors, ctx.owner)
-        if learn:
-            program.held = None  # gradients are written over the matrices
-        between_g = g
-        if program.out is not None:
-            between_g = torch.mm(g, program.out)
-            if learn:
-                torch.mm(g.t(), between, out=program.out)
-        d_rows = None
-        if for_rows and learn and narrow.fits(rows, program.matrix):
-            d_rows = narrow.gradients(rows, program.matrix, between_g, program.matrix)
-        else:
-            if for_rows:
-                d_rows = torch.mm(between_g, program.matrix)
-            if learn:
-                torch.mm(between_g.t(), rows, out=program.matrix)
+        d_rows, grads = ctx.program.backward_pass(
+            tensors, drawn, ctx.owner, rows, between, g, for_rows, learn
+        )
         d_bias = g.sum(0, dtype=tensors[0].dtype) if for_bias else None
         if not learn:
-            return None, d_rows, d_bias, *[None] * len(tensors)
-        grads = zip(program.give(), for_tensors, strict=True)
-        return None, d_rows, d_bias, *(grad if need else None for grad, need in grads)
+            return None, d_rows, d_bias, None, *[None] * len(tensors)
+        wanted = zip(grads, for_tensors, strict=True)
+        return None, d_rows, d_bias, None, *(grad if need else None for grad, need in wanted)
 
 
-def of(weight: object, path: str, n_inputs: int) -> Make:
+def of(weight: object, path: str, n_inputs: int, dropout: TensorDropout) -> Make:
     """How a weight's tensors become the matrices of a path.
 
     Examples
     --------
     >>> from trlkit.weights.factorized import CPWeight
-    >>> make = of(CPWeight.empty((2, 3), 4), "khatri_rao", 1)
-    >>> [matrix.shape for matrix in make([torch.ones(2, 4), torch.ones(3, 4)])]
-    [torch.Size([2, 4]), torch.Size([3, 4])]
+    >>> make = of(CPWeight.empty((2, 3), 4), "khatri_rao", 1, TensorDropout(0.5))
+    >>> tensors, drawn = [torch.ones(2, 4), torch.ones(3, 4)], torch.tensor([[0.1, 0.7, 0.9, 0.4]])
+    >>> make(tensors, None)[0].shape
+    torch.Size([2, 4])
+    >>> make(tensors, drawn)[0]
+    tensor([[0., 2., 2., 0.],
+            [0., 2., 2., 0.]])
     """
     kind = type(weight)
-    return lambda tensors: kind.of(tensors).matrices(path, n_inputs)
+
+    def make(tensors: Sequence[Tensor], drawn: Tensor | None) -> Matrices:
+        found = kind.of(tensors)
+        if drawn is not None:
+            found = found.masked(masks_of(dropout, found.rank_modes, drawn, tensors[0].dtype))
+        return found.matrices(path, n_inputs)
+
+    return make

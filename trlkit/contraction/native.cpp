@@ -102,6 +102,20 @@ class Launch {
   Held call_;
 };
 
+// For one thread at a time. Nobody waits here with Python's lock, which who is inside may wait for.
+class Alone {
+ public:
+  explicit Alone(std::mutex& mutex) : lock_(mutex, std::try_to_lock) {
+    if (lock_.owns_lock()) return;
+    std::optional<py::gil_scoped_release> without;
+    if (PyGILState_Check()) without.emplace();
+    lock_.lock();
+  }
+
+ private:
+  std::unique_lock<std::mutex> lock_;
+};
+
 struct Program;
 using ProgramPtr = std::shared_ptr<Program>;
 
@@ -110,6 +124,7 @@ struct Program {
   Launch forward, backward;
   Tensor matrix, matrix_t, out, out_t;  // (N, P), or (K, P) and (N, K); out may be undefined
   Tensors targets, grads;
+  Tensor drawn;  // random numbers; may be undefined
   std::vector<const void*> places;
   c10::ScalarType dtype;
   bool copies, lends;
@@ -122,9 +137,9 @@ struct Program {
   std::vector<size_t> unused;
 
   Program(py::object forward_graph, py::object backward_graph, Tensor matrix_,
-          std::optional<Tensor> out_, Tensors targets_, Tensors grads_, bool copies_, bool lends_,
-          py::object product_, py::object narrow_gradients_, py::object again_,
-          py::object spare_of_)
+          std::optional<Tensor> out_, Tensors targets_, std::optional<Tensor> drawn_,
+          Tensors grads_, bool copies_, bool lends_, py::object product_,
+          py::object narrow_gradients_, py::object again_, py::object spare_of_)
       : forward(std::move(forward_graph)),
         backward(std::move(backward_graph)),
         matrix(std::move(matrix_)),
@@ -142,6 +157,7 @@ struct Program {
       out = *out_;
       out_t = out.t();
     }
+    if (drawn_) drawn = *drawn_;
     for (const auto& target : targets) places.push_back(target.const_data_ptr());
     unused = uses();
   }
@@ -173,8 +189,9 @@ struct Program {
     return true;
   }
 
-  void load(at::TensorList tensors, uint64_t owner) {
+  void load(at::TensorList tensors, const Tensor& numbers, uint64_t owner) {
     if (copies) at::_foreach_copy_(targets, tensors);
+    if (numbers.defined()) drawn.copy_(numbers);
     forward();
     held = owner;
   }
@@ -203,7 +220,7 @@ struct Ticket {
   How how;
   uint64_t id;
   std::vector<int64_t> bias_sizes;
-  bool bias = false, between = false;
+  bool bias = false, drawn = false, between = false;
 };
 
 using TicketPtr = std::shared_ptr<Ticket>;
@@ -253,18 +270,20 @@ class Pass : public torch::autograd::Function<Pass> {
  public:
   static Tensor forward(AutogradContext* ctx, const TicketPtr& ticket,
                         const std::vector<int64_t>& sizes, const Tensor& x,
-                        const std::optional<Tensor>& bias, at::TensorList tensors) {
+                        const std::optional<Tensor>& bias, const std::optional<Tensor>& drawn,
+                        at::TensorList tensors) {
     at::AutoDispatchBelowADInplaceOrView below;
     const auto& program = ticket->program;
     const auto rows = x.view({x.size(0), program->matrix.size(1)});
     std::pair<Tensor, Tensor> made;
     {
-      std::lock_guard<std::mutex> lock(program->working);
-      program->load(tensors, ticket->id);
+      Alone alone(program->working);
+      program->load(tensors, drawn.value_or(Tensor()), ticket->id);
       made = product(*program, ticket->how, rows, bias.value_or(Tensor()));
     }
     Tensors saved{x};
     if ((ticket->between = made.second.defined())) saved.push_back(made.second);
+    if ((ticket->drawn = drawn.has_value())) saved.push_back(*drawn);
     saved.insert(saved.end(), tensors.begin(), tensors.end());
     ctx->save_for_backward(saved);
     if ((ticket->bias = bias.has_value())) ticket->bias_sizes = bias->sizes().vec();
@@ -278,19 +297,21 @@ class Pass : public torch::autograd::Function<Pass> {
     size_t next = 0;
     const Tensor x = saved[next++];
     const Tensor between = ticket->between ? saved[next++] : Tensor();
+    const Tensor drawn = ticket->drawn ? saved[next++] : Tensor();
     const Tensors tensors(saved.begin() + next, saved.end());
 
     std::vector<bool> needed;  // of x, the bias and the tensors
     size_t edge = 0;
     needed.push_back(ctx->needs_input_grad(edge++));
     needed.push_back(ticket->bias && ctx->needs_input_grad(edge++));
+    if (ticket->drawn) ++edge;
     bool learn = false;
     for (size_t k = 0; k < tensors.size(); ++k) {
       needed.push_back(ctx->needs_input_grad(edge++));
       learn = learn || needed.back();
     }
-    variable_list found(4 + tensors.size());
-    const size_t at_x = 2;  // behind ticket and sizes
+    variable_list found(5 + tensors.size());
+    const size_t at_x = 2, at_bias = 3, at_tensors = 5;  // among the arguments of the forward pass
     const auto& program = ticket->program;
     const Tensor g = given[0].reshape({x.size(0), program->outputs()});
 
@@ -298,24 +319,29 @@ class Pass : public torch::autograd::Function<Pass> {
     if (at::GradMode::is_enabled() || transformed() || !plain(g) || !program->serves(tensors)) {
       py::gil_scoped_acquire gil;
       auto grads =
-          (*program->again)(x, tensors, g, needed).cast<std::vector<std::optional<Tensor>>>();
-      for (size_t k = 0; k < grads.size(); ++k)
-        if (grads[k]) found[at_x + k] = k == 1 ? grads[k]->reshape(ticket->bias_sizes) : *grads[k];
+          (*program->again)(x, tensors, drawn.defined() ? py::cast(drawn) : py::none(), g, needed)
+              .cast<std::vector<std::optional<Tensor>>>();
+      if (grads[0]) found[at_x] = *grads[0];
+      if (grads[1]) found[at_bias] = grads[1]->reshape(ticket->bias_sizes);
+      for (size_t k = 0; k < tensors.size(); ++k)
+        if (grads[2 + k]) found[at_tensors + k] = *grads[2 + k];
       return found;
     }
 
+    Alone alone(program->working);
     const bool spares = learn && program->lends && program->held_by_somebody();
-    const bool narrow = needed[0] && learn && ticket->how.narrow_back;
-    // Python's lock comes first, always: it is never waited for while a program works.
-    std::optional<py::gil_scoped_acquire> gil;
-    if (narrow || (spares && !program->spare)) gil.emplace();
-    if (spares && !program->spare)
-      program->spare = (*program->spare_of)(program->targets).attr("native").cast<ProgramPtr>();
+    if (spares && !program->spare) {
+      py::gil_scoped_acquire gil;
+      program->spare =
+          (*program->spare_of)(program->targets,
+                               program->drawn.defined() ? py::cast(program->drawn) : py::none())
+              .attr("native")
+              .cast<ProgramPtr>();
+    }
     at::AutoDispatchBelowADInplaceOrView below;
     c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
     const ProgramPtr working = spares ? program->spare : program;
-    std::lock_guard<std::mutex> lock(working->working);
-    if (working->held != ticket->id) working->load(tensors, ticket->id);
+    if (working->held != ticket->id) working->load(tensors, drawn, ticket->id);
     if (learn) working->held = 0;  // gradients are written over the matrices
 
     const auto rows = x.view({x.size(0), working->matrix.size(1)});
@@ -324,7 +350,8 @@ class Pass : public torch::autograd::Function<Pass> {
       between_g = at::mm(g, working->out);
       if (learn) at::mm_out(working->out, g.t(), between);
     }
-    if (narrow) {
+    if (needed[0] && learn && ticket->how.narrow_back) {
+      py::gil_scoped_acquire gil;
       d_rows = (*working->narrow_gradients)(rows, working->matrix, between_g, working->matrix)
                    .cast<Tensor>();
     } else {
@@ -333,12 +360,11 @@ class Pass : public torch::autograd::Function<Pass> {
     }
     if (d_rows.defined()) found[at_x] = at::_unsafe_view(d_rows, x.sizes());
     if (needed[1])
-      found[at_x + 1] =
-          at::sum(g, {0}, false, tensors[0].scalar_type()).reshape(ticket->bias_sizes);
+      found[at_bias] = at::sum(g, {0}, false, tensors[0].scalar_type()).reshape(ticket->bias_sizes);
     if (learn) {
       auto grads = working->give();
       for (size_t k = 0; k < grads.size(); ++k)
-        if (needed[2 + k]) found[at_x + 2 + k] = std::move(grads[k]);
+        if (needed[2 + k]) found[at_tensors + k] = std::move(grads[k]);
     }
     return found;
   }
@@ -353,22 +379,24 @@ struct Key {
   int64_t batch;
   c10::ScalarType dtype;
   c10::Device device;
-  bool grad, autocast, tf32;
+  bool drops, grad, autocast, tf32;
   c10::ScalarType cast;
   int64_t stream;
   bool operator==(const Key& o) const {
-    return batch == o.batch && dtype == o.dtype && device == o.device && grad == o.grad &&
-           autocast == o.autocast && tf32 == o.tf32 && cast == o.cast && stream == o.stream;
+    return batch == o.batch && dtype == o.dtype && device == o.device && drops == o.drops &&
+           grad == o.grad && autocast == o.autocast && tf32 == o.tf32 && cast == o.cast &&
+           stream == o.stream;
   }
 };
 
-Key key_of(const Tensor& x) {
+Key key_of(const Tensor& x, bool drops) {
   const auto kind = x.device().type();
   const bool autocast = x.scalar_type() != at::kDouble && at::autocast::is_autocast_enabled(kind);
   const int64_t stream = c10::impl::VirtualGuardImpl(kind).getStream(x.device()).id();
   return {x.size(0),
           x.scalar_type(),
           x.device(),
+          drops,
           at::GradMode::is_enabled(),
           autocast,
           at::globalContext().allowTF32CuBLAS(),
@@ -377,14 +405,15 @@ Key key_of(const Tensor& x) {
 }
 
 Tensor run(const ProgramPtr& program, How how, const std::vector<int64_t>& output_shape, Tensor x,
-           const std::optional<Tensor>& bias, at::TensorList tensors) {
+           const std::optional<Tensor>& bias, const std::optional<Tensor>& drawn,
+           at::TensorList tensors) {
   if (x.scalar_type() != program->dtype) x = x.to(program->dtype);  // autocast's
   x = x.contiguous();  // by a step of its own, which saves nothing
   c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   std::vector<int64_t> sizes{x.size(0)};
   sizes.insert(sizes.end(), output_shape.begin(), output_shape.end());
   const auto ticket = std::make_shared<Ticket>(Ticket{program, how, next_id()});
-  Tensor y = trlkit::Pass::apply(ticket, sizes, x, bias, tensors);
+  Tensor y = trlkit::Pass::apply(ticket, sizes, x, bias, drawn, tensors);
   if (const auto& node = y.grad_fn()) node->add_post_hook(std::make_unique<Owner>(ticket));
   return y;
 }
@@ -400,8 +429,9 @@ class Calls {
       places_.emplace_back(module.empty() ? py::object() : py::str(module), py::str(name));
   }
 
-  void keep(const Tensor& x, ProgramPtr program, bool narrow, bool narrow_back, bool apart) {
-    const auto key = key_of(x);
+  void keep(const Tensor& x, bool drops, ProgramPtr program, bool narrow, bool narrow_back,
+            bool apart) {
+    const auto key = key_of(x, drops);
     How how{narrow, narrow_back, apart};
     for (auto& [known, entry] : entries_)
       if (known == key) {
@@ -413,7 +443,7 @@ class Calls {
   }
 
   // The layer's output, or None where the call is not like one before.
-  py::object again(py::handle layer, py::handle given) {
+  py::object again(py::handle layer, py::handle given, bool drops) {
     if (entries_.empty() || !THPVariable_CheckExact(given.ptr()) || transformed())
       return py::none();
     const Tensor& x = THPVariable_Unpack(given.ptr());
@@ -421,10 +451,10 @@ class Calls {
     if (sizes.size() != input_shape_.size() + 1 ||
         !std::equal(input_shape_.begin(), input_shape_.end(), sizes.begin() + 1) || !plain(x))
       return py::none();
-    const auto key = key_of(x);
-    const Entry* entry = nullptr;
+    const auto key = key_of(x, drops);
+    std::optional<Entry> entry;
     for (const auto& [known, one] : entries_)
-      if (known == key) entry = &one;
+      if (known == key) entry = one;
     if (!entry) return py::none();
 
     const py::object modules = layer.attr(modules_name_), own = layer.attr(parameters_name_);
@@ -452,8 +482,9 @@ class Calls {
       tensors.pop_back();
     }
     if (!entry->program->serves(tensors)) return py::none();
-    const Entry kept = *entry;
-    return py::cast(run(kept.program, kept.how, output_shape_, x, bias, tensors));
+    std::optional<Tensor> drawn;
+    if (drops) drawn = at::rand_like(entry->program->drawn);
+    return py::cast(run(entry->program, entry->how, output_shape_, x, bias, drawn, tensors));
   }
 
  private:
@@ -472,14 +503,16 @@ class Calls {
 
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   py::class_<Program, ProgramPtr>(m, "Program", py::module_local())
-      .def(py::init<py::object, py::object, Tensor, std::optional<Tensor>, Tensors, Tensors, bool,
-                    bool, py::object, py::object, py::object, py::object>())
-      .def("run", torch::wrap_pybind_function([](const ProgramPtr& self, bool narrow,
-                                                 bool narrow_back, bool apart, const Tensor& x,
-                                                 const std::optional<Tensor>& bias,
-                                                 const Tensors& tensors) {
-             return run(self, How{narrow, narrow_back, apart}, {self->outputs()}, x, bias, tensors);
-           }));
+      .def(py::init<py::object, py::object, Tensor, std::optional<Tensor>, Tensors,
+                    std::optional<Tensor>, Tensors, bool, bool, py::object, py::object, py::object,
+                    py::object>())
+      .def("run", torch::wrap_pybind_function(
+                      [](const ProgramPtr& self, bool narrow, bool narrow_back, bool apart,
+                         const Tensor& x, const std::optional<Tensor>& bias,
+                         const std::optional<Tensor>& drawn, const Tensors& tensors) {
+                        return run(self, How{narrow, narrow_back, apart}, {self->outputs()}, x,
+                                   bias, drawn, tensors);
+                      }));
   py::class_<Calls>(m, "Calls", py::module_local())
       .def(py::init<std::vector<std::pair<std::string, std::string>>, std::vector<int64_t>,
                     std::vector<int64_t>>())
