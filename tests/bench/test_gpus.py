@@ -5,12 +5,13 @@ from trlkit.bench import gpus
 
 
 def test_the_table_compares_with_one_device(monkeypatch, capsys, tmp_path):
-    def measured(count, samples, epochs, batch_size, accelerator):
-        assert (samples, epochs, batch_size, accelerator) == (600, 3, 8, "cpu")
+    def measured(count, accelerator, samples, epochs, batch_size, workers):
+        assert (accelerator, samples, epochs, batch_size, workers) == ("cpu", 600, 3, 8, 5)
         return {name: {"seconds": [99.0, 6 / count, 6 / count]} for name in gpus.RECIPES}
 
     monkeypatch.setattr(gpus, "measure", measured)
-    options = ["--samples", "600", "--epochs", "3", "--batch", "8", "--accelerator", "cpu"]
+    options = ["--samples", "600", "--epochs", "3", "--batch", "8", "--workers", "5"]
+    options += ["--accelerator", "cpu"]
     gpus.main([*options, "--most", "5", "--out", str(tmp_path / "found.md")])
     text = (tmp_path / "found.md").read_text("utf-8")
     assert text.strip() == capsys.readouterr().out.strip()

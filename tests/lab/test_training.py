@@ -2,12 +2,14 @@
 
 import copy
 import os
+import random
 import signal
 import subprocess
 import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from oracles import DEVICES
@@ -175,6 +177,58 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path):
         assert getattr(found, name) == getattr(expected, name)
     best = [load(network(), tmp_path / run / "best.pt") for run in ("whole", "run")]
     assert same(*best)
+
+
+class Noisy(Dataset):
+    """Data with noise of every kind, which tells which process loaded it."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __len__(self):
+        return len(self.inner)
+
+    def __getitem__(self, index):
+        x, label = self.inner[index]
+        noise = torch.rand(()) + random.random() + np.random.rand()
+        return torch.stack([x + noise, torch.full_like(x, os.getpid())]), label
+
+
+class Watched(nn.Module):
+    """A model that notes which processes loaded its batches."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner, self.processes = inner, []
+
+    def forward(self, x):
+        self.processes.append(set(x[:, 1].unique().tolist()))
+        return self.inner(x[:, 0])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_loading_processes_outlive_an_epoch_and_are_sown_anew_for_each(tmp_path, workers):
+    def trained(name, epochs):
+        model = Watched(network(0.4))
+        history = fit(
+            model,
+            *(Noisy(data()), Noisy(data(40))),
+            epochs,
+            folder=tmp_path / name,
+            num_workers=workers,
+            **parts(model),
+        )
+        return model, history
+
+    whole, expected = trained("whole", 3)
+    trained("stopped", 1)
+    resumed, found = trained("stopped", 3)
+    assert same(whole, resumed)
+    assert found.train_loss == expected.train_loss
+    assert found.validation_loss == expected.validation_loss
+    assert len(set(expected.train_loss)) == 3
+    processes = set().union(*whole.processes)
+    assert len(processes) == (4 if workers else 1)  # two for each of the two data sets
 
 
 def test_a_write_that_is_cut_off_leaves_the_last_checkpoint(tmp_path, monkeypatch):

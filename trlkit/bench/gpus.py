@@ -39,7 +39,9 @@ class Drawn(Dataset):
         return self.images[index % len(self.images)], index % CLASSES
 
 
-def train(folder: Path, samples: int, epochs: int, batch_size: int, accelerator: str) -> None:
+def train(
+    folder: Path, accelerator: str, samples: int, epochs: int, batch_size: int, workers: int
+) -> None:
     """Train both recipes in this process, one of several; the first writes what it measured."""
     found = {}
     for name, whole in RECIPES.items():
@@ -54,7 +56,7 @@ def train(folder: Path, samples: int, epochs: int, batch_size: int, accelerator:
             epochs,
             batch_size,
             accelerator=accelerator,
-            num_workers=4,
+            num_workers=workers,
             progress=False,
         )
         found[name] = {"seconds": history.seconds, "loss": history.train_loss}
@@ -62,9 +64,11 @@ def train(folder: Path, samples: int, epochs: int, batch_size: int, accelerator:
         (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")
 
 
-def measure(processes: int, samples: int, epochs: int, batch_size: int, accelerator: str) -> dict:
+def measure(
+    processes: int, accelerator: str, samples: int, epochs: int, batch_size: int, workers: int
+) -> dict:
     """Train on so many devices at once; seconds and loss of each epoch of each recipe."""
-    numbers = [samples, epochs, batch_size]
+    numbers = [samples, epochs, batch_size, workers]
     with tempfile.TemporaryDirectory(prefix="trlkit-gpus-") as folder:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         command += [f"--nproc-per-node={processes}", "-m", "trlkit.bench.gpus"]
@@ -82,22 +86,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--samples", type=int, default=4096)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batch", type=int, default=BATCH, help="on each device")
+    parser.add_argument("--workers", type=int, default=8, help="that load images, on each device")
     parser.add_argument("--most", type=int, default=torch.cuda.device_count())
     parser.add_argument("--accelerator", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--train", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--train", nargs=6, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.train is not None:
         folder, accelerator, *numbers = given.train
-        train(Path(folder), *map(int, numbers), accelerator)
+        train(Path(folder), accelerator, *map(int, numbers))
         return
     if given.most < 1:
         raise SystemExit("no GPU is seen here: --accelerator cpu --most 2 tries it on the CPU")
     counts = [2**k for k in range(given.most.bit_length()) if 2**k <= given.most]
-    measured = {
-        count: measure(count, given.samples, given.epochs, given.batch, given.accelerator)
-        for count in counts
-    }
+    numbers = given.samples, given.epochs, given.batch, given.workers
+    measured = {count: measure(count, given.accelerator, *numbers) for count in counts}
     rows = []
     for name in RECIPES:
         speeds = {
@@ -113,9 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "python -m trlkit.bench.gpus",
         given.accelerator,
         f"`fit` on {given.samples} drawn images (3, {SIZE}, {SIZE}), {given.batch} a batch on "
-        f"each device, CPTRL {VGG16_ACTIVATION} of rank 100 in place of the classifier, Adam, "
-        f"float32; loading and validation included. Medians of the {given.epochs - 1} epochs "
-        "after the first.",
+        f"each device and {given.workers} processes to load them, CPTRL {VGG16_ACTIVATION} of rank "
+        "100 in place of the classifier, Adam, float32; loading and validation included. Medians "
+        f"of the {given.epochs - 1} epochs after the first.",
         ["what learns", "devices", "images a second", "over one"],
         rows,
         given.out,

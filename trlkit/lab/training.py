@@ -9,7 +9,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset, TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    DistributedSampler,
+    Sampler,
+    TensorDataset,
+    get_worker_info,
+)
 
 from trlkit.regression import TRL
 from trlkit.surgery.heads import evaluating
@@ -144,9 +151,19 @@ def fit(
     wrapped, stepper = fabric.setup(model, optimizer)
     places = {"num_replicas": fabric.world_size, "rank": fabric.global_rank}
     sampler = DistributedSampler(train, seed=seed, **places)
-    pinned = fabric.device.type == "cuda"  # its copies to the GPU go on beside the computing
-    loader = DataLoader(
-        train, batch_size, sampler=sampler, num_workers=num_workers, pin_memory=pinned
+    own = range(fabric.global_rank, len(validation), fabric.world_size)
+    loader, scored = (
+        DataLoader(
+            _Sown(data, seed, fabric.global_rank),
+            batch_size,
+            sampler=_Numbered(order),
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            # Starting processes draws a number, which is none of the model's.
+            generator=torch.Generator() if num_workers else None,
+            pin_memory=fabric.device.type == "cuda",  # copied to the GPU beside the computing
+        )
+        for data, order in ((train, sampler), (validation, own))
     )
     parts = {"model": model, "optimizer": optimizer, "precision": fabric.strategy.precision}
     if scheduler is not None:
@@ -160,6 +177,7 @@ def fit(
             began = time.perf_counter()
             _seed(seed, epoch, fabric.global_rank)
             sampler.set_epoch(epoch)
+            loader.sampler.epoch = scored.sampler.epoch = epoch
             bar.set_description(f"epoch {epoch + 1}/{epochs}")
             wrapped.train()
             total = torch.zeros(2, dtype=torch.float64, device=fabric.device)
@@ -169,7 +187,8 @@ def fit(
                 value = loss(wrapped(x), labels)
                 fabric.backward(value)
                 stepper.step()
-                total += torch.stack([value.detach().double() * len(x), total.new_tensor(len(x))])
+                one = value.detach().double()  # nothing here waits for the GPU
+                total += torch.stack([one * len(x), torch.full_like(one, len(x))])
                 bar.update()
             summed, count = fabric.all_reduce(total, reduce_op="sum").tolist()
             if not math.isfinite(summed):
@@ -180,7 +199,7 @@ def fit(
             history.learning_rate.append(optimizer.param_groups[0]["lr"])
             if scheduler is not None:
                 scheduler.step()
-            score = _validated(fabric, wrapped, validation, batch_size, num_workers, loss)
+            score = _validated(fabric, wrapped, scored, loss)
             history.train_loss.append(summed / count)
             history.validation_loss.append(score.loss)
             history.validation_accuracy.append(score.accuracy)
@@ -435,13 +454,46 @@ def _bar(fabric, total: int, initial: int, progress: bool):
     return tqdm(total=total, initial=initial, file=sys.stdout, disable=not shown, unit="batch")
 
 
-def _seed(seed: int, epoch: int, rank: int) -> None:
+def _seed(*parts: int) -> None:
     """Make every generator a function of the epoch, so that none has to be saved."""
-    drawn = random.Random(f"{seed} {epoch} {rank}").getrandbits(32)
+    drawn = random.Random(" ".join(map(str, parts))).getrandbits(32)
     torch.manual_seed(drawn)
     random.seed(drawn)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(drawn)
+
+
+class _Numbered(Sampler):
+    """An order of samples, each with the epoch that it is loaded for."""
+
+    def __init__(self, order: Collection[int]) -> None:
+        self.order, self.epoch = order, 0
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((self.epoch, index) for index in self.order)
+
+
+class _Sown(Dataset):
+    """Data whose loading processes outlive an epoch, and are seeded anew for each."""
+
+    def __init__(self, data: Dataset, seed: int, rank: int) -> None:
+        self.data, self.seed, self.rank, self.epoch = data, seed, rank, -1
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Sequence:
+        epoch, worker = keys[0][0], get_worker_info()
+        if worker is not None and epoch != self.epoch:
+            self.epoch = epoch
+            _seed(self.seed, epoch, self.rank, worker.id)
+        indices = [index for _, index in keys]
+        if hasattr(self.data, "__getitems__"):
+            return self.data.__getitems__(indices)
+        return [self.data[index] for index in indices]
 
 
 def _sums(model, batches, loss: Loss) -> Tensor:
@@ -456,12 +508,10 @@ def _sums(model, batches, loss: Loss) -> Tensor:
     return sums
 
 
-def _validated(fabric, model, validation: Dataset, batch_size: int, num_workers: int, loss: Loss):
+def _validated(fabric, model, loader: DataLoader, loss: Loss):
     """The score over all devices, each sample counted once."""
     sums = torch.zeros(3, dtype=torch.float64, device=fabric.device)
-    own = range(fabric.global_rank, len(validation), fabric.world_size)
-    if own:
-        loader = DataLoader(Subset(validation, own), batch_size, num_workers=num_workers)
+    if len(loader):
         with evaluating(model):
             sums += _sums(model, map(fabric.to_device, loader), loss)
     summed, right, count = fabric.all_reduce(sums, reduce_op="sum").tolist()
