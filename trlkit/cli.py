@@ -274,13 +274,13 @@ def _bench(options: argparse.Namespace) -> int:
     from trlkit.bench import results, table
     from trlkit.bench.measure import prepare
 
-    prepare(options.device)
     command = f"trlkit bench --device {options.device}" + " --quick" * options.quick
     command += "".join(f" --only {' '.join(options.only)}" for _ in options.only[:1])
     command += "" if options.seconds is None else f" --seconds {options.seconds:g}"
     try:
         grid = table.gpu_grid if options.device == "cuda" else table.grid
         cases = table.only(grid(options.quick), options.only)
+        prepare(options.device)
         found = list(table.bench(cases, options.device, options.seconds))
     except (ArithmeticError, ValueError) as error:
         print(f"trlkit bench: {error}", file=sys.stderr)
