@@ -207,14 +207,12 @@ class TRL(Convertible, Layer):
                 return y.reshape(x.shape[0], *self.output_shape)
             return weight.contract(x, path, self.bias, None)
         passes = "training" if learns() else "eval"
-        if x.is_cuda and not torch.compiler.is_compiling():
-            if torch.cuda.is_current_stream_capturing():
-                passes = f"graphed {passes}"
-            path = self._path(x.shape[0], passes, weight)
-            if (y := self._captured_pass(x, path, weight, drawn)) is not None:
-                return as_linear(y, x)
-        else:
-            path = self._path(x.shape[0], passes, weight)
+        runs = x.is_cuda and not torch.compiler.is_compiling()
+        if runs and torch.cuda.is_current_stream_capturing():
+            passes = f"graphed {passes}"
+        path = self._path(x.shape[0], passes, weight)
+        if runs and (y := self._captured_pass(x, path, weight, drawn)) is not None:
+            return as_linear(y, x)
         masks = None
         if drawn is not None:
             masks = masks_of(dropout, weight.rank_modes, drawn, weight.tensors[0].dtype)

@@ -154,7 +154,7 @@ def fit(
     own = range(fabric.global_rank, len(validation), fabric.world_size)
     loader, scored = (
         DataLoader(
-            _Sown(data, seed, fabric.global_rank),
+            _Sown(data, seed, fabric.global_rank, part),
             batch_size,
             sampler=_Numbered(order),
             num_workers=num_workers,
@@ -163,7 +163,7 @@ def fit(
             generator=torch.Generator() if num_workers else None,
             pin_memory=fabric.device.type == "cuda",  # copied to the GPU beside the computing
         )
-        for data, order in ((train, sampler), (validation, own))
+        for part, data, order in (("train", train, sampler), ("validation", validation, own))
     )
     parts = {"model": model, "optimizer": optimizer, "precision": fabric.strategy.precision}
     if scheduler is not None:
@@ -454,7 +454,7 @@ def _bar(fabric, total: int, initial: int, progress: bool):
     return tqdm(total=total, initial=initial, file=sys.stdout, disable=not shown, unit="batch")
 
 
-def _seed(*parts: int) -> None:
+def _seed(*parts: int | str) -> None:
     """Make every generator a function of the epoch, so that none has to be saved."""
     drawn = random.Random(" ".join(map(str, parts))).getrandbits(32)
     torch.manual_seed(drawn)
@@ -479,8 +479,8 @@ class _Numbered(Sampler):
 class _Sown(Dataset):
     """Data whose loading processes outlive an epoch, and are seeded anew for each."""
 
-    def __init__(self, data: Dataset, seed: int, rank: int) -> None:
-        self.data, self.seed, self.rank, self.epoch = data, seed, rank, -1
+    def __init__(self, data: Dataset, *parts: int | str) -> None:
+        self.data, self.parts, self.epoch = data, parts, -1
 
     def __len__(self) -> int:
         return len(self.data)
@@ -489,11 +489,10 @@ class _Sown(Dataset):
         epoch, worker = keys[0][0], get_worker_info()
         if worker is not None and epoch != self.epoch:
             self.epoch = epoch
-            _seed(self.seed, epoch, self.rank, worker.id)
+            _seed(*self.parts, epoch, worker.id)
         indices = [index for _, index in keys]
-        if hasattr(self.data, "__getitems__"):
-            return self.data.__getitems__(indices)
-        return [self.data[index] for index in indices]
+        together = getattr(self.data, "__getitems__", None)
+        return together(indices) if together else [self.data[index] for index in indices]
 
 
 def _sums(model, batches, loss: Loss) -> Tensor:
