@@ -130,8 +130,9 @@ def draw(
     >>> draw(TensorDropout(0.5, modes=(1, 2)), (3, 4, 5), 8, torch.device("cpu")).shape
     torch.Size([1, 9])
     """
+    numbers = sum(rank[mode] for mode in dropout.modes_of(rank))
     rows = batch_size if dropout.per_sample else 1
-    return torch.rand(rows, _numbers(dropout, rank), dtype=torch.float32, device=device)
+    return torch.rand(rows, numbers, dtype=torch.float32, device=device)
 
 
 def masks_of(
@@ -160,18 +161,11 @@ def masks_of(
     [None, tensor([0., 2., 2.])]
     """
     masks: list[Tensor | None] = [None] * len(rank)
-    if dropout.p == 0:
-        return masks
     drawn = drawn if dropout.per_sample else drawn.squeeze(0)
     made, modes = scaled(drawn >= dropout.p, dropout.p, dtype), dropout.modes_of(rank)
     for mode, mask in zip(modes, made.split([rank[mode] for mode in modes], -1), strict=True):
         masks[mode] = mask
     return masks
-
-
-def _numbers(dropout: TensorDropout, rank: Sequence[int]) -> int:
-    """How many random numbers a sample's masks are made from."""
-    return sum(rank[mode] for mode in dropout.modes_of(rank)) if dropout.p > 0 else 0
 
 
 def tensor_dropout(

@@ -9,6 +9,7 @@ from trlkit import CPTRL, cli
 from trlkit.bench import measure, results, table
 from trlkit.bench.measure import Rival, Timing
 from trlkit.bench.table import Case, Result
+from trlkit.contraction import native
 from trlkit.contraction.costs import PATHS
 
 TINY = [Case(name, (6, 3, 2), 4, 2, 3) for name in PATHS]
@@ -175,7 +176,8 @@ def test_an_interrupt_keeps_what_was_measured(monkeypatch, capsys):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_the_command_says_what_is_wrong_with_its_options(capsys):
+def test_the_command_says_what_is_wrong_with_its_options(capsys, monkeypatch):
+    monkeypatch.setattr(native, "build", lambda: pytest.fail("compiles before it has looked"))
     assert cli.main(["bench", "--device", "cuda"]) == 2
     assert "torch finds no GPU here: use --device cpu" in capsys.readouterr().err
     assert cli.main(["bench", "--only", "cq"]) == 2

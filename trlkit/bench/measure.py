@@ -24,9 +24,8 @@ HOPELESS = 4
 
 def prepare(device: str) -> None:
     """Build the native step of a GPU, unless ``TRLKIT_NATIVE=0`` does without it."""
-    if device != "cuda" or not torch.cuda.is_available():
-        return
-    if os.environ.get(native.VARIABLE) == "0":
+    wanted = device == "cuda" and os.environ.get(native.VARIABLE) != "0"
+    if not (wanted and torch.cuda.is_available()):
         return
     try:
         native.build()
