@@ -27,6 +27,7 @@ from trlkit.dropout import draw, masks_of
 GPU = pytest.mark.gpu
 CAPTURED = [(n, path) for n, paths in PATHS.items() for path in paths if path in CAPTURED_PATHS]
 EACH = pytest.mark.parametrize(("factorization", "path"), CAPTURED)
+PYTHON = pytest.mark.parametrize("step", ["python"], indirect=True)
 NATIVE = pytest.mark.parametrize("step", ["native"], indirect=True)
 ON_EACH = pytest.mark.parametrize("device", DEVICES)
 
@@ -492,13 +493,90 @@ def test_threads_may_train_one_layer_at_once(factorization, path, device, stream
         sys.setswitchinterval(interval)
 
 
+@pytest.fixture
+def within(monkeypatch):
+    """Passes run as inside a graph that somebody else captures."""
+    monkeypatch.setattr(captured, "_in_capture", lambda x: True)
+
+
+@PYTHON
+@pytest.mark.parametrize("shape", [(16, 3, 3), (1, 5, 1), (7,), (2, 3, 2, 3)])
+@pytest.mark.parametrize(
+    ("factorization", "path", "outputs"),
+    [
+        (*of, outputs)
+        for of in CAPTURED
+        for outputs in (5, (), (2, 3))
+        if (*of, outputs) != ("tucker", "merged", (2, 3))  # is no single product
+    ],
+)
+def test_within_a_graph_a_pass_is_right(factorization, path, shape, outputs, within):
+    layer = made(factorization, path, shape, outputs, device="cpu")
+    for size in (1, 6, 0):
+        agrees(layer, batch(layer, size))
+    assert len(layer._programs) == 0
+    x, tensors = batch(layer), list(layer.parameters())
+    y = run(layer, x)
+    first, second = (torch.autograd.grad(y.sum(), [x, *tensors], retain_graph=k) for k in (1, 0))
+    for one, other in zip(first, second, strict=True):
+        close(one, other)
+    for some in ([x], [layer.bias], tensors[:1], [x, tensors[-1]]):
+        asked = [tensor for tensor in (x, *tensors) if any(tensor is one for one in some)]
+        for tensor in (x, *tensors):
+            tensor.requires_grad_(any(tensor is one for one in asked))
+        right = dict(zip(map(id, (x, *tensors)), first, strict=True))
+        for one, tensor in zip(torch.autograd.grad(run(layer, x).sum(), asked), asked, strict=True):
+            close(one, right[id(tensor)])
+
+
+@PYTHON
+@EACH
+def test_within_a_graph_a_pass_is_differentiable_twice(factorization, path, within):
+    layer = made(factorization, path, (3, 2), 2, device="cpu")
+    x, tensors = batch(layer, 2), list(layer.parameters())
+
+    def penalty(found):
+        grads = torch.autograd.grad(found.square().sum(), [x, *tensors], create_graph=True)
+        return torch.autograd.grad(sum(grad.square().sum() for grad in grads), [x, *tensors])
+
+    found, right = penalty(run(layer, x)), penalty(dense_output(layer, x))
+    for one, other in zip(found, right, strict=True):
+        close(one, other)
+
+
 @GPU
-def test_a_user_may_capture_the_layer():
-    layer = made("tucker", "auto", (64, 4, 4), dtype=torch.float32)
-    x = batch(layer, 32)
-    expected = dense_output(layer, x).detach()
-    whole = torch.cuda.make_graphed_callables(layer, (x,))
-    close(whole(x), expected, torch.float32)
+@PYTHON
+@EACH
+@pytest.mark.parametrize(("inputs", "size"), [((64, 4, 4), 32), ((64, 4, 4), 1), ((256, 5, 5), 64)])
+@pytest.mark.parametrize("dropout", [0, 0.5])
+def test_a_user_may_capture_the_layer(factorization, path, inputs, size, dropout):
+    layer = made(factorization, path, inputs, 20, dtype=torch.float32).eval()
+    x, tensors = batch(layer, size), list(layer.parameters())
+    direction = torch.randn(size, 20, device="cuda")
+    graph = torch.cuda.CUDAGraph()
+    torch.autograd.grad(layer(x), [x, *tensors], direction)  # libraries set themselves up
+    programs = len(layer._programs)
+    with torch.cuda.graph(graph):
+        y = layer(x)
+        grads = torch.autograd.grad(y, [x, *tensors], direction)
+    assert len(layer._programs) == programs
+    for _ in range(3):
+        with torch.no_grad():
+            for tensor in (x, direction, *tensors):
+                tensor.copy_(torch.randn_like(tensor))
+        right = dense_output(layer, x)
+        expected = torch.autograd.grad(right, [x, *tensors], direction.double())
+        graph.replay()
+        for one, other in zip((y, *grads), (right, *expected), strict=True):
+            close(one, other, torch.float32)
+    layer.train().dropout = dropout
+    whole = torch.cuda.make_graphed_callables(layer, (x.detach().requires_grad_(),))
+    torch.cuda.synchronize()
+    seen = torch.stack([whole(x).detach().clone() for _ in range(20)])
+    if not dropout:
+        close(seen[-1], dense_output(layer, x), torch.float32)
+    else:
+        assert (seen[0] != seen[1]).any()
 
 
 def called(device):

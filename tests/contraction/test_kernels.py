@@ -1,6 +1,9 @@
 """The kernels for few outputs, and for products of factors, on a GPU."""
 
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -23,7 +26,9 @@ def batch(layer, size):
 
 @GPU
 @pytest.mark.parametrize("size", [16, 33, 100, 512])
-@pytest.mark.parametrize(("inputs", "outputs"), [(1024, 10), (4100, 16), (25088, 7), (2000, 2)])
+@pytest.mark.parametrize(
+    ("inputs", "outputs"), [(1024, 10), (4100, 16), (25088, 7), (2000, 2), (25088, 100), (2000, 17)]
+)
 def test_few_outputs_as_exactly_as_a_library_has_them(size, inputs, outputs, monkeypatch):
     monkeypatch.setattr(narrow, "LEAST_ELEMENTS", 0)
     torch.manual_seed(size + inputs)
@@ -87,6 +92,20 @@ def test_few_outputs_are_differentiable_twice(monkeypatch):
 
 
 @GPU
+@pytest.mark.parametrize("size", [20, 64, 300, 700])
+@pytest.mark.parametrize("memory", ["rows", "columns"])
+def test_up_to_128_outputs_in_the_memory_of_either_order(memory, size, monkeypatch):
+    monkeypatch.setattr(narrow, "LEAST_ELEMENTS", 0)
+    rows, matrix = torch.randn(size, 3000, device="cuda"), torch.randn(3000, 90, device="cuda").T
+    matrix = matrix.contiguous() if memory == "rows" else matrix
+    assert narrow.fits(rows, matrix)
+    assert not narrow.at_once(rows, matrix)
+    close(narrow.linear(rows, matrix), rows.double() @ matrix.double().T, torch.float32)
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
+    assert not narrow.fits(rows, matrix)  # then a library's product is as fast
+
+
+@GPU
 @pytest.mark.parametrize("memory", ["rows", "columns"])
 def test_few_outputs_in_the_memory_of_either_order_and_over_the_matrix(memory, monkeypatch):
     monkeypatch.setattr(narrow, "LEAST_ELEMENTS", 0)
@@ -100,8 +119,53 @@ def test_few_outputs_in_the_memory_of_either_order_and_over_the_matrix(memory, m
     for one, expected in zip(found, right, strict=True):
         close(one, expected, torch.float32)
     over = matrix.detach().clone()
-    close(narrow.gradients(rows.detach(), over, g, over), right[0], torch.float32)
+    d_rows, d_bias = narrow.gradients(rows.detach(), over, g, over)
+    close(d_rows, right[0], torch.float32)
     close(over, right[1], torch.float32)
+    close(d_bias, g.double().sum(0), torch.float32)
+
+
+INTERPRETED = """
+import torch, trlkit
+from trlkit.contraction import kernels
+
+def near(found, right):
+    torch.testing.assert_close(found, right, rtol=0, atol=1e-4)
+
+def product(ours, plain, backward, shapes):
+    matrices = [torch.randn(shape, requires_grad=True) for shape in shapes]
+    right = plain(matrices)
+    g = torch.randn_like(right)
+    with torch.no_grad():
+        if ours:
+            near(ours(matrices), right)
+        found = backward(matrices, g)
+    for one, other in zip(found, torch.autograd.grad(right, matrices, g), strict=True):
+        near(one, other)
+
+torch.manual_seed(0)
+for columns, sizes in ((4, (5, 7, 3)), (3, (6, 5)), (5, (1, 2, 1))):
+    shapes = [(size, columns) for size in sizes]
+    product(kernels.khatri_rao, trlkit.khatri_rao, kernels.khatri_rao_backward, shapes)
+product(None, trlkit.kronecker, kernels.kronecker_backward, [(2, 3), (4, 5)])
+for batch, n in ((20, 10), (40, 33)):
+    x, w, bias, g = (torch.randn(s) / 4 for s in ((batch, 1100), (n, 1100), (n,), (batch, n)))
+    for memory in (w, w.T.contiguous().T):
+        near(kernels.forward(x, memory, bias), x @ w.T + bias)
+    if n <= kernels.COLUMNS:
+        dx, dw, db = kernels.backward(x, w, g, torch.empty_like(w))
+        near(dx, g @ w)
+        near(dw, g.T @ x)
+        near(db, g.sum(0))
+"""
+
+
+def test_the_kernels_are_right_where_triton_interprets_them():
+    pytest.importorskip("triton")
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    command = [sys.executable, "-c", INTERPRETED]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def _captured(function):
@@ -116,8 +180,11 @@ def _captured(function):
 
 @GPU
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
-@pytest.mark.parametrize("sizes", [(7, 7, 10), (512, 7, 7), (1, 5), (3, 1, 2), (2000, 3), (70, 70)])
-@pytest.mark.parametrize("columns", [1, 10, 33, 100])
+@pytest.mark.parametrize(
+    "sizes",
+    [(7, 7, 10), (512, 7, 7), (1, 5), (3, 1, 2), (2000, 3), (70, 70), (2, 3, 4, 5), (3, 9, 300)],
+)
+@pytest.mark.parametrize("columns", [1, 10, 33, 100, 2100])
 def test_a_khatri_rao_product_and_its_gradients_in_a_graph(sizes, columns, dtype):
     _product_in_a_graph(
         pairs.khatri_rao, trlkit.khatri_rao, [(size, columns) for size in sizes], dtype
@@ -181,7 +248,7 @@ def test_without_a_compiler_for_kernels_a_layer_goes_on_and_says_so(monkeypatch)
     def broken(*tensors):
         raise RuntimeError("Failed to find C compiler.\nPlease specify one")
 
-    monkeypatch.setattr(kernels, "khatri_rao_backward", broken)
+    monkeypatch.setattr(kernels, "khatri_rao", broken)
     monkeypatch.setattr(narrow, "LEAST_ELEMENTS", 0)
     monkeypatch.setattr(captured, "NATIVE_ELEMENTS", 0)
     narrow.kernels_of.cache_clear()

@@ -12,6 +12,7 @@ The step of autograd is :class:`_Pass`, or what :mod:`trlkit.contraction.native`
 
 import contextlib
 import functools
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 from trlkit.contraction import narrow, native
 from trlkit.contraction.narrow import MOST_OUTPUTS, runs_as_written
-from trlkit.contraction.pairs import consuming, transposed
+from trlkit.contraction.pairs import consuming, forked, transposed
 from trlkit.contraction.paths import Matrices, linear_rows, through
 from trlkit.dropout import TensorDropout, masks_of
 
@@ -106,9 +107,13 @@ class Programs:
         with torch.autocast("cuda", enabled=False) if casts else contextlib.nullcontext():
             dtype = torch.get_autocast_dtype("cuda") if casts else x.dtype  # as for a linear layer
             rows = x if x.dtype == torch.float64 else x.to(dtype)
+            bias = None if bias is None else bias.reshape(-1)
+            if _in_capture(x):
+                within = Within(Recipe(make, rows.dtype))
+                rows = rows.reshape(x.shape[0], math.prod(x.shape[1:]))
+                return _Pass.apply(within, rows, bias, drawn, *tensors)
             program = self._program(key, make, tensors, rows, drawn)
             rows = rows.reshape(x.shape[0], program.matrix.shape[1])
-            bias = None if bias is None else bias.reshape(-1)
             if program.native is not None:
                 how = program.how(rows)
                 y = program.native.run(*how, rows, bias, drawn, tensors)
@@ -150,8 +155,15 @@ def able(x: Tensor, tensors: Sequence[Tensor]) -> bool:
     False
     """
     return (
-        x.is_cuda and runs_as_written(x, *tensors) and not torch.cuda.is_current_stream_capturing()
+        x.is_cuda
+        and runs_as_written(x, *tensors)
+        and (torch.is_grad_enabled() or not torch.cuda.is_current_stream_capturing())
     )
+
+
+def _in_capture(x: Tensor) -> bool:
+    """Whether somebody captures what is done with a batch."""
+    return x.is_cuda and torch.cuda.is_current_stream_capturing()
 
 
 def _stays(tensor: Tensor) -> bool:
@@ -226,23 +238,23 @@ class Recipe:
     def outputs(self, tensors: Sequence[Tensor], drawn: Tensor | None) -> list[Tensor]:
         """The matrices (K, P) and (N, K) in the program's precision."""
         matrix, out = self.make(tensors, drawn)
-        # Rows of P are what a product with few columns reads fastest.
-        rows = transposed(matrix) if matrix.shape[1] <= MOST_OUTPUTS else matrix.T
-        if out is not None:  # columns, where a bias is added in the product's kernel
-            out = out.T.contiguous().T
-        # The gradients will be written over them: they cannot be factors themselves.
-        made = [_apart(made, tensors) for made in (rows, out) if made is not None]
-        return [output.to(self.dtype) for output in made]
+        return [made.to(self.dtype) for made in (matrix.T, out) if made is not None]
 
     def once(self, inputs: Sequence[Tensor], drawn: Tensor | None) -> list[Tensor]:
-        """:meth:`outputs` of the inputs, for :meth:`gradients` to be called one time."""
+        """The same for :meth:`gradients` to be called one time, laid out for products."""
         with consuming(inputs):
-            return self.outputs(inputs, drawn)
+            matrix, out = self.make(inputs, drawn)
+            # Rows of P are what a product with few columns reads fastest.
+            rows = transposed(matrix) if matrix.shape[1] <= MOST_OUTPUTS else matrix.T
+            if out is not None:  # columns, where a bias is added in the product's kernel
+                out = out.T.contiguous().T
+        # The gradients will be written over them: they cannot be factors themselves.
+        made = [_apart(made, inputs) for made in (rows, out) if made is not None]
+        return [output.to(self.dtype) for output in made]
 
     def gradients(self, made: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
         """Those of the inputs, from those of the outputs in the outputs' own memory."""
-        made = [output for output in made if output.requires_grad]
-        grads = torch.autograd.grad(made, inputs, [output.detach() for output in made])
+        grads = _differentiated(made, [output.detach() for output in made], inputs)
         return [_apart(grad.contiguous(), made) for grad in grads]
 
     def again(
@@ -374,7 +386,8 @@ class Program:
         batch = rows.shape[0]
         if batch not in self._how:
             wide, last = rows, self.matrix
-            kernels = backward = narrow.fits(rows, last, NATIVE_ELEMENTS)
+            kernels = narrow.fits(rows, last, NATIVE_ELEMENTS)
+            backward = kernels and last.shape[0] <= MOST_OUTPUTS
             if self.out is not None:
                 wide, last = rows.new_empty(batch, self.out.shape[1]), self.out
                 kernels = kernels or narrow.fits(wide, last, NATIVE_ELEMENTS)
@@ -441,10 +454,11 @@ class Program:
         rows: Tensor,
         between: Tensor | None,
         g: Tensor,
-        for_rows: bool,
-        learn: bool,
-    ) -> tuple[Tensor | None, Sequence[Tensor]]:
-        """The gradient of the rows, and those of the tensors, where they are wanted."""
+        needed: Sequence[bool],
+    ) -> list[Tensor | None]:
+        """The gradients of the rows, the bias and the tensors, where they are needed."""
+        for_rows, for_bias, *for_tensors = needed
+        learn, d_rows, d_bias = any(for_tensors), None, None
         with self.working:
             program = self.free() if learn else self
             if program.held is not owner:  # another forward pass came between
@@ -456,15 +470,108 @@ class Program:
                 between_g = torch.mm(g, program.out)
                 if learn:
                     torch.mm(g.t(), between, out=program.out)
-            d_rows = None
-            if for_rows and learn and narrow.fits(rows, program.matrix):
-                d_rows = narrow.gradients(rows, program.matrix, between_g, program.matrix)
+            if for_rows and learn and narrow.at_once(rows, program.matrix):
+                d_rows, d_bias = narrow.gradients(rows, program.matrix, between_g, program.matrix)
             else:
                 if for_rows:
                     d_rows = torch.mm(between_g, program.matrix)
                 if learn:
                     torch.mm(between_g.t(), rows, out=program.matrix)
-            return d_rows, program.give() if learn else ()
+            grads = program.give() if learn else [None] * len(tensors)
+            if d_bias is None or program.out is not None:  # of what is between two products
+                d_bias = g.sum(0, dtype=tensors[0].dtype) if for_bias else None
+        return [d_rows, d_bias, *_chosen(grads, for_tensors)]
+
+
+class Within:
+    """A pass inside a graph that somebody else captures, for which alone it is made.
+
+    What need not wait runs side by side: the gradient of the batch, as long as any other step,
+    beside those of the factors.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self._inputs: list[Tensor] = []
+        self._made: list[Tensor] = []
+
+    def serves(self, tensors: Sequence[Tensor]) -> bool:
+        """True: it has no memory that tensors could have moved from."""
+        return True
+
+    def forward_pass(
+        self,
+        tensors: Sequence[Tensor],
+        drawn: Tensor | None,
+        owner: object,
+        rows: Tensor,
+        bias: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """As :meth:`Program.forward_pass`."""
+        self._make(tensors, drawn)
+        matrix, out = (*(made.detach() for made in self._made), None)[:2]
+        return product(rows, matrix, out, None if bias is None else bias.to(rows.dtype))
+
+    def backward_pass(
+        self,
+        tensors: Sequence[Tensor],
+        drawn: Tensor | None,
+        owner: object,
+        rows: Tensor,
+        between: Tensor | None,
+        g: Tensor,
+        needed: Sequence[bool],
+    ) -> list[Tensor | None]:
+        """As :meth:`Program.backward_pass`."""
+        for_rows, for_bias, *for_tensors = needed
+        learn, d_rows, d_bias = any(for_tensors), None, None
+        if not self._made:  # a second backward pass
+            self._make(tensors, drawn)
+        inputs, made, self._made = self._inputs, self._made, []
+        matrix, out = (*(output.detach() for output in made), None)[:2]
+        d_made = [torch.empty_like(output) for output in (matrix, out) if output is not None]
+        between_g = g if out is None else torch.mm(g, out)
+        at_once = for_rows and learn and narrow.at_once(rows, matrix)
+        if at_once:
+            d_rows, d_bias = narrow.gradients(rows, matrix, between_g, d_made[0])
+        else:
+            d_rows = torch.empty_like(rows) if for_rows else None
+        sums = for_bias and not (at_once and out is None)
+        if sums:
+            d_bias = g.new_empty(g.shape[1], dtype=tensors[0].dtype)
+        grads = [None] * len(tensors)
+        with forked(rows.device, "batch") as beside:
+            with beside:
+                if for_rows and not at_once:
+                    torch.mm(between_g, matrix, out=d_rows)
+                if sums:
+                    torch.sum(g, 0, dtype=d_bias.dtype, out=d_bias)
+            if learn:
+                with forked(rows.device, "out") as beside:
+                    if out is not None:
+                        with beside:
+                            torch.mm(g.t(), between, out=d_made[1])
+                    if not at_once:
+                        torch.mm(between_g.t(), rows, out=d_made[0])
+                grads = _differentiated(made, d_made, inputs)
+        return [d_rows, d_bias if for_bias else None, *_chosen(grads, for_tensors)]
+
+    def _make(self, tensors: Sequence[Tensor], drawn: Tensor | None) -> None:
+        with torch.enable_grad():
+            self._inputs = [tensor.detach().requires_grad_() for tensor in tensors]
+            self._made = self.recipe.outputs(self._inputs, drawn)
+
+
+def _differentiated(
+    made: Sequence[Tensor], grads: Sequence[Tensor], inputs: Sequence[Tensor]
+) -> Sequence[Tensor]:
+    """The inputs' gradients from those of what was made; ones, of a lone number, need none."""
+    known = [(y, g) for y, g in zip(made, grads, strict=True) if y.requires_grad]
+    return torch.autograd.grad([y for y, _ in known], inputs, [g for _, g in known])
+
+
+def _chosen(grads: Sequence[Tensor | None], needed: Sequence[bool]) -> list[Tensor | None]:
+    return [grad if need else None for grad, need in zip(grads, needed, strict=True)]
 
 
 def product(
@@ -502,20 +609,14 @@ class _Pass(torch.autograd.Function):
     def backward(ctx, g: Tensor):
         rows, between, drawn, *tensors = ctx.saved_tensors  # an error, if one was changed in place
         _, for_rows, for_bias, _, *for_tensors = ctx.needs_input_grad
+        needed, program = (for_rows, for_bias, *for_tensors), ctx.program
         # Again, or for many directions, or for factors that have moved since: those of FSDP do.
-        if torch.is_grad_enabled() or not (runs_as_written(g) and ctx.program.serves(tensors)):
-            needed = for_rows, for_bias, *for_tensors
-            d_rows, d_bias, *grads = ctx.program.recipe.again(rows, tensors, drawn, g, needed)
-            return None, d_rows, d_bias, None, *grads
-        learn = any(for_tensors)
-        d_rows, grads = ctx.program.backward_pass(
-            tensors, drawn, ctx.owner, rows, between, g, for_rows, learn
-        )
-        d_bias = g.sum(0, dtype=tensors[0].dtype) if for_bias else None
-        if not learn:
-            return None, d_rows, d_bias, None, *[None] * len(tensors)
-        wanted = zip(grads, for_tensors, strict=True)
-        return None, d_rows, d_bias, None, *(grad if need else None for grad, need in wanted)
+        if torch.is_grad_enabled() or not (runs_as_written(g) and program.serves(tensors)):
+            found = program.recipe.again(rows, tensors, drawn, g, needed)
+        else:
+            found = program.backward_pass(tensors, drawn, ctx.owner, rows, between, g, needed)
+        d_rows, d_bias, *grads = found
+        return None, d_rows, d_bias, None, *grads
 
 
 def of(weight: object, path: str, n_inputs: int, dropout: TensorDropout) -> Make:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from trlkit.contraction.work import Work, by_rows, cp_work, tt_work, tucker_work
+from trlkit.contraction.work import UNGRAPHED, Work, by_rows, cp_work, tt_work, tucker_work
 from trlkit.ranks import Rank, cp_parameters, tt_parameters, tucker_parameters
 
 PATHS = {
@@ -44,12 +44,14 @@ class Rates(NamedTuple):
 # There, a kernel of a training step takes its share of autograd's work with it.
 RATES = {
     "cpu": Rates(150e9, 25e9, 4e-6, 0.0),
-    "cuda": Rates(45e12, 3.5e12, 2.5e-6, 60e-6),
+    "cuda": Rates(45e12, 3.5e12, 4e-6, 60e-6),
 }
 # Paths whose factor side a GPU runs as CUDA graphs (:mod:`trlkit.contraction.captured`), and
 # how many launches then take as long as the pass, and the largest matrix that a program holds:
 # with a larger one the GPU, not Python, takes the time.
 CAPTURED_PATHS, CAPTURED_LAUNCHES, CAPTURED_BYTES = ("rebuild", "khatri_rao", "merged"), 6, 2**25
+# How much more than rebuilding a path may hold in a CUDA graph, which keeps its memory anyway.
+GRAPHED_MEMORY = 1.5
 # A weight above this is not kept in eval mode unless contraction="rebuild" asks for it.
 KEPT_ELEMENTS = 2**23
 
@@ -155,7 +157,8 @@ def plan(
     Notes
     -----
     A path that holds more memory than rebuilding the weight, mode after mode in
-    training, is chosen only where rebuilding is not among ``paths``. The backward
+    training, is chosen only where rebuilding is not among ``paths``; in a CUDA graph, one that
+    holds more than one and a half times as much. The backward
     pass of a product is two products, so training counts every step three times, and
     every tensor that is held twice: once for its gradient.
 
@@ -183,7 +186,8 @@ def plan(
             same = Work(factors, 4 * factors, 3 * len(input_shape + output_shape))
             steps, memory = [*by_rows(batch_size, p, n), same], p * n + factors
         if paths is None or path in paths:
-            steps = [step for step in steps if step.only in ("", device)]
+            takes = ("", device) if graphed else ("", device, UNGRAPHED)
+            steps = [step for step in steps if step.only in takes]
             kernels = sum(step.kernels + training * step.backward for step in steps)
             columns = columns_of(path, factorization, input_shape, output_shape, rank)
             captured = 0 < columns * math.prod(input_shape) * itemsize <= CAPTURED_BYTES
@@ -201,6 +205,7 @@ def plan(
     limit = next((cost.memory for cost in costs if cost.path == "rebuild"), math.inf)
     if training:
         limit = max(limit, itemsize * _rebuilt(factorization, input_shape, output_shape, rank))
+    limit *= GRAPHED_MEMORY if graphed else 1
     fitting = [cost for cost in costs if cost.memory <= limit]
     best = min(fitting, key=lambda cost: cost.seconds(device))
     passes_run = "forward and backward" if training else "forward"

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 MOST_OUTPUTS, LEAST_BATCH, LEAST_INPUTS = 16, 16, 1024
+MOST_FORWARD = 128  # outputs in float32, whose gradients a library makes faster
 # From here on the GPU, not Python, takes the time of a product that is not part of a graph.
 LEAST_ELEMENTS = 2**23
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -56,7 +57,7 @@ def fits(rows: Tensor, matrix: Tensor, least: int | None = None) -> bool:
     batch, inputs = rows.shape
     # The quick refusals first: small batches are where every microsecond of Python counts.
     return (
-        2 <= matrix.shape[0] <= MOST_OUTPUTS
+        2 <= matrix.shape[0] <= MOST_FORWARD
         and batch >= LEAST_BATCH
         and inputs >= LEAST_INPUTS
         and rows.dtype in DTYPES
@@ -64,9 +65,37 @@ def fits(rows: Tensor, matrix: Tensor, least: int | None = None) -> bool:
             batch * inputs >= (least or LEAST_ELEMENTS) or torch.cuda.is_current_stream_capturing()
         )
         and runs_as_written(rows, matrix)
+        and (matrix.shape[0] <= MOST_OUTPUTS or _is_wide(rows))
         and (rows.dtype == matrix.dtype or torch.is_autocast_enabled("cuda"))
         and kernels_of(rows.device) is not None
     )
+
+
+def _is_wide(rows: Tensor) -> bool:
+    """Whether more than :data:`MOST_OUTPUTS` are worth a kernel: in float32 itself alone."""
+    return (
+        rows.dtype == torch.float32
+        and not torch.backends.cuda.matmul.allow_tf32
+        and not torch.is_autocast_enabled("cuda")
+        and _has_room(rows.device)
+    )
+
+
+@functools.cache
+def _has_room(device: torch.device) -> bool:
+    kernels = kernels_of(device)
+    return kernels is not None and kernels.has_room(device)
+
+
+def at_once(rows: Tensor, matrix: Tensor) -> bool:
+    """Whether one kernel makes both gradients of (B, P) x (N, P), by :func:`gradients`.
+
+    Examples
+    --------
+    >>> at_once(torch.ones(2, 3), torch.ones(4, 3))
+    False
+    """
+    return matrix.shape[0] <= MOST_OUTPUTS and fits(rows, matrix)
 
 
 def adds_apart(rows: Tensor, matrix: Tensor) -> bool:
@@ -113,14 +142,15 @@ def linear(rows: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
     return _Narrow.apply(rows, matrix, bias)
 
 
-def gradients(rows: Tensor, matrix: Tensor, g: Tensor, d_matrix: Tensor) -> Tensor:
-    """The gradient (B, P) of the rows from that of :func:`linear`'s output, g (B, N).
+def gradients(rows: Tensor, matrix: Tensor, g: Tensor, d_matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients (B, P) of the rows and (N,) of a bias, from that of the output, g (B, N).
 
     The matrix' gradient (N, P) is written into ``d_matrix``, which may be the matrix itself.
-    Differentiable no further.
+    Differentiable no further; where :func:`at_once` is true.
     """
     rows, g = rows.contiguous(), g.contiguous()  # a part of a batch has gaps between its rows
-    return kernels_of(rows.device).backward(rows, matrix, g, d_matrix)[0]
+    d_rows, _, d_bias = kernels_of(rows.device).backward(rows, matrix, g, d_matrix)
+    return d_rows, d_bias
 
 
 class _Narrow(torch.autograd.Function):
@@ -133,7 +163,8 @@ class _Narrow(torch.autograd.Function):
     def backward(ctx, g: Tensor):
         rows, matrix = ctx.saved_tensors
         for_rows, for_matrix, for_bias = ctx.needs_input_grad
-        if torch.is_grad_enabled() or not (for_rows and for_matrix and runs_as_written(g)):
+        whole = for_rows and for_matrix and matrix.shape[0] <= MOST_OUTPUTS
+        if torch.is_grad_enabled() or not (whole and runs_as_written(g)):
             return (
                 g @ matrix if for_rows else None,
                 g.T @ rows if for_matrix else None,
@@ -165,7 +196,7 @@ def kernels_of(device: torch.device) -> types.ModuleType | None:
     except ImportError:
         return None
     try:
-        kernels.khatri_rao_backward(*(torch.ones(1, 1, device=device) for _ in range(3)))
+        kernels.khatri_rao([torch.ones(1, 1, device=device)] * 2)
     except Exception as error:
         warnings.warn(
             f"trlkit goes on without its Triton kernels, since Triton could not build or run "

@@ -18,6 +18,8 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #ifdef TRLKIT_CUDA
@@ -350,17 +352,22 @@ class Pass : public torch::autograd::Function<Pass> {
       between_g = at::mm(g, working->out);
       if (learn) at::mm_out(working->out, g.t(), between);
     }
+    Tensor d_bias;
     if (needed[0] && learn && ticket->how.narrow_back) {
       py::gil_scoped_acquire gil;
-      d_rows = (*working->narrow_gradients)(rows, working->matrix, between_g, working->matrix)
-                   .cast<Tensor>();
+      std::tie(d_rows, d_bias) =
+          (*working->narrow_gradients)(rows, working->matrix, between_g, working->matrix)
+              .cast<std::pair<Tensor, Tensor>>();
     } else {
       if (needed[0]) d_rows = at::mm(between_g, working->matrix);
       if (learn) at::mm_out(working->matrix, between_g.t(), rows);
     }
     if (d_rows.defined()) found[at_x] = at::_unsafe_view(d_rows, x.sizes());
-    if (needed[1])
-      found[at_bias] = at::sum(g, {0}, false, tensors[0].scalar_type()).reshape(ticket->bias_sizes);
+    if (needed[1]) {
+      if (!d_bias.defined() || working->out.defined())  // of what is between two products
+        d_bias = at::sum(g, {0}, false, tensors[0].scalar_type());
+      found[at_bias] = d_bias.reshape(ticket->bias_sizes);
+    }
     if (learn) {
       auto grads = working->give();
       for (size_t k = 0; k < grads.size(); ++k)

@@ -1,14 +1,16 @@
-"""Products of two matrices that a CUDA graph makes: their gradients in less time and memory.
+"""Products of matrices that a CUDA graph makes: their gradients in less time and memory.
 
 By autograd's own steps each gradient of a Khatri-Rao or Kronecker product takes two kernels,
-as many as all the rest of a pass has: in a graph both are one. Outside of a graph their
+as many as all the rest of a pass has: in a graph all are one. Outside of a graph their
 launches are few beside Python.
 """
 
 import contextlib
+import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -19,6 +21,7 @@ from trlkit import tensors
 from trlkit.contraction import narrow
 
 MOST_SUMMANDS = 1024  # of an entry of a gradient: one program of a kernel adds them up
+MOST_ENTRIES, MOST_TOGETHER = 2**17, 2**11  # of a column, and of the last two matrices' product
 
 
 def khatri_rao(matrices: Sequence[Tensor]) -> Tensor:
@@ -44,25 +47,39 @@ def kronecker(matrices: Sequence[Tensor]) -> Tensor:
 
 
 class Kind(NamedTuple):
-    """A product of two matrices, each of whose entries is one entry of either.
+    """A product of matrices, each of whose entries is one entry of each of them.
 
     Attributes
     ----------
     product : callable
         Of any number of matrices, by expressions that autograd knows.
-    kernel : str
-        What makes both gradients in :mod:`trlkit.contraction.kernels`.
-    summands : callable
-        Of how many products an entry of the other matrix' gradient is the sum.
+    most : int
+        Of how many matrices a kernel takes the gradients.
+    kernel, backward : str
+        What makes the product and the gradients in :mod:`trlkit.contraction.kernels`; "" where
+        torch's own expression is as quick.
+    fits : callable
+        Whether matrices are what the kernels are made for.
     """
 
     product: Callable[[Sequence[Tensor]], Tensor]
+    most: int
     kernel: str
-    summands: Callable[[Tensor], int]
+    backward: str
+    fits: Callable[[Sequence[Tensor]], bool]
 
 
-KHATRI_RAO = Kind(tensors.khatri_rao, "khatri_rao_backward", lambda matrix: matrix.shape[0])
-KRONECKER = Kind(tensors.kronecker, "kronecker_backward", lambda matrix: matrix.numel())
+def _columns_fit(matrices: Sequence[Tensor]) -> bool:
+    rows = [matrix.shape[0] for matrix in matrices]
+    return math.prod(rows) <= MOST_ENTRIES and math.prod(rows[1:]) <= MOST_TOGETHER
+
+
+def _summands_fit(matrices: Sequence[Tensor]) -> bool:
+    return max(matrix.numel() for matrix in matrices) <= MOST_SUMMANDS
+
+
+KHATRI_RAO = Kind(tensors.khatri_rao, 3, "khatri_rao", "khatri_rao_backward", _columns_fit)
+KRONECKER = Kind(tensors.kronecker, 2, "", "kronecker_backward", _summands_fit)
 
 
 _kept: ContextVar[Sequence[Tensor] | None] = ContextVar(
@@ -89,6 +106,40 @@ def consuming(kept: Sequence[Tensor]) -> Iterator[None]:
         _kept.reset(token)
 
 
+@contextlib.contextmanager
+def forked(device: torch.device, branch: str) -> Iterator[AbstractContextManager]:
+    """What is in the context that this gives runs beside what follows, until the end of this one.
+
+    Parameters
+    ----------
+    device : torch.device
+        On all others than a GPU one thing is done after the other.
+    branch : str
+        What is apart in one branch is done one after the other.
+
+    Examples
+    --------
+    >>> with forked(torch.device("cpu"), "one") as beside:
+    ...     with beside:
+    ...         first = torch.ones(1)
+    ...     second = torch.ones(1)
+    """
+    if device.type != "cuda":
+        yield contextlib.nullcontext()
+        return
+    now, side = torch.cuda.current_stream(device), _branch(device, branch)
+    side.wait_stream(now)
+    try:
+        yield torch.cuda.stream(side)
+    finally:
+        now.wait_stream(side)
+
+
+@functools.cache
+def _branch(device: torch.device, branch: str) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
+
+
 def product(left: Tensor, right: Tensor) -> Tensor:
     """(M, K) x (K, N) -> (M, N).
 
@@ -97,7 +148,12 @@ def product(left: Tensor, right: Tensor) -> Tensor:
     >>> product(torch.ones(2, 3), torch.ones(3, 4)).shape
     torch.Size([2, 4])
     """
-    return _Product.apply(left, right) if _consumable(right, left) else left @ right
+    if _consumable(right, left):
+        return _Product.apply(left, right)
+    # Where nothing may be written over, somebody captures who waits for the graph as a whole.
+    if _captured_here(left, right) and _kept.get() is None:
+        return _Beside.apply(left, right)
+    return left @ right
 
 
 def transposed(matrix: Tensor) -> Tensor:
@@ -134,6 +190,25 @@ class _Product(torch.autograd.Function):
         return d_left, torch.mm(left.T, g, out=right)
 
 
+class _Beside(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, left: Tensor, right: Tensor) -> Tensor:
+        ctx.save_for_backward(left, right)
+        return left @ right
+
+    @staticmethod
+    def backward(ctx, g: Tensor):
+        left, right = ctx.saved_tensors
+        if torch.is_grad_enabled() or not (all(ctx.needs_input_grad) and narrow.runs_as_written(g)):
+            return g @ right.T, left.T @ g
+        d_right = torch.empty_like(right)
+        with forked(g.device, "factors") as beside:
+            with beside:
+                torch.mm(left.T, g, out=d_right)
+            d_left = g @ right.T
+        return d_left, d_right
+
+
 class _Transposed(torch.autograd.Function):
     @staticmethod
     def forward(ctx, matrix: Tensor) -> Tensor:
@@ -150,47 +225,52 @@ class _Transposed(torch.autograd.Function):
 def _joined(kind: Kind, matrices: Sequence[Tensor]) -> Tensor:
     if not _fits(matrices):
         return kind.product(matrices)
-    # From the right: the last modes are small, and so are the sums of both gradients then.
-    return reduce(lambda right, left: _pair(kind, left, right), reversed(matrices))
+    # From the right: the last modes are small, and so are the sums of the gradients then.
+    while len(matrices) > 1:
+        last = matrices[-kind.most :]
+        whole = _Joined.apply(kind, *last) if kind.fits(last) else kind.product(last)
+        matrices = [*matrices[: -kind.most], whole]
+    return matrices[0]
 
 
-def _pair(kind: Kind, left: Tensor, right: Tensor) -> Tensor:
-    if max(kind.summands(left), kind.summands(right)) > MOST_SUMMANDS:
-        return kind.product([left, right])
-    return _Pair.apply(kind, left, right)
+def _captured_here(*matrices: Tensor) -> bool:
+    return (
+        matrices[0].is_cuda
+        and torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+        and torch.cuda.is_current_stream_capturing()
+        and narrow.runs_as_written(*matrices)
+    )
 
 
 def _fits(matrices: Sequence[Tensor]) -> bool:
     first = matrices[0]
     return (
         len(matrices) > 1
-        and first.is_cuda
-        and torch.is_grad_enabled()
-        and not torch.compiler.is_compiling()
-        and torch.cuda.is_current_stream_capturing()
-        and narrow.runs_as_written(*matrices)
+        and _captured_here(*matrices)
         and first.dtype in narrow.DTYPES
         and all(matrix.dtype == first.dtype for matrix in matrices)
         and narrow.kernels_of(first.device) is not None
     )
 
 
-class _Pair(torch.autograd.Function):
+class _Joined(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, kind: Kind, left: Tensor, right: Tensor) -> Tensor:
+    def forward(ctx, kind: Kind, *matrices: Tensor) -> Tensor:
         ctx.kind = kind
-        ctx.save_for_backward(left, right)
-        return kind.product([left, right])
+        ctx.save_for_backward(*matrices)
+        if not kind.kernel:
+            return kind.product(matrices)
+        return getattr(narrow.kernels_of(matrices[0].device), kind.kernel)(matrices)
 
     @staticmethod
     def backward(ctx, g: Tensor):
-        pair, needed = ctx.saved_tensors, ctx.needs_input_grad[1:]
+        matrices, needed = ctx.saved_tensors, ctx.needs_input_grad[1:]
         if all(needed) and not torch.is_grad_enabled() and narrow.runs_as_written(g):
-            kernel = getattr(narrow.kernels_of(g.device), ctx.kind.kernel)
-            return None, *kernel(*(tensor.contiguous() for tensor in (*pair, g)))
-        further = torch.is_grad_enabled()  # or for many directions, or for one matrix alone
+            return None, *getattr(narrow.kernels_of(g.device), ctx.kind.backward)(matrices, g)
+        further = torch.is_grad_enabled()  # or for many directions, or for some matrices alone
         with torch.enable_grad():
-            made = ctx.kind.product(pair)
-        wanted = [tensor for tensor, need in zip(pair, needed, strict=True) if need]
+            made = ctx.kind.product(matrices)
+        wanted = [tensor for tensor, need in zip(matrices, needed, strict=True) if need]
         found = iter(torch.autograd.grad(made, wanted, g, create_graph=further))
         return None, *(next(found) if need else None for need in needed)

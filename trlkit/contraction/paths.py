@@ -306,7 +306,13 @@ def contract_cp(
         z = x.reshape(batch * remaining, group)
         z = multiply(z, matrix).reshape(batch, remaining, sizes_of(matrix)[1])
         z = z.transpose(1, 2)  # (B S, G) x (G, R) -> (B, R, S)
-    z = (z * khatri_rao(rest).T).sum(2) if rest else z.squeeze(2)  # (B, R)
+    if rest:
+        scale = khatri_rao(rest)  # (S, R)
+        if z.stride(2) != 1:  # then as z lies in memory, which is much larger
+            scale = scale.contiguous()
+        z = (z * scale.T).sum(2)  # (B, R)
+    else:
+        z = z.squeeze(2)
     if mask is not None:
         z = z * mask
     if not outputs:
@@ -602,7 +608,7 @@ def _merge_left(cores: Sequence[Tensor]) -> Tensor:
     for core in cores[1:]:
         _, size, bond = sizes_of(core)
         rows *= size
-        merged = (merged @ core.flatten(1)).reshape(rows, bond)  # (I.., a) x (a, I b)
+        merged = product(merged, core.flatten(1)).reshape(rows, bond)  # (I.., a) x (a, I b)
     return merged
 
 
@@ -613,7 +619,7 @@ def _merge_right(cores: Sequence[Tensor]) -> Tensor:
     for core in reversed(cores[:-1]):
         bond, size, _ = sizes_of(core)
         columns *= size
-        merged = (core.flatten(0, 1) @ merged).reshape(bond, columns)  # (a I, b) x (b, I..)
+        merged = product(core.flatten(0, 1), merged).reshape(bond, columns)  # (a I, b) x (b, I..)
     return merged
 
 

@@ -26,7 +26,8 @@ class Work(NamedTuple):
     """One step: floating-point operations, elements moved, kernels forward and backward.
 
     Operations and elements are those of the forward pass; the backward pass of a
-    product is two products. A step that one kind of device alone takes names it.
+    product is two products. A step that one kind of device alone takes names it, or
+    :data:`UNGRAPHED`.
     """
 
     flops: int
@@ -35,6 +36,9 @@ class Work(NamedTuple):
     backward: int = 2
     only: str = ""
 
+
+# A CUDA graph has fewer kernels, and some of them run beside others.
+UNGRAPHED = "ungraphed"
 
 Works = dict[str, tuple[list[Work], int]]
 
@@ -68,7 +72,7 @@ def cp_work(
     merged, held = _merge(inputs, rank, training)
     ends, held_ends = _merge(outputs, rank, training)
     together = (
-        [*merged, *ends, *_multiply(batch, p, rank), _gemm(batch, rank, n)],
+        [*merged, *ends, *_multiply(batch, p, rank), *_last(batch, rank, n)],
         held + held_ends + batch * rank,
     )
 
@@ -168,7 +172,7 @@ def tt_work(
     rebuild = [*build, *_multiply(batch, p, n)], held + p * n
     left, held_left = _tt_left(inputs, rank[: split + 1])
     right, held_right = _tt_right(outputs, rank[split:])
-    last = [_gemm(batch, bond, n)] if outputs else []
+    last = _last(batch, bond, n) if outputs else []
     merged = (
         [*left, *right, *_multiply(batch, p, bond), *last],
         held_left + held_right + batch * bond,
@@ -194,6 +198,11 @@ def tt_work(
 
 def _gemm(m: int, k: int, n: int) -> Work:
     return Work(2 * m * k * n, m * k + k * n + m * n)
+
+
+def _last(m: int, k: int, n: int) -> list[Work]:
+    """The product that follows one with the batch; in a graph its matrix' gradient is beside."""
+    return [_gemm(m, k, n)._replace(backward=1), Work(0, 0, 0, 1, UNGRAPHED)]
 
 
 def by_rows(m: int, k: int, n: int) -> list[Work]:
@@ -228,9 +237,12 @@ def _merge(sizes: Sequence[int], rank: int, training: bool) -> tuple[list[Work],
         return [], 0
     elements = math.prod(sizes) * rank
     held = elements + elements // 2 if training else elements
-    # Backward, each product is two, and each of them is summed over the other's rows.
+    # Backward, each product is two, and each of them is summed over the other's rows. In a graph
+    # a kernel joins three factors, and another makes all their gradients.
     count = len(sizes) - 1
-    return [Work(elements, 2 * elements, count, 4 * count)], held
+    joined = (count + 1) // 2
+    more = Work(0, 0, count - joined, 4 * count - joined, UNGRAPHED)
+    return [Work(elements, 2 * elements, joined, joined), more], held
 
 
 def _kronecker(count: int, elements: int) -> list[Work]:
