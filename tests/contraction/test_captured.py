@@ -493,6 +493,18 @@ def test_threads_may_train_one_layer_at_once(factorization, path, device, stream
         sys.setswitchinterval(interval)
 
 
+def test_garbage_waits_until_a_capture_is_over():
+    for enabled in (True, False):
+        (gc.enable if enabled else gc.disable)()
+        try:
+            with pytest.raises(RuntimeError, match="on purpose"), captured._undisturbed():
+                assert not gc.isenabled()
+                raise RuntimeError("on purpose")
+            assert gc.isenabled() == enabled
+        finally:
+            gc.enable()
+
+
 @pytest.fixture
 def within(monkeypatch):
     """Passes run as inside a graph that somebody else captures."""
@@ -556,6 +568,7 @@ def test_a_user_may_capture_the_layer(factorization, path, inputs, size, dropout
     graph = torch.cuda.CUDAGraph()
     torch.autograd.grad(layer(x), [x, *tensors], direction)  # libraries set themselves up
     programs = len(layer._programs)
+    gc.collect()  # a graph among the garbage may not be destroyed while another is captured
     with torch.cuda.graph(graph):
         y = layer(x)
         grads = torch.autograd.grad(y, [x, *tensors], direction)
@@ -570,6 +583,7 @@ def test_a_user_may_capture_the_layer(factorization, path, inputs, size, dropout
         for one, other in zip((y, *grads), (right, *expected), strict=True):
             close(one, other, torch.float32)
     layer.train().dropout = dropout
+    gc.collect()
     whole = torch.cuda.make_graphed_callables(layer, (x.detach().requires_grad_(),))
     torch.cuda.synchronize()
     seen = torch.stack([whole(x).detach().clone() for _ in range(20)])

@@ -12,6 +12,7 @@ The step of autograd is :class:`_Pass`, or what :mod:`trlkit.contraction.native`
 
 import contextlib
 import functools
+import gc
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -191,10 +192,17 @@ def _undisturbed() -> Iterator[None]:
     """One thread captures at a time, as torch's random generator can take part in one capture.
 
     A backward pass stays in the thread that captures: autograd's own may be at work for another
-    thread, and wait here.
+    thread, and wait here. Garbage waits too: a graph among it would be destroyed, which ends a
+    capture with an error.
     """
     with _one_capture, torch.autograd.set_multithreading_enabled(False):
-        yield
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if collects:
+                gc.enable()
 
 
 @contextlib.contextmanager
