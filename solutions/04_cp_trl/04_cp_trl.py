@@ -848,9 +848,9 @@ for n in (10, crossover_classes(128, (512, 7, 7), 100), 1000):
 # what else there is: writing and reading the weight is no operation and takes time, and so does laying out tensors
 # anew for an einsum; one large product runs closer to the machine's best than several small ones. In 51 timings on a
 # CPU the count of operations named the faster way in 48; the other three were at the boundary. On an H200 the count tells little up
-# to rank 100: at batch 128 the ways took 0.5 to 1.6 ms, forward and backward, since starting the kernels is what takes the time.
-# Recorded as one CUDA graph, in which nothing is started one by one, the count is right again: 0.07 ms by rebuilding
-# against 0.21 and 0.26 for 10 classes, 0.97 against 0.15 and 0.20 for 1000 (`results/cuda.md`, which has larger ranks too).
+# to rank 100: at batch 128 the ways took 0.6 to 1.5 ms, forward and backward, since starting the kernels is what takes the time.
+# Recorded as one CUDA graph, in which nothing is started one by one, the count is right again: 0.06 ms by rebuilding
+# against 0.17 and 0.26 for 10 classes, 0.95 against 0.12 and 0.21 for 1000 (`results/cuda.md`, which has larger ranks too).
 #
 # `trlkit.CPTRL` has a cost model of its own, which counts the bytes as well, and takes the cheaper path for each batch size. Ask
 # it:
