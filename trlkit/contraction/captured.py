@@ -486,8 +486,8 @@ class Program:
                 if learn:
                     torch.mm(between_g.t(), rows, out=program.matrix)
             grads = program.give() if learn else [None] * len(tensors)
-            if d_bias is None or program.out is not None:  # of what is between two products
-                d_bias = g.sum(0, dtype=tensors[0].dtype) if for_bias else None
+        if d_bias is None or self.out is not None:  # of what is between two products
+            d_bias = g.sum(0, dtype=tensors[0].dtype) if for_bias else None
         return [d_rows, d_bias, *_chosen(grads, for_tensors)]
 
 

@@ -13,7 +13,6 @@ from torch import Tensor
 COLUMNS = 16  # of the padded matrix: the least that a product of Triton takes
 PROGRAMS = 256  # wanted at once: about two for each multiprocessor
 BLOCK = 64  # of P at a time
-WIDE_MEMORY = 200_000  # bytes of a multiprocessor's shared memory, for more than COLUMNS columns
 # Precise enough for float32 and on the tensor cores: each product in three of lower precision.
 PRECISE, FAST = "tf32x3", "tf32"
 
@@ -162,7 +161,7 @@ def _kronecker_backward(a, b, g, da, db, i_size, j_size, k_size, l_size, BLOCK: 
 def forward(x: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
     """(B, P) x (N, P) -> (B, N), plus a bias (N,); x contiguous.
 
-    N is at most :data:`COLUMNS`, or 128 where the device :func:`has_room`.
+    N is at most :data:`COLUMNS`, or 128 where a multiprocessor has room for so many.
     """
     (batch, p), n = x.shape, w.shape[0]
     if n <= COLUMNS:
@@ -193,12 +192,6 @@ def forward(x: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
         *(parts, y, y.numel(), splits, triton.next_power_of_2(splits), 32), num_warps=1
     )
     return y
-
-
-def has_room(device: torch.device) -> bool:
-    """Whether a block of rows of :func:`forward` and 128 columns fit on a multiprocessor."""
-    properties = torch.cuda.get_device_properties(device)
-    return getattr(properties, "shared_memory_per_block_optin", 0) >= WIDE_MEMORY
 
 
 def backward(x: Tensor, w: Tensor, g: Tensor, dw: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -14,6 +14,7 @@ from torch.autograd import forward_ad
 
 MOST_OUTPUTS, LEAST_BATCH, LEAST_INPUTS = 16, 16, 1024
 MOST_FORWARD = 128  # outputs in float32, whose gradients a library makes faster
+FORWARD_MEMORY = 200_000  # bytes of shared memory that they take
 # From here on the GPU, not Python, takes the time of a product that is not part of a graph.
 LEAST_ELEMENTS = 2**23
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -83,8 +84,9 @@ def _is_wide(rows: Tensor) -> bool:
 
 @functools.cache
 def _has_room(device: torch.device) -> bool:
-    kernels = kernels_of(device)
-    return kernels is not None and kernels.has_room(device)
+    """Whether a multiprocessor holds a block of rows and of :data:`MOST_FORWARD` outputs."""
+    properties = torch.cuda.get_device_properties(device)
+    return getattr(properties, "shared_memory_per_block_optin", 0) >= FORWARD_MEMORY
 
 
 def at_once(rows: Tensor, matrix: Tensor) -> bool:
